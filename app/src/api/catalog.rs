@@ -1,0 +1,153 @@
+//! The catalog: templates on offer, and the form of an order.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A template as the catalog page shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct CatalogEntry {
+    /// Unique, lower case: what orders name.
+    pub name: String,
+    /// The version on offer.
+    pub version: String,
+    pub title: String,
+    pub summary: String,
+    pub category: String,
+    pub tags: Vec<String>,
+    /// Name of an icon of the built-in set, or absent.
+    pub icon: Option<String>,
+    pub maintainer: Option<String>,
+    pub servers: u32,
+    pub volumes: u32,
+    /// Why it cannot be ordered here and now (a command the host lacks), in words; absent when it can.
+    pub unavailable: Option<String>,
+    /// The newest file of this template is broken: the error. The last good version stays on offer.
+    pub broken: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct TemplateDetail {
+    #[serde(flatten)]
+    pub entry: CatalogEntry,
+    /// Long description, Markdown.
+    pub description: String,
+    pub parameters: Vec<ParameterSpec>,
+    pub servers: Vec<TemplateServer>,
+    pub volumes: Vec<TemplateVolume>,
+    /// "parked at 19:00 on weekdays (Europe/Berlin)".
+    pub schedules: Vec<String>,
+    /// All versions, newest first.
+    pub versions: Vec<TemplateVersion>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct TemplateVersion {
+    pub version: String,
+    pub created_at: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct TemplateServer {
+    pub name: String,
+    pub count: u32,
+    pub image: String,
+    pub cpu_millis: Option<u32>,
+    pub memory_bytes: Option<u64>,
+    pub needs: Vec<String>,
+    pub ports: Vec<TemplatePort>,
+    /// Volume name → mount point.
+    pub mounts: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct TemplatePort {
+    pub port: u16,
+    pub title: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct TemplateVolume {
+    pub name: String,
+    pub size_bytes: u64,
+    /// Servers it is attached to.
+    pub servers: Vec<String>,
+}
+
+/// One field of the order form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ParameterSpec {
+    /// `[a-z][a-z0-9_]*`, at most 40 characters.
+    pub name: String,
+    pub title: String,
+    pub help: Option<String>,
+    #[serde(flatten)]
+    pub kind: ParameterKind,
+    /// As text; absent: the person must give a value. Secrets have none.
+    pub default: Option<String>,
+    /// Shown and required only when that other parameter has that value.
+    pub when: Option<When>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct When {
+    pub parameter: String,
+    pub equals: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ParameterKind {
+    String {
+        /// Regular expression the whole value must match (syntax of the `regex` crate).
+        pattern: Option<String>,
+        /// In characters; 1000 unless the template says less.
+        max_length: u32,
+    },
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    Boolean,
+    Choice {
+        options: Vec<ChoiceOption>,
+    },
+    /// Stored sealed, never shown again.
+    Secret {
+        max_length: u32,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ChoiceOption {
+    pub value: String,
+    pub title: String,
+}
+
+/// A person's request for an environment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OrderRequest {
+    pub template: String,
+    /// The version on offer when absent.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Name of the environment: a DNS label (`[a-z]([a-z0-9-]*[a-z0-9])?`, at most 40), unique in the team. Made up from the
+    /// template's name when absent.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Every value as text; absent ones take their default.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+}

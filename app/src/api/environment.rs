@@ -1,0 +1,284 @@
+//! Environments: what an order yields, as people see it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The label people see. Derived from what is desired and what is observed; never stored as truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Confirmed, nothing done yet.
+    Ordered,
+    /// Network and volumes are made.
+    Preparing,
+    /// Servers are starting.
+    Starting,
+    /// Set-up and start-up scripts run.
+    SettingUp,
+    /// Services run, health checks have not all passed yet.
+    Checking,
+    /// Everything is healthy.
+    Ready,
+    /// Was ready; something died or is unhealthy and is being repaired.
+    Repairing,
+    Parking,
+    Parked,
+    Deleting,
+    Deleted,
+    /// Bookend has stopped trying: the failure says why and what to do.
+    Failed,
+}
+
+impl State {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Ordered => "ordered",
+            State::Preparing => "preparing",
+            State::Starting => "starting",
+            State::SettingUp => "setting_up",
+            State::Checking => "checking",
+            State::Ready => "ready",
+            State::Repairing => "repairing",
+            State::Parking => "parking",
+            State::Parked => "parked",
+            State::Deleting => "deleting",
+            State::Deleted => "deleted",
+            State::Failed => "failed",
+        }
+    }
+    /// Nothing more happens by itself.
+    pub fn is_settled(self) -> bool {
+        matches!(self, State::Ready | State::Parked | State::Deleted | State::Failed)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.as_str().replace('_', " "))
+    }
+}
+
+/// What a person can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Take the servers down, keep the volumes.
+    Park,
+    /// Bring the servers back.
+    Resume,
+    /// New servers of the same kind on the same volumes.
+    Restart,
+    /// Everything goes, volumes included.
+    Delete,
+    /// Try again after a failure, now.
+    Retry,
+    /// Stop what is under way: an order or resume ends parked (deleted, when there never was data), a park runs on again.
+    Cancel,
+}
+
+impl Action {
+    pub const ALL: [Action; 6] =
+        [Action::Park, Action::Resume, Action::Restart, Action::Delete, Action::Retry, Action::Cancel];
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Park => "park",
+            Action::Resume => "resume",
+            Action::Restart => "restart",
+            Action::Delete => "delete",
+            Action::Retry => "retry",
+            Action::Cancel => "cancel",
+        }
+    }
+}
+
+/// A row of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct EnvironmentSummary {
+    pub id: String,
+    pub name: String,
+    pub template: String,
+    pub template_version: String,
+    /// Sign-in name.
+    pub owner: String,
+    pub state: State,
+    /// What is waited for, in words; absent when nothing is.
+    pub waiting_for: Option<String>,
+    pub created_at: i64,
+    pub ready_at: Option<i64>,
+    /// The next thing that happens by schedule.
+    pub next_event: Option<NextEvent>,
+    pub servers_ready: u32,
+    pub servers_total: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct NextEvent {
+    pub at: i64,
+    pub action: Action,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct EnvironmentDetail {
+    #[serde(flatten)]
+    pub summary: EnvironmentSummary,
+    pub provisioner: String,
+    /// Values of the order; secrets are `***`.
+    pub parameters: BTreeMap<String, String>,
+    pub servers: Vec<ServerView>,
+    pub volumes: Vec<VolumeView>,
+    /// Shown once ready.
+    pub outputs: Vec<OutputView>,
+    pub failure: Option<FailureView>,
+    /// What can be asked for in this state, the most likely first.
+    pub actions: Vec<Action>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ServerView {
+    pub id: String,
+    pub name: String,
+    pub state: State,
+    pub generation: i64,
+    /// In the environment's private network.
+    pub address: String,
+    pub image: String,
+    pub waiting_for: Option<String>,
+    pub limits: Option<String>,
+    pub services: Vec<ServiceView>,
+    pub checks: Vec<CheckView>,
+    pub ports: Vec<PortView>,
+    pub metrics: Option<MetricsView>,
+    pub failure: Option<FailureView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ServiceView {
+    pub name: String,
+    pub running: bool,
+    pub restarts: u32,
+    pub last_end: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct CheckView {
+    pub name: String,
+    pub passing: bool,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct PortView {
+    pub port: u16,
+    pub title: String,
+    /// Portal address that opens the app, after checking the session.
+    pub url: String,
+}
+
+/// The newest sample; sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct MetricsView {
+    pub at: i64,
+    pub cpu_millis: u32,
+    pub memory_bytes: u64,
+    pub memory_limit_bytes: Option<u64>,
+    pub disk_bytes: u64,
+    pub uptime_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct VolumeView {
+    pub id: String,
+    pub name: String,
+    pub size_bytes: u64,
+    /// Servers it is attached to.
+    pub servers: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct OutputView {
+    pub name: String,
+    pub title: String,
+    pub value: String,
+    /// Hidden until the person asks for it.
+    pub sensitive: bool,
+}
+
+/// A failure in full: the step, the cause, the last lines, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct FailureView {
+    pub server: Option<String>,
+    pub step: String,
+    pub cause: String,
+    pub lines: Vec<String>,
+    pub remedy: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct TimelineEvent {
+    /// Sorts by time.
+    pub id: String,
+    pub at: i64,
+    /// Stable word for programs: `ordered`, `server_ready`, `parked`, `drift_repaired`, `failed`, …
+    pub kind: String,
+    /// A sentence for people.
+    pub message: String,
+    pub server: Option<String>,
+    /// Sign-in name; absent when Bookend did it by itself.
+    pub actor: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct LogLine {
+    /// Where this line stands in the server's log: `GENERATION.SEQ`, to go on from.
+    pub position: String,
+    pub at: i64,
+    pub server: String,
+    pub source: String,
+    pub text: String,
+}
+
+/// Something changed: whoever shows it reads it again. Carries no state of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum LiveEvent {
+    Environment { id: String },
+    Catalog,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::IntoParams))]
+pub struct EnvironmentQuery {
+    /// Part of the name.
+    #[serde(default)]
+    pub search: Option<String>,
+    /// Only these states, comma-separated.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// Only this owner's (sign-in name).
+    #[serde(default)]
+    pub owner: Option<String>,
+    #[serde(default)]
+    pub cursor: Option<String>,
+    /// 1 to 200; 50 when absent.
+    #[serde(default)]
+    pub limit: Option<u32>,
+}

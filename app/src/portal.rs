@@ -1,0 +1,132 @@
+//! [`Portal`]: the use cases of Bookend, and the one interface pages, REST API and CLI stand on.
+//!
+//! The trait lives here because the pages call it and the server implements it; it keeps SQL and cloud SDKs out of UI
+//! builds. **Every method takes an [`Actor`] and authorises on its first line.** Things of another team answer exactly like
+//! things that do not exist.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_core::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::api::*;
+
+/// Who asks. Made only by the edge (session cookie, API token) from what the database says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Nobody has signed in on this request.
+    Anonymous,
+    Person(SignedIn),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedIn {
+    pub person_id: String,
+    pub name: String,
+    pub team_id: String,
+    pub role: Role,
+}
+
+/// A session that was just begun: the cookie's value, shown to nobody else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionStarted {
+    pub secret: String,
+    /// Unix milliseconds.
+    pub expires_at: i64,
+}
+
+/// What to open on a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Frames; see the agent's `frame` module. `request` is the agent's `ExecRequest` as JSON.
+    Exec { request: String },
+    /// Frames. The same session id attaches to the same terminal again.
+    Terminal { session: String, cols: u16, rows: u16 },
+    /// Raw bytes of one TCP connection.
+    Port { port: u16 },
+}
+
+/// A byte stream to something on a server.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+pub type Live<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
+
+#[async_trait]
+pub trait Portal: Send + Sync + 'static {
+    // Signing in
+    async fn sign_in(&self, actor: &Actor, name: &str, password: &str) -> Result<SessionStarted, ApiError>;
+    async fn sign_out(&self, actor: &Actor, session: &str) -> Result<(), ApiError>;
+    /// Creates the first administrator and signs in. `link` is the secret part of the single-use link.
+    async fn first_administrator(
+        &self,
+        actor: &Actor,
+        link: &str,
+        name: &str,
+        password: &str,
+    ) -> Result<SessionStarted, ApiError>;
+    /// Whether this link can still be used.
+    async fn check_setup_link(&self, actor: &Actor, link: &str) -> Result<(), ApiError>;
+    async fn me(&self, actor: &Actor) -> Result<PersonView, ApiError>;
+    async fn people(&self, actor: &Actor) -> Result<Vec<PersonView>, ApiError>;
+    async fn create_person(&self, actor: &Actor, request: PersonRequest) -> Result<PersonView, ApiError>;
+    async fn set_person_disabled(&self, actor: &Actor, name: &str, disabled: bool) -> Result<PersonView, ApiError>;
+    async fn tokens(&self, actor: &Actor) -> Result<Vec<TokenView>, ApiError>;
+    async fn create_token(&self, actor: &Actor, request: TokenRequest) -> Result<TokenCreated, ApiError>;
+    async fn revoke_token(&self, actor: &Actor, id: &str) -> Result<(), ApiError>;
+
+    // Catalog and orders
+    async fn catalog(&self, actor: &Actor) -> Result<Vec<CatalogEntry>, ApiError>;
+    /// The version on offer when `version` is absent.
+    async fn template(&self, actor: &Actor, name: &str, version: Option<&str>) -> Result<TemplateDetail, ApiError>;
+    /// The same `request_id` of the same person again yields the same environment.
+    async fn order(
+        &self,
+        actor: &Actor,
+        order: OrderRequest,
+        request_id: Option<&str>,
+    ) -> Result<EnvironmentDetail, ApiError>;
+
+    // Environments; `environment` is a name or an id
+    async fn environments(&self, actor: &Actor, query: EnvironmentQuery) -> Result<Page<EnvironmentSummary>, ApiError>;
+    async fn environment(&self, actor: &Actor, environment: &str) -> Result<EnvironmentDetail, ApiError>;
+    async fn act(&self, actor: &Actor, environment: &str, action: Action) -> Result<EnvironmentDetail, ApiError>;
+    /// Newest first.
+    async fn timeline(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<TimelineEvent>, ApiError>;
+    /// The last `tail` stored lines (at most 10,000), oldest first, of one server or of all.
+    async fn logs(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        server: Option<&str>,
+        tail: u32,
+    ) -> Result<Vec<LogLine>, ApiError>;
+    /// The last `tail` lines, then new ones as they come, until the environment is deleted or the caller goes away.
+    async fn follow_logs(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        server: Option<&str>,
+        tail: u32,
+    ) -> Result<Live<LogLine>, ApiError>;
+    /// Changes the actor may see, of one environment or of all.
+    async fn events(&self, actor: &Actor, environment: Option<&str>) -> Result<Live<LiveEvent>, ApiError>;
+    async fn open(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        server: &str,
+        channel: Channel,
+    ) -> Result<Box<dyn Duplex>, ApiError>;
+}
+
+/// What the Leptos context holds: pages and server functions take the portal from there.
+pub type SharedPortal = Arc<dyn Portal>;

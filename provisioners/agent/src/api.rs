@@ -1,0 +1,201 @@
+//! The agent's HTTP API, version 1: ordinary HTTP/1.1 on every yamux stream the portal opens.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `PUT /v1/config` [`Config`] | 204; idempotent by [`Config::digest`]: the same digest again changes nothing |
+//! | `GET /v1/reports` | newline-delimited JSON [`Report`]s: the present status at once, then every change and the metrics |
+//! | `GET /v1/logs?after=SEQ` | newline-delimited JSON [`LogLine`]s with `seq > SEQ`, then new ones as they come |
+//! | `GET /v1/exec` with `Upgrade: bookend` and header `bookend-exec:` [`ExecRequest`] as base64url JSON | 101, then [`crate::frame`]s |
+//! | `GET /v1/terminal?session=ID&cols=N&rows=N` with `Upgrade: bookend` | 101, then frames; the same session id attaches again, with its scroll-back |
+//! | `GET /v1/port/PORT` with `Upgrade: bookend` | 101, then the raw bytes of a TCP connection to `127.0.0.1:PORT` in the server |
+//! | `POST /v1/stop` | 204 after services had their stop signal and time to end (before park and delete) |
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything the agent needs to make a server what its template says. Sent by the portal after each connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// Changes when, and only when, any other field does.
+    pub digest: String,
+    pub server: String,
+    pub environment: String,
+    /// For every script, service, exec and terminal. Order parameters are here as `BOOKEND_PARAM_<NAME>`.
+    pub variables: BTreeMap<String, String>,
+    /// Values that must be masked as `***` in every log line, whatever printed them.
+    pub masked: Vec<String>,
+    /// Files under `/run/bookend/parameters/`, one per order parameter, mode 0600: name → content.
+    pub parameters: BTreeMap<String, String>,
+    /// Commands that must be on the `PATH` before anything starts.
+    pub requires: Vec<String>,
+    /// Absolute mount points of the server's volumes. The set-up script runs when one of them was never set up.
+    pub volumes: Vec<String>,
+    /// Run once per fresh volume (per fresh server when it has none), before anything else.
+    pub setup: Option<Script>,
+    /// Run at each boot, before the services.
+    pub startup: Option<Script>,
+    pub services: Vec<Service>,
+    pub checks: Vec<Check>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Script {
+    /// Run with `/bin/sh -e`, or by its own `#!` line.
+    pub text: String,
+    pub timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    pub name: String,
+    /// Run with `/bin/sh -c "exec …"`.
+    pub command: String,
+    pub directory: Option<String>,
+    pub variables: BTreeMap<String, String>,
+    pub restart: Restart,
+    /// Time between the stop signal (SIGTERM) and SIGKILL.
+    pub stop_timeout_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Whenever it ends, with backoff 0.5 s … 30 s.
+    #[default]
+    Always,
+    /// When it ends with another code than 0.
+    OnFailure,
+    Never,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    pub name: String,
+    pub probe: Probe,
+    pub interval_ms: u64,
+    pub timeout_ms: u64,
+    /// From the end of the start-up script; a server not healthy by then has failed.
+    pub start_timeout_ms: u64,
+    /// Failures in a row that make a healthy server unhealthy.
+    pub failures: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// A TCP connection to this port of the server itself opens.
+    Tcp { port: u16 },
+    /// `GET http://127.0.0.1:port/path` answers this status.
+    Http { port: u16, path: String, status: u16 },
+    /// The command ends with 0.
+    Exec { command: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "snake_case")]
+pub enum Report {
+    Status(Status),
+    Metrics(Metrics),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Digest of the configuration this status is about; `None` before the first one.
+    pub config: Option<String>,
+    pub phase: Phase,
+    pub services: Vec<ServiceStatus>,
+    pub checks: Vec<CheckStatus>,
+    /// With [`Phase::Failed`] and [`Phase::Unhealthy`].
+    pub failure: Option<Failure>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Waits for its configuration.
+    #[default]
+    Idle,
+    SettingUp,
+    StartingUp,
+    /// Services run; not every check has passed yet.
+    Checking,
+    Healthy,
+    /// Was healthy; a check fails or a service is down. The agent goes on trying.
+    Unhealthy,
+    /// Will not become healthy by itself.
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    pub name: String,
+    pub running: bool,
+    pub restarts: u32,
+    /// How it last ended, in words ("ended with code 1", "killed by SIGKILL").
+    pub last_end: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    pub name: String,
+    pub passing: bool,
+    /// What the probe said last, in words.
+    pub message: String,
+}
+
+/// Why a server is not what its template says it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// "set-up script", "service `api`", "health check `http`", "command `node`".
+    pub step: String,
+    pub cause: String,
+    /// The last lines of the log that matters, masked, oldest first, at most 20.
+    pub lines: Vec<String>,
+    /// What a person can do about it.
+    pub remedy: String,
+}
+
+/// One sample; sizes in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Unix time, milliseconds.
+    pub at_ms: i64,
+    /// Processor time used since the last sample, in thousandths of one processor.
+    pub cpu_millis: u32,
+    pub memory_bytes: u64,
+    pub memory_limit_bytes: Option<u64>,
+    /// Bytes used on the server's volumes (its disposable disk when it has none).
+    pub disk_bytes: u64,
+    pub uptime_ms: u64,
+    pub processes: u32,
+}
+
+/// One line a script, a service or the agent itself wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Grows by one per line for the life of one server generation.
+    pub seq: u64,
+    /// Unix time, milliseconds.
+    pub at_ms: i64,
+    /// "setup", "startup", "agent" or the name of a service.
+    pub source: String,
+    /// UTF-8 (anything else replaced), no line end, at most 16 KiB, masked.
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecRequest {
+    /// The command and its arguments as they are: no shell in between.
+    pub command: Vec<String>,
+    /// A pseudo-terminal of this size instead of pipes.
+    pub tty: Option<Size>,
+    pub directory: Option<String>,
+    pub variables: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    pub cols: u16,
+    pub rows: u16,
+}

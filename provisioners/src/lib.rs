@@ -1,0 +1,64 @@
+//! What a provisioner is, in types: the seam between the engine's plans and the machines of one place.
+//!
+//! The engine is the only caller. It hands over one [`Effect`] at a time, after the effect is committed to the database,
+//! and learns what became of it by [`Provisioner::observe`]. The contract, in words: **any call may be repeated, after a
+//! crash, by another process**. A provisioner therefore keeps nothing in memory that it cannot find again, finds things by
+//! the tag it put on them (environment, server, generation) even if it never learned their own id, and never reads "not
+//! found" as proof that a request did not happen.
+//!
+//! Deliberately absent: what runs *inside* a server. That is the agent's, and the same for every provisioner.
+
+pub mod local;
+mod types;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::broadcast;
+
+pub use types::*;
+
+/// A place where servers can be had.
+#[async_trait]
+pub trait Provisioner: Send + Sync {
+    /// The name templates and people use: `local`, `ec2`.
+    fn name(&self) -> &str;
+
+    /// What this provisioner can do here, found out at start (kernel features, filesystem, tools).
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Everything that carries our tag for these environments. An environment of which nothing exists comes back with
+    /// nothing in it; it is never left out of the answer.
+    ///
+    /// # Errors
+    /// [`ProvisionError`] when the place could not be asked. Never an empty answer instead of an error.
+    async fn observe(&self, environments: &[EnvironmentId]) -> Result<Vec<ObservedEnvironment>, ProvisionError>;
+
+    /// Asks for one step and returns when it is accepted; completion shows in [`observe`](Self::observe). Repeating an
+    /// effect with the same token is harmless, whether or not the first one happened.
+    async fn request(&self, effect: &Effect) -> Result<(), ProvisionError>;
+
+    /// Environments of this installation that have anything at all here, known to the database or not.
+    async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError>;
+
+    /// A hint that something about an environment changed by itself (a server died): observe it soon. Carries no truth; a
+    /// lost hint costs time only.
+    fn changes(&self) -> broadcast::Receiver<EnvironmentId>;
+}
+
+/// A byte stream an agent opened towards the portal.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// Where a provisioner hands over the connections that agents dial. The portal implements it; the agent proves who it is
+/// on the stream itself, so a provisioner vouches for nothing.
+pub trait AgentGateway: Send + Sync {
+    fn accepted(&self, stream: Box<dyn Duplex>);
+}
+
+/// Shared by provisioners: see [`AgentGateway`].
+pub type Gateway = Arc<dyn AgentGateway>;

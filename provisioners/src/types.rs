@@ -1,0 +1,222 @@
+//! The values that cross the seam: ids, steps, effects, observations, errors. All serialize; effects are stored as written.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes an id as the database gives it (UUIDv7, lower case, with hyphens).
+            pub fn new(id: impl Into<String>) -> Self {
+                Self(id.into())
+            }
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// One environment.
+    EnvironmentId
+);
+id!(
+    /// One server of an environment; the same across parks, resumes and repairs (the generation tells those apart).
+    ServerId
+);
+id!(
+    /// One volume; outlives servers.
+    VolumeId
+);
+id!(
+    /// Idempotency token of an effect: lower-case hex, 64 ASCII characters (what EC2's `ClientToken` takes).
+    EffectToken
+);
+
+/// One change of the outside world that the engine may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// The environment's private network.
+    CreateNetwork,
+    /// An empty volume.
+    CreateVolume { volume: VolumePlan },
+    /// One server of one generation, with its volumes attached and the agent starting in it. Network and volumes exist.
+    StartServer { server: Box<ServerPlan> },
+    /// Takes a server of this generation (and any older one) down, with its disposable disk. Volumes stay.
+    StopServer { server: ServerId, generation: i64 },
+    /// Removes a volume and all its data, for ever. Only ever asked for by an explicit delete.
+    DeleteVolume { volume: VolumeId },
+    /// Removes the private network and whatever else of the environment is left except volumes.
+    DeleteNetwork,
+}
+
+/// A step with what makes it repeatable: recorded and committed before it is requested.
+#[derive(Clone, Debug)]
+pub struct Effect {
+    pub token: EffectToken,
+    pub environment: EnvironmentId,
+    pub step: Step,
+    /// For [`Step::StartServer`]: the single-use token by which the server's agent enrols. Never stored with the effect.
+    pub enrolment: Option<Secret>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumePlan {
+    pub id: VolumeId,
+    pub name: String,
+    pub size_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerPlan {
+    pub id: ServerId,
+    /// Host name: lower-case DNS label, unique in the environment.
+    pub name: String,
+    /// Grows with every new incarnation. There is never more than one server for one (id, generation).
+    pub generation: i64,
+    /// Address in the environment's private network, the same in every generation.
+    pub address: Ipv4Addr,
+    pub image: Image,
+    /// Thousandths of a processor; `None` is unlimited.
+    pub cpu_millis: Option<u32>,
+    /// `None` is unlimited.
+    pub memory_bytes: Option<u64>,
+    pub mounts: Vec<VolumeMount>,
+    /// All servers of the environment, itself included, for name resolution.
+    pub hosts: Vec<Host>,
+    /// Whether the server may reach the internet.
+    pub internet: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    pub volume: VolumeId,
+    /// Absolute path in the server.
+    pub path: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    pub name: String,
+    pub address: Ipv4Addr,
+}
+
+/// What a server's root is made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "reference", rename_all = "snake_case")]
+pub enum Image {
+    /// The machine's own software, read-only (local provisioner).
+    Host,
+    /// An OCI image reference, `registry/name:tag` or `registry/name@sha256:…`.
+    Oci(String),
+}
+
+/// What a provisioner found of one environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedEnvironment {
+    pub environment: EnvironmentId,
+    pub network: bool,
+    pub servers: Vec<ObservedServer>,
+    pub volumes: Vec<VolumeId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedServer {
+    pub server: ServerId,
+    pub generation: i64,
+    pub state: MachineState,
+    /// Which limits hold and by what means, in words for people ("memory 512 MiB by rlimit, CPU unlimited").
+    pub limits: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum MachineState {
+    /// Accepted, not there yet (an image is being pulled, an instance is pending).
+    Starting {
+        doing: String,
+    },
+    Running,
+    /// On its way out.
+    Stopping,
+    /// It was there and died by itself; its remains are still to be removed by [`Step::StopServer`].
+    Dead {
+        reason: String,
+    },
+    /// It could not be started; trying the same generation again is useless.
+    Failed {
+        reason: String,
+    },
+}
+
+/// Why a call did not do what was asked.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ProvisionError {
+    /// Did not happen; the same call may succeed later.
+    #[error("{message}")]
+    Retryable { message: String, after: Duration },
+    /// Will not happen however often it is asked: show the person this message, which says what to do.
+    #[error("{message}")]
+    Rejected { message: String },
+    /// May or may not have happened: observe, never mint a new token.
+    #[error("outcome unknown: {message}")]
+    Unknown { message: String },
+}
+
+/// What a provisioner can do at this place, and what it cannot, in words for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    pub oci_images: bool,
+    pub internet: bool,
+    /// CPU and memory limits are enforced by the kernel's cgroups rather than by rlimits.
+    pub cgroups: bool,
+    /// One directory can be mounted into several servers.
+    pub shared_volumes: bool,
+    /// Why something above is missing and what would bring it.
+    pub notes: Vec<String>,
+}
+
+/// A value that must not be printed, logged or stored in the clear. Prints as `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+    /// The value itself: call it only where the value leaves for its one destination.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
