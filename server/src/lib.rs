@@ -1,3 +1,4 @@
 //! The portal: everything behind the `bookend` binary. `main.rs` only wires; tests build the same parts from here.
 
 pub mod domain;
+pub mod serve;

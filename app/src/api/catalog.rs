@@ -112,6 +112,9 @@ pub enum ParameterKind {
         pattern: Option<String>,
         /// In characters; 1000 unless the template says less.
         max_length: u32,
+        /// Line ends are allowed in the value.
+        #[serde(default)]
+        multiline: bool,
     },
     Integer {
         min: i64,
@@ -124,6 +127,8 @@ pub enum ParameterKind {
     /// Stored sealed, never shown again.
     Secret {
         max_length: u32,
+        #[serde(default)]
+        multiline: bool,
     },
 }
 
