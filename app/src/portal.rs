@@ -4,6 +4,9 @@
 //! builds. **Every method takes an [`Actor`] and authorises on its first line.** Things of another team answer exactly like
 //! things that do not exist.
 
+mod cookie;
+
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -13,11 +16,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::api::*;
 
+pub use cookie::SessionCookie;
+
 /// Who asks. Made only by the edge (session cookie, API token) from what the database says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// Nobody has signed in on this request.
-    Anonymous,
+    /// Nobody has signed in on this request, which came from this address (for the limit on sign-in attempts).
+    Anonymous {
+        from: Option<IpAddr>,
+    },
     Person(SignedIn),
 }
 

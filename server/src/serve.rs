@@ -1,23 +1,65 @@
-//! `bookend serve`: what can be said on its command line.
+//! `bookend serve`: the portal, from its options to a clean stop.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-/// How one portal is run. Every option can be given as an environment variable too.
-#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+/// What a person can choose when starting the portal. The command line shows these as they stand here.
+#[derive(Clone, clap::Args)]
 pub struct ServeOptions {
-    /// Directory for everything the portal keeps: database, volumes, images, keys. Made when it is not there.
+    /// Folder for everything the portal keeps: database, volumes, images, keys. Made when it is not there.
     #[arg(long, value_name = "DIR", env = "BOOKEND_DATA_DIR", default_value_os_t = default_data_dir())]
     pub data_dir: PathBuf,
-    /// Address and port to listen on.
+
+    /// Address and port to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS:PORT", env = "BOOKEND_LISTEN", default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
-    /// Directory with the catalog's templates (*.yaml); the built-in starter catalog when absent.
-    #[arg(long, value_name = "DIR", env = "BOOKEND_TEMPLATES")]
-    pub templates: Option<PathBuf>,
+
     /// PostgreSQL database (postgres://…) shared by several portals; SQLite in the data directory when absent.
     #[arg(long, value_name = "URL", env = "BOOKEND_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
+
+    /// Folder with the catalog's templates (*.yaml); the built-in starter catalog when absent.
+    #[arg(long, value_name = "DIR", env = "BOOKEND_TEMPLATES")]
+    pub templates: Option<PathBuf>,
+
+    /// Folder of the pages' scripts and styles; when absent, `site` beside the executable.
+    #[arg(long, value_name = "DIR", env = "BOOKEND_SITE")]
+    pub site: Option<PathBuf>,
+
+    /// The agent's program, put into every server; when absent, `bookend-agent` beside the executable.
+    #[arg(long, value_name = "FILE", env = "BOOKEND_AGENT")]
+    pub agent: Option<PathBuf>,
+
+    /// The address people use when it is not the listening one: https://bookend.example.com behind a TLS proxy.
+    #[arg(long, value_name = "URL", env = "BOOKEND_PUBLIC_URL")]
+    pub public_url: Option<String>,
+
+    /// Apps on servers are opened as hosts below this domain (*.DOMAIN must lead here). Absent: below `localhost`, which
+    /// works for browsers on this machine.
+    #[arg(long, value_name = "DOMAIN", env = "BOOKEND_APPS_DOMAIN")]
+    pub apps_domain: Option<String>,
+
+    /// Address of a reverse proxy whose X-Forwarded-For names the person's address. May be given several times.
+    #[arg(long, value_name = "IP", env = "BOOKEND_TRUSTED_PROXY", value_delimiter = ',')]
+    pub trusted_proxy: Vec<IpAddr>,
+}
+
+/// Without the database URL: it may hold a password.
+impl fmt::Debug for ServeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServeOptions")
+            .field("data_dir", &self.data_dir)
+            .field("listen", &self.listen)
+            .field("database_url", &self.database_url.as_ref().map(|_| "***"))
+            .field("templates", &self.templates)
+            .field("site", &self.site)
+            .field("agent", &self.agent)
+            .field("public_url", &self.public_url)
+            .field("apps_domain", &self.apps_domain)
+            .field("trusted_proxy", &self.trusted_proxy)
+            .finish()
+    }
 }
 
 /// `/var/lib/bookend` for root, else `bookend` in the person's own data directory (XDG Base Directory Specification).
