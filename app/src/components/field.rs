@@ -1,0 +1,28 @@
+use leptos::prelude::*;
+
+use super::icon;
+
+/// A labelled control with its help, and what is wrong with its value. The control's id is `id`; where there is help or an
+/// error its `aria-describedby` should be `{id}-note`.
+pub fn field<V: IntoView>(
+    id: &str,
+    label: &str,
+    help: Option<&str>,
+    wrong: Option<String>,
+    control: V,
+) -> impl IntoView + use<V> {
+    let note = format!("{id}-note");
+    let (id, label) = (id.to_string(), label.to_string());
+    let help = help.map(str::to_string);
+    let is_wrong = wrong.is_some().then_some("");
+    view! {
+        <div class="field" data-wrong=is_wrong>
+            <label class="field__label" for=id>{label}</label>
+            {control}
+            <div id=note class="field__notes">
+                {wrong.map(|wrong| view! { <p class="field__wrong">{icon("triangle-alert")}{wrong}</p> })}
+                {help.map(|help| view! { <p class="field__help">{help}</p> })}
+            </div>
+        </div>
+    }
+}

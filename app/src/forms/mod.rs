@@ -1,0 +1,8 @@
+//! What posting a form does, without any script: call the portal, then lead on, or show the same page again with
+//! everything that was typed and what is wrong with it. One file per form.
+
+mod session;
+mod theme;
+
+pub(crate) use session::{setup, sign_in, sign_out};
+pub(crate) use theme::theme;

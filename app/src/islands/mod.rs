@@ -1,0 +1,1 @@
+//! Parts of pages that live on in the browser.

@@ -1,0 +1,93 @@
+//! `/`: the templates on offer.
+
+use std::collections::BTreeMap;
+
+use axum::response::Response;
+use leptos::prelude::*;
+
+use crate::api::{ApiError, CatalogEntry};
+use crate::components::{cover, icon};
+use crate::site::{Page, Place, Visit, answer};
+use crate::words::count;
+
+pub(crate) async fn catalog(visit: Visit) -> Response {
+    let page = compose(&visit).await;
+    answer(&visit, page)
+}
+
+async fn compose(visit: &Visit) -> Result<Page, ApiError> {
+    let entries = visit.portal.catalog(&visit.actor).await?;
+    Ok(Page::new("Catalog", move || content(entries)).at(Place::Catalog))
+}
+
+fn content(entries: Vec<CatalogEntry>) -> impl IntoView {
+    view! {
+        <header class="page-header">
+            <h1>"Catalog"</h1>
+            <p class="page-header__text">"Pick a template, order it, and use it a moment later."</p>
+        </header>
+        {if entries.is_empty() { empty().into_any() } else { shelves(entries).into_any() }}
+    }
+}
+
+fn empty() -> impl IntoView {
+    view! {
+        <section class="blank">
+            <span class="blank__picture">{icon("library")}</span>
+            <h2>"The shelves are empty"</h2>
+            <p class="blank__text">
+                "Templates are YAML files in the portal's template folder. Put one there and it appears here."
+            </p>
+        </section>
+    }
+}
+
+/// One shelf per category.
+fn shelves(entries: Vec<CatalogEntry>) -> Vec<impl IntoView> {
+    let mut shelves: BTreeMap<String, Vec<CatalogEntry>> = BTreeMap::new();
+    for entry in entries {
+        shelves.entry(entry.category.clone()).or_default().push(entry);
+    }
+    shelves
+        .into_iter()
+        .enumerate()
+        .map(|(number, (category, books))| {
+            let heading = format!("shelf-{number}");
+            let labelled_by = heading.clone();
+            view! {
+                <section class="shelf" aria-labelledby=labelled_by>
+                    <h2 class="shelf__title" id=heading>{category}</h2>
+                    <ul class="shelf__books" role="list">{books.into_iter().map(book).collect::<Vec<_>>()}</ul>
+                </section>
+            }
+        })
+        .collect()
+}
+
+fn book(entry: CatalogEntry) -> impl IntoView {
+    let mut size = count(entry.servers, "server");
+    if entry.volumes > 0 {
+        size = format!("{size}, {}", count(entry.volumes, "volume"));
+    }
+    view! {
+        <li class="book">
+            {cover(&entry.name, &entry.category, entry.icon.as_deref())}
+            <div class="book__body">
+                <h3 class="book__title"><a href=format!("/catalog/{}", entry.name)>{entry.title}</a></h3>
+                <p class="book__summary">{entry.summary}</p>
+                {entry.unavailable.map(|why| view! {
+                    <p class="book__note" data-tone="warning">{icon("triangle-alert")}{format!("Not available here: {why}")}</p>
+                })}
+                {entry.broken.map(|why| view! {
+                    <p class="book__note" data-tone="bad">
+                        {icon("triangle-alert")}{format!("Its newest file is broken; version {} stays on offer. {why}", entry.version)}
+                    </p>
+                })}
+                <p class="book__facts">
+                    <span>{size}</span>
+                    {entry.tags.into_iter().take(4).map(|tag| view! { <span class="tag">{tag}</span> }).collect::<Vec<_>>()}
+                </p>
+            </div>
+        </li>
+    }
+}

@@ -1,0 +1,71 @@
+//! The web site as one axum router: pages, the forms they post, and the server functions of the islands.
+//!
+//! The portal's HTTP layer puts an [`Actor`](crate::portal::Actor) into each request's extensions (from cookie or token),
+//! refuses foreign mutations, serves the files under `/pkg/`, and hands everything else to [`router`] as its fallback.
+//! Nothing here decides who may do what: that is [`Portal`](crate::portal::Portal)'s.
+//!
+//! Deliberately absent: a router in the browser. Links are links; what lives on in a page is an island.
+
+mod assets;
+mod cookies;
+mod page;
+mod shell;
+mod visit;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any, get, post};
+
+use crate::portal::SharedPortal;
+use crate::{forms, pages};
+
+pub use assets::SiteAssets;
+pub use cookies::{SESSION_COOKIE, cookie};
+pub(crate) use cookies::{session_begins, session_ends, theme_chosen};
+pub(crate) use page::{Page, answer, see_other};
+pub(crate) use shell::Place;
+pub(crate) use visit::{Fields, Form, Theme, Visit, visit};
+
+/// What the server decides once for the whole site.
+#[derive(Clone, Debug, Default)]
+pub struct PortalSettings {
+    /// Cookies are sent over https only. False when people reach the portal by plain http (loopback).
+    pub secure_cookies: bool,
+    pub assets: SiteAssets,
+}
+
+/// What every handler of the site stands on.
+#[derive(Clone)]
+pub struct Site {
+    pub(crate) portal: SharedPortal,
+    pub(crate) settings: Arc<PortalSettings>,
+}
+
+/// All pages, forms and server functions. Meant as the fallback of the portal's router; unknown addresses get a page that
+/// says so, with status 404.
+pub fn router(portal: SharedPortal, settings: PortalSettings) -> Router {
+    let site = Site { portal, settings: Arc::new(settings) };
+    Router::new()
+        .route("/", known(get(pages::catalog)))
+        .route("/setup/{link}", known(get(pages::setup).post(forms::setup)))
+        .route("/sign-in", known(get(pages::sign_in).post(forms::sign_in)))
+        .route("/sign-out", known(post(forms::sign_out)))
+        .route("/theme", known(post(forms::theme)))
+        .route("/api/ui/{function}", any(server_function))
+        .fallback(page::not_found)
+        .with_state(site)
+}
+
+fn known(methods: MethodRouter<Site>) -> MethodRouter<Site> {
+    methods.fallback(page::not_allowed)
+}
+
+async fn server_function(State(site): State<Site>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let visit = Visit::new(&site, &parts);
+    let provide = move || leptos::prelude::provide_context(visit.clone());
+    leptos_axum::handle_server_fns_with_context(provide, Request::from_parts(parts, body)).await.into_response()
+}

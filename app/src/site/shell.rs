@@ -1,0 +1,126 @@
+//! The document around every page: head, navigation, the main landmark.
+
+use leptos::prelude::*;
+
+use super::{Theme, Visit};
+use crate::components::{icon, wordmark};
+
+/// Where a page belongs in the navigation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Catalog,
+    Environments,
+    People,
+    Profile,
+    Elsewhere,
+}
+
+pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: AnyView) -> impl IntoView + use<> {
+    let assets = &visit.settings.assets;
+    let theme = (visit.theme != Theme::System).then(|| visit.theme.as_str());
+    let title = if title == "Bookend" { title.to_string() } else { format!("{title} · Bookend") };
+    view! {
+        <!DOCTYPE html>
+        <html lang="en" data-theme=theme>
+            <head>
+                <meta charset="utf-8"/>
+                <meta name="viewport" content="width=device-width, initial-scale=1"/>
+                <meta name="color-scheme" content="light dark"/>
+                <title>{title}</title>
+                <link rel="stylesheet" href=assets.address("bookend.css")/>
+                <link rel="icon" type="image/svg+xml" href=FAVICON/>
+                <script
+                    type="module"
+                    src=assets.address("boot.js")
+                    data-app=assets.address("app.js")
+                    data-wasm=assets.address("app_bg.wasm")
+                ></script>
+            </head>
+            <body>
+                <a class="skip-link" href="#content">"Skip to content"</a>
+                {header(visit, place)}
+                <main id="content" class="page" tabindex="-1">{content}</main>
+            </body>
+        </html>
+    }
+}
+
+/// The mark as a file of its own: two bookends and the books between them.
+const FAVICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' \
+    height='32' rx='8' fill='%235747d8'/%3E%3Cpath d='M7 8v16h18V8' fill='none' stroke='%23fff' stroke-width='2.6' \
+    stroke-linecap='round' stroke-linejoin='round'/%3E%3Cpath d='M13 12v8M19 10v10' stroke='%23fff' stroke-width='2.6' \
+    stroke-linecap='round'/%3E%3C/svg%3E";
+
+fn header(visit: &Visit, place: Place) -> impl IntoView + use<> {
+    let current = move |here: Place| (place == here).then_some("page");
+    let person = visit.person().map(|person| person.name.clone());
+    let administrator = visit.is_administrator();
+    view! {
+        <header class="site-header">
+            <div class="site-header__inner">
+                <a class="brand" href="/" aria-label="Bookend, to the catalog">{wordmark()}</a>
+                {person.is_some().then(|| view! {
+                    <nav class="site-nav" aria-label="Main">
+                        <a href="/" aria-current=current(Place::Catalog)>"Catalog"</a>
+                        <a href="/environments" aria-current=current(Place::Environments)>"Environments"</a>
+                        {administrator.then(|| view! {
+                            <a href="/people" aria-current=current(Place::People)>"People"</a>
+                        })}
+                    </nav>
+                })}
+                <div class="site-header__end">
+                    {match person {
+                        Some(name) => account(visit, name, place).into_any(),
+                        None => theme_switch(visit).into_any(),
+                    }}
+                </div>
+            </div>
+        </header>
+    }
+}
+
+fn account(visit: &Visit, name: String, place: Place) -> impl IntoView + use<> {
+    let initial = name.chars().next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    view! {
+        <button class="avatar" type="button" popovertarget="account" aria-label=format!("Account of {name}")>
+            <span aria-hidden="true">{initial}</span>
+        </button>
+        <div id="account" class="menu" popover="auto">
+            <p class="menu__title">{name}</p>
+            <a class="menu__item" href="/profile" aria-current=(place == Place::Profile).then_some("page")>
+                {icon("key-round")}"Profile and API tokens"
+            </a>
+            <div class="menu__row"><span>"Theme"</span>{theme_switch(visit)}</div>
+            <form method="post" action="/sign-out">
+                <button class="menu__item" type="submit">{icon("log-out")}"Sign out"</button>
+            </form>
+        </div>
+    }
+}
+
+/// Three buttons that work as a form; the loader makes them act at once.
+fn theme_switch(visit: &Visit) -> impl IntoView + use<> {
+    let chosen = visit.theme;
+    let choice = move |theme: Theme, name: &'static str, picture: &'static str| {
+        view! {
+            <button
+                type="submit"
+                name="theme"
+                value=theme.as_str()
+                aria-label=name
+                title=name
+                aria-pressed=if theme == chosen { "true" } else { "false" }
+            >
+                {icon(picture)}
+            </button>
+        }
+    };
+    view! {
+        <form class="theme-switch" method="post" action="/theme" role="group" aria-label="Theme">
+            <input type="hidden" name="next" value=visit.address.clone()/>
+            {choice(Theme::Light, "Light", "sun")}
+            {choice(Theme::System, "Like the system", "monitor")}
+            {choice(Theme::Dark, "Dark", "moon")}
+        </form>
+    }
+}
