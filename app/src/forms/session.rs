@@ -4,14 +4,14 @@ use axum::extract::Path;
 use axum::response::Response;
 
 use crate::pages;
-use crate::site::{Fields, Form, Visit, answer, see_other, session_begins, session_ends};
+use crate::site::{Fields, Form, Visit, answer, see_other};
 
 pub(crate) async fn sign_in(Form(visit, fields): Form) -> Response {
     let (name, password) = name_and_password(&fields);
     match visit.portal.sign_in(&visit.actor, name, password).await {
         Ok(session) => {
             let next = pages::local_path(visit.query.get("next").map(String::as_str));
-            see_other(&next, Some(session_begins(&visit.settings, &session, visit.now)))
+            see_other(&next, Some(visit.settings.session_cookie().set(&session, visit.now)))
         }
         Err(error) => pages::sign_in(visit.refused(without_password(fields), error)).await,
     }
@@ -20,7 +20,7 @@ pub(crate) async fn sign_in(Form(visit, fields): Form) -> Response {
 pub(crate) async fn setup(Path(link): Path<String>, Form(visit, fields): Form) -> Response {
     let (name, password) = name_and_password(&fields);
     match visit.portal.first_administrator(&visit.actor, &link, name, password).await {
-        Ok(session) => see_other("/", Some(session_begins(&visit.settings, &session, visit.now))),
+        Ok(session) => see_other("/", Some(visit.settings.session_cookie().set(&session, visit.now))),
         Err(error) => pages::setup(visit.refused(without_password(fields), error), Path(link)).await,
     }
 }
@@ -33,7 +33,7 @@ pub(crate) async fn sign_out(visit: Visit) -> Response {
     };
     match ended {
         Err(error) if error.status >= 500 => answer(&visit, Err(error)),
-        _ => see_other("/sign-in", Some(session_ends(&visit.settings))),
+        _ => see_other("/sign-in", Some(visit.settings.session_cookie().clear())),
     }
 }
 

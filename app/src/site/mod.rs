@@ -19,12 +19,11 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 
-use crate::portal::SharedPortal;
+use crate::portal::{SessionCookie, SharedPortal};
 use crate::{forms, pages};
 
 pub use assets::SiteAssets;
-pub use cookies::{SESSION_COOKIE, cookie};
-pub(crate) use cookies::{session_begins, session_ends, theme_chosen};
+pub(crate) use cookies::theme_chosen;
 pub(crate) use page::{Page, answer, see_other};
 pub(crate) use shell::Place;
 pub(crate) use visit::{Fields, Form, Theme, Visit, visit};
@@ -35,6 +34,12 @@ pub struct PortalSettings {
     /// Cookies are sent over https only. False when people reach the portal by plain http (loopback).
     pub secure_cookies: bool,
     pub assets: SiteAssets,
+}
+
+impl PortalSettings {
+    pub(crate) fn session_cookie(&self) -> SessionCookie {
+        SessionCookie::new(self.secure_cookies)
+    }
 }
 
 /// What every handler of the site stands on.

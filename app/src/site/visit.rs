@@ -10,9 +10,9 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use leptos::prelude::expect_context;
 
-use super::cookies::{THEME_COOKIE, cookie};
+use super::cookies::{THEME_COOKIE, cookie, lines};
 use super::page::answer;
-use super::{PortalSettings, SESSION_COOKIE, Site};
+use super::{PortalSettings, Site};
 use crate::api::{ApiError, Role};
 use crate::portal::{Actor, SharedPortal, SignedIn};
 
@@ -92,14 +92,16 @@ impl Visit {
     pub fn new(site: &Site, parts: &Parts) -> Self {
         Self(Arc::new(Inner {
             portal: site.portal.clone(),
-            actor: parts.extensions.get::<Actor>().cloned().unwrap_or(Actor::Anonymous),
+            actor: parts.extensions.get::<Actor>().cloned().unwrap_or(Actor::Anonymous { from: None }),
             settings: site.settings.clone(),
             now: now(),
             address: parts.uri.path_and_query().map_or("/", |address| address.as_str()).to_string(),
             path: parts.uri.path().to_string(),
             query: fields(parts.uri.query().unwrap_or_default().as_bytes()),
             theme: cookie(&parts.headers, THEME_COOKIE).map(Theme::parse).unwrap_or_default(),
-            session: cookie(&parts.headers, SESSION_COOKIE).map(str::to_string),
+            session: lines(&parts.headers)
+                .find_map(|line| site.settings.session_cookie().read(line))
+                .map(str::to_string),
             posted: None,
         }))
     }
@@ -110,7 +112,7 @@ impl Visit {
     pub fn person(&self) -> Option<&SignedIn> {
         match &self.actor {
             Actor::Person(person) => Some(person),
-            Actor::Anonymous => None,
+            Actor::Anonymous { .. } => None,
         }
     }
     pub fn is_administrator(&self) -> bool {
