@@ -10,6 +10,10 @@ pub(crate) async fn sign_in(Form(visit, fields): Form) -> Response {
     let (name, password) = name_and_password(&fields);
     match visit.portal.sign_in(&visit.actor, name, password).await {
         Ok(session) => {
+            // The browser forgets the session it had: end it.
+            if let Some(before) = &visit.session {
+                let _ = visit.portal.sign_out(&visit.actor, before).await;
+            }
             let next = pages::local_path(visit.query.get("next").map(String::as_str));
             see_other(&next, Some(visit.settings.session_cookie().set(&session, visit.now)))
         }
