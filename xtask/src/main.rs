@@ -1,1 +1,58 @@
-fn main() {}
+//! Everything a newcomer types: `cargo xtask up`, `build`, `test`, `bench`.
+//!
+//! This program only orders the work: it looks for what the machine lacks, calls cargo for the three parts (browser part,
+//! agent, server), and puts the results together in `target/dist/`. It has no dependencies, so that the first word to a
+//! newcomer comes after seconds; whatever needs libraries is a program of its own, built by it (`xtask/site`,
+//! `xtask/bench`).
+//!
+//! Guaranteed: nothing is installed or built that is there already; a machine without network that has everything works;
+//! what a task starts, it ends, also when interrupted.
+
+use std::process::ExitCode;
+
+mod arguments;
+mod bench;
+mod build;
+mod debris;
+mod fingerprint;
+mod machine;
+mod postgres;
+mod progress;
+mod run;
+mod test;
+mod up;
+mod wasm;
+mod workspace;
+
+use arguments::Task;
+
+/// A task ends with what went wrong and what to do about it, in words for the person at the keyboard.
+pub type Outcome<T> = Result<T, String>;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let task = match arguments::parse(&words) {
+        Ok(task) => task,
+        Err(problem) => {
+            eprintln!("{problem}\n\n{}", arguments::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = match task {
+        Task::Help => {
+            println!("{}", arguments::USAGE);
+            Ok(())
+        }
+        Task::Up(options) => up::up(&options),
+        Task::Build => up::build_only(),
+        Task::Test(options) => test::test(&options),
+        Task::Bench(options) => bench::bench(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("\n{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

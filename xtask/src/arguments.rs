@@ -1,0 +1,152 @@
+//! What can be typed after `cargo xtask`, parsed by hand: four words do not need a library.
+
+pub const USAGE: &str = "\
+cargo xtask up [--listen ADDR] [--data-dir DIR]
+    Sets the machine up, builds everything in release and starts the portal (http://127.0.0.1:3000).
+    Ends with the address and, on the first start, the single-use link that creates the first administrator.
+cargo xtask build
+    The same without starting: target/dist/ holds bookend, bookend-agent and site/.
+cargo xtask test [FILTER] [-- ARGUMENTS]
+    Installs what the tests need and runs them all, or those whose name contains FILTER.
+cargo xtask bench order [--orders N] [--at-once N]
+    Times orders of the scratch template on a release build, from the API call to healthy.";
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Task {
+    Help,
+    Up(UpOptions),
+    Build,
+    Test(TestOptions),
+    Bench(BenchOptions),
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct UpOptions {
+    pub listen: Option<String>,
+    pub data_dir: Option<String>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct TestOptions {
+    pub filter: Option<String>,
+    /// Handed to the test programs as they are.
+    pub arguments: Vec<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct BenchOptions {
+    /// Orders one after the other.
+    pub orders: u32,
+    /// Orders placed together.
+    pub at_once: u32,
+}
+
+pub fn parse(words: &[String]) -> Result<Task, String> {
+    let mut words = words.iter().map(String::as_str);
+    match words.next() {
+        None | Some("help" | "--help" | "-h") => Ok(Task::Help),
+        Some("up") => parse_up(words),
+        Some("build") => nothing_more(words).map(|()| Task::Build),
+        Some("test") => parse_test(words),
+        Some("bench") => parse_bench(words),
+        Some(other) => Err(format!("There is no task {other:?}.")),
+    }
+}
+
+fn parse_up<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, String> {
+    let mut options = UpOptions::default();
+    while let Some(word) = words.next() {
+        let (name, inline) = split_value(word);
+        let place = match name {
+            "--listen" => &mut options.listen,
+            "--data-dir" => &mut options.data_dir,
+            _ => return Err(format!("`up` does not know {word:?}.")),
+        };
+        *place = Some(value(name, inline, &mut words)?);
+    }
+    Ok(Task::Up(options))
+}
+
+fn parse_test<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, String> {
+    let mut options = TestOptions::default();
+    while let Some(word) = words.next() {
+        match word {
+            "--" => options.arguments = words.by_ref().map(str::to_owned).collect(),
+            _ if word.starts_with('-') => {
+                return Err(format!("`test` does not know {word:?}; arguments of the test programs come after `--`."));
+            }
+            _ if options.filter.is_some() => return Err("`test` takes one filter.".into()),
+            _ => options.filter = Some(word.to_owned()),
+        }
+    }
+    Ok(Task::Test(options))
+}
+
+fn parse_bench<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, String> {
+    match words.next() {
+        Some("order") => {}
+        Some(other) => return Err(format!("There is no bench {other:?}; there is `order`.")),
+        None => return Err("Which bench? There is `order`.".into()),
+    }
+    let mut options = BenchOptions { orders: 100, at_once: 200 };
+    while let Some(word) = words.next() {
+        let (name, inline) = split_value(word);
+        let place = match name {
+            "--orders" => &mut options.orders,
+            "--at-once" => &mut options.at_once,
+            _ => return Err(format!("`bench order` does not know {word:?}.")),
+        };
+        let text = value(name, inline, &mut words)?;
+        *place = text.parse().map_err(|_| format!("{name} takes a number, not {text:?}."))?;
+    }
+    Ok(Task::Bench(options))
+}
+
+fn split_value(word: &str) -> (&str, Option<&str>) {
+    match word.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (word, None),
+    }
+}
+
+fn value<'a>(name: &str, inline: Option<&str>, rest: &mut impl Iterator<Item = &'a str>) -> Result<String, String> {
+    inline.or_else(|| rest.next()).map(str::to_owned).ok_or_else(|| format!("{name} needs a value."))
+}
+
+fn nothing_more<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    words.next().map_or(Ok(()), |word| Err(format!("Nothing may follow here, and {word:?} does.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Task, String> {
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_take_their_value_after_a_space_or_an_equals_sign() {
+        let expected = Task::Up(UpOptions { listen: Some("[::1]:80".into()), data_dir: Some("/d".into()) });
+        assert_eq!(parsed("up --listen [::1]:80 --data-dir=/d"), Ok(expected));
+    }
+
+    #[test]
+    fn what_follows_two_dashes_goes_to_the_test_programs() {
+        let expected = Task::Test(TestOptions { filter: Some("park".into()), arguments: vec!["--nocapture".into()] });
+        assert_eq!(parsed("test park -- --nocapture"), Ok(expected));
+    }
+
+    #[test]
+    fn a_bench_without_numbers_does_a_hundred_orders_and_two_hundred_at_once() {
+        assert_eq!(parsed("bench order"), Ok(Task::Bench(BenchOptions { orders: 100, at_once: 200 })));
+    }
+
+    #[test]
+    fn wrong_words_are_named() {
+        for line in ["upp", "up --port 1", "up --listen", "build now", "test --all", "bench", "bench order --orders x"]
+        {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+}

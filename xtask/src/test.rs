@@ -1,0 +1,30 @@
+//! `test`: everything the tests need, then the tests.
+//!
+//! Tests run real programs. They find them, and the database server, through two variables: `BOOKEND_DIST` is a folder with
+//! `bookend`, `bookend-agent` and `site/`; `BOOKEND_TEST_POSTGRES` the URL of a PostgreSQL where they may make databases.
+
+use crate::Outcome;
+use crate::arguments::TestOptions;
+use crate::build::{self, Flavour};
+use crate::machine;
+use crate::postgres;
+use crate::progress::Progress;
+use crate::wasm;
+use crate::workspace::Workspace;
+
+pub fn test(options: &TestOptions) -> Outcome<()> {
+    let workspace = Workspace::find();
+    let progress = Progress::begin();
+    let needs = [machine::RUNNING, machine::TESTING].concat();
+    machine::provide(&workspace, &progress, "packages", "run the tests", &needs)?;
+    let compiler = wasm::compiler(&workspace, &progress)?;
+    build::everything(&workspace, &progress, &compiler, Flavour::Tests)?;
+    let postgres = progress.part("PostgreSQL", |part| postgres::start(&workspace, part))?;
+    eprintln!("{}\n", progress.end());
+
+    let mut cargo = workspace.cargo();
+    cargo.env("BOOKEND_DIST", workspace.test_dist()).env("BOOKEND_TEST_POSTGRES", &postgres.url);
+    cargo.args(["test", "--workspace", "--no-fail-fast"]).args(&options.filter).arg("--").args(&options.arguments);
+    let status = cargo.status().map_err(|error| format!("Cannot run cargo: {error}"))?;
+    if status.success() { Ok(()) } else { Err("Not all tests passed; the failures are above.".into()) }
+}

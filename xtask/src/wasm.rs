@@ -1,0 +1,147 @@
+//! A compiler for the browser part: the one in use with its wasm32 target, or Debian's.
+//!
+//! The compiler in use is preferred, and rustup is asked to bring the target. Where it cannot (no rustup, or its server is
+//! out of reach), Debian's packaged compiler does it: Debian ships no standard library for wasm32, so one is built from the
+//! packaged source, once, into `target/wasm-sysroot`. Setting `BOOKEND_WASM=debian` chooses this way at once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Outcome;
+use crate::machine;
+use crate::progress::Progress;
+use crate::run;
+use crate::workspace::Workspace;
+
+pub const TARGET: &str = "wasm32-unknown-unknown";
+const TITLE: &str = "wasm target";
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub enum Compiler {
+    InUse,
+    Debian { sysroot: PathBuf },
+}
+
+impl Compiler {
+    /// Cargo with this compiler.
+    pub fn cargo(&self, workspace: &Workspace) -> Command {
+        match self {
+            Compiler::InUse => workspace.cargo(),
+            Compiler::Debian { sysroot } => {
+                let mut cargo = debian_cargo(&workspace.root);
+                cargo.env("RUSTFLAGS", format!("--sysroot={} -C linker=wasm-ld-22", sysroot.display()));
+                cargo
+            }
+        }
+    }
+
+    /// The two compilers' products do not mix.
+    pub fn target_directory(&self, workspace: &Workspace) -> PathBuf {
+        workspace.target.join(match self {
+            Compiler::InUse => "web",
+            Compiler::Debian { .. } => "web-debian",
+        })
+    }
+}
+
+/// Finds or makes a compiler that can build for the browser.
+pub fn compiler(workspace: &Workspace, progress: &Progress) -> Outcome<Compiler> {
+    if std::env::var_os("BOOKEND_WASM").is_some_and(|way| way == "debian") {
+        return debian(workspace, progress);
+    }
+    if target_is_installed() {
+        progress.fresh(TITLE, "all there");
+        return Ok(Compiler::InUse);
+    }
+    if machine::has("rustup") {
+        let added = progress.part(TITLE, |part| {
+            let mut rustup = Command::new("rustup");
+            rustup.args(["target", "add", TARGET]);
+            Ok(run::logged("add the wasm target", &mut rustup, &workspace.log("wasm-target"), part).is_ok())
+        })?;
+        if added && target_is_installed() {
+            return Ok(Compiler::InUse);
+        }
+    }
+    debian(workspace, progress)
+}
+
+fn target_is_installed() -> bool {
+    let libraries = run::answer(Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]));
+    libraries.is_some_and(|folder| has_library(Path::new(&folder), "libstd-"))
+}
+
+fn debian(workspace: &Workspace, progress: &Progress) -> Outcome<Compiler> {
+    let purpose = format!("build the browser part without rustup's {TARGET} target");
+    machine::provide(workspace, progress, "packages: Debian's compiler", &purpose, machine::DEBIAN_WASM)?;
+    let sysroot = workspace.target.join("wasm-sysroot");
+    let libraries = sysroot.join("lib/rustlib").join(TARGET).join("lib");
+    let version = run::answer(Command::new("/usr/bin/rustc").arg("-V")).unwrap_or_default();
+    let built_by = sysroot.join("built-by");
+    if has_library(&libraries, "libstd-") && fs::read_to_string(&built_by).is_ok_and(|text| text == version) {
+        progress.fresh(TITLE, "Debian's compiler, standard library there");
+        return Ok(Compiler::Debian { sysroot });
+    }
+    progress.part("wasm standard library", |part| {
+        part.at(&version);
+        let _ = fs::remove_dir_all(&sysroot);
+        let scaffold = sysroot.join("scaffold");
+        let target = scaffold.join("target");
+        write_empty_crate(&scaffold).map_err(|error| format!("Cannot write {}: {error}", scaffold.display()))?;
+        let mut cargo = debian_cargo(&scaffold);
+        cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target).args([
+            "build",
+            "-Zbuild-std=std,panic_abort",
+            "--release",
+            "--target",
+            TARGET,
+        ]);
+        run::logged("build the standard library for the browser", &mut cargo, &workspace.log("wasm-sysroot"), part)?;
+        let copied = copy_libraries(&target.join(TARGET).join("release/deps"), &libraries)
+            .and_then(|()| fs::remove_dir_all(&scaffold))
+            .and_then(|()| fs::write(&built_by, &version));
+        copied.map_err(|error| format!("Cannot lay out {}: {error}", sysroot.display()))
+    })?;
+    Ok(Compiler::Debian { sysroot })
+}
+
+fn debian_cargo(directory: &Path) -> Command {
+    let mut cargo = Command::new("/usr/bin/cargo");
+    cargo.current_dir(directory).env("RUSTC", "/usr/bin/rustc");
+    // What the cargo that runs us tells about its own compiler does not hold for this one.
+    for name in ["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "RUSTC_WRAPPER", "CARGO", "LD_LIBRARY_PATH"] {
+        cargo.env_remove(name);
+    }
+    cargo
+}
+
+fn write_empty_crate(directory: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(directory.join("src"))?;
+    fs::write(directory.join("src/lib.rs"), "")?;
+    fs::write(
+        directory.join("Cargo.toml"),
+        "[package]\nname = \"scaffold\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n",
+    )
+}
+
+fn copy_libraries(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)?.flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "rlib") {
+            fs::copy(&path, to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+fn has_library(folder: &Path, prefix: &str) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| {
+        entries.flatten().any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with(prefix) && name.ends_with(".rlib")
+        })
+    })
+}
