@@ -113,6 +113,8 @@ create table environment (
     -- JSON Failure; null when there is none.
     failure text,
     ready_at bigint,
+    -- Whether the private network was there when last looked.
+    network_observed bigint not null,
     servers_ready bigint not null,
     servers_total bigint not null,
     created_at bigint not null,
@@ -130,6 +132,8 @@ create table environment (
 create unique index environment_name on environment (team_id, name) where deleted_at is null;
 create index environment_due on environment (due_at, id) where due_at is not null;
 create index environment_team on environment (team_id, id);
+create index environment_live on environment (team_id, id) where deleted_at is null;
+create index environment_owner on environment (owner_id, id);
 create index environment_next_event on environment (next_event_at) where next_event_at is not null;
 
 create table server (
@@ -146,6 +150,8 @@ create table server (
     -- The generation whose agent has enrolled, and the SHA-256 of its session key, hex.
     enrolled_generation bigint not null,
     agent_key_hash text,
+    -- Since when no agent is connected; null while one is.
+    disconnected_at bigint,
     -- JSON agent::api::Status as last reported, and the generation it is about.
     status text,
     status_generation bigint not null,
@@ -161,6 +167,8 @@ create table volume (
     name text not null,
     size_bytes bigint not null,
     created_at bigint not null,
+    -- When it was first seen to exist. A volume that was seen is never made again, empty.
+    observed_at bigint,
     -- Asked for by an explicit delete of its environment; only then may the engine remove it.
     delete_requested_at bigint,
     deleted_at bigint,
@@ -171,22 +179,26 @@ create table volume (
 create table effect (
     token text primary key,
     environment_id text not null references environment (id),
-    server_id text,
+    -- The server or volume it is about; null for the network.
+    subject_id text,
+    -- Of the server; of the network, the sum of its servers' generations.
     generation bigint not null,
     -- The step's name, for people and for the index.
     step text not null,
     -- JSON provisioners::Step.
     request text not null,
-    -- recorded | accepted | rejected | unknown
+    -- recorded | accepted | retryable | rejected | unknown
     outcome text not null,
     message text,
+    -- How often it was asked, and when it may be asked again.
     attempts bigint not null,
+    retry_at bigint not null,
     recorded_at bigint not null,
     finished_at bigint,
     fence bigint not null
 );
 -- Never two servers for one (server, generation).
-create unique index effect_one_start on effect (server_id, generation) where step = 'start_server';
+create unique index effect_one_start on effect (subject_id, generation) where step = 'start_server';
 create index effect_environment on effect (environment_id, recorded_at);
 
 create table timeline_event (

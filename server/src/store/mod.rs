@@ -1,0 +1,211 @@
+//! Everything Bookend remembers, and every SQL statement there is.
+//!
+//! One concrete [`Store`] speaks the same SQL to SQLite (the embedded default) and PostgreSQL (for several portals).
+//! Reading goes through [`Store::read`]; writing through [`Store::write`], which yields a [`Tx`]: begin, do, `commit()`.
+//! A `Tx` that is dropped instead has done nothing.
+//!
+//! Guaranteed: what `commit()` has confirmed survives the loss of the process and of power; writes on SQLite happen one at
+//! a time and share the cost of reaching the disk ([`writer`]); a data directory written by a newer Bookend is refused
+//! before anything is changed. Times come in as arguments, Unix milliseconds, always.
+//!
+//! Deliberately absent: decisions. What a row *means* is `domain`'s business.
+
+mod lock;
+mod writer;
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use sqlx::any::AnyPoolOptions;
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool, Executor};
+use uuid::{ContextV7, Timestamp, Uuid};
+
+pub use lock::PortalLock;
+pub use writer::Tx;
+
+use writer::Writer;
+
+/// Read connections: enough that a slow list does not hold up a page.
+const READERS: u32 = 6;
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    readers: AnyPool,
+    writer: Writer,
+}
+
+impl Store {
+    /// Opens `sqlite:` or `postgres:` databases (see [`sqlite_url`]) and brings their tables up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] when a newer Bookend wrote it; otherwise what the database said.
+    pub async fn open(url: &str) -> Result<Store, StoreError> {
+        sqlx::any::install_default_drivers();
+        let store = if url.starts_with("sqlite:") {
+            let writer = AnyPoolOptions::new()
+                .max_connections(1)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+                .after_connect(|connection, _| {
+                    Box::pin(async move {
+                        let pragmas =
+                            "pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000;";
+                        connection.execute(pragmas).await.map(drop)
+                    })
+                })
+                .connect(url)
+                .await?;
+            migrate(&mut *writer.acquire().await?).await?;
+            let readers = AnyPoolOptions::new()
+                .max_connections(READERS)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+                .after_connect(|connection, _| {
+                    Box::pin(async move { connection.execute("pragma query_only = on").await.map(drop) })
+                })
+                .connect(url)
+                .await?;
+            Store { readers, writer: Writer::sqlite(writer.acquire().await?.detach()) }
+        } else {
+            let pool = AnyPoolOptions::new().max_connections(24).connect(url).await?;
+            migrate(&mut *pool.acquire().await?).await?;
+            Store { readers: pool.clone(), writer: Writer::postgres(pool) }
+        };
+        Ok(store)
+    }
+
+    /// A connection to read with: sees everything committed so far.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn read(&self) -> Result<PoolConnection<Any>, StoreError> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    /// Begins a write transaction. On SQLite it waits for the one before it to end, so do nothing slow inside.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when another process holds the database for too long.
+    pub async fn write(&self) -> Result<Tx, StoreError> {
+        self.writer.begin().await
+    }
+}
+
+async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    use sqlx::migrate::MigrateError;
+    sqlx::migrate!("../migrations").run(connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => StoreError::Newer { version },
+        other => StoreError::Migration(Box::new(other)),
+    })
+}
+
+/// The URL of a SQLite database at this path; the file is made when it is not there.
+pub fn sqlite_url(path: &Path) -> String {
+    let mut url = String::from("sqlite://");
+    for byte in path.to_string_lossy().bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => url.push(byte as char),
+            other => url.push_str(&format!("%{other:02X}")),
+        }
+    }
+    url.push_str("?mode=rwc");
+    url
+}
+
+/// A new id: UUIDv7 of this time, larger than every id this process made before.
+pub fn id(now: i64) -> String {
+    static CONTEXT: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+    let context = CONTEXT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let milliseconds = now.max(0) as u64;
+    let nanoseconds = (milliseconds % 1000) as u32 * 1_000_000;
+    Uuid::new_v7(Timestamp::from_unix(&*context, milliseconds / 1000, nanoseconds)).to_string()
+}
+
+/// What went wrong with the database, by what a caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("there is no such row")]
+    NotFound,
+    #[error("a row with this name or key exists already")]
+    UniqueViolation,
+    /// Somebody else changed the environment first, or the lease is lost: read it again.
+    #[error("it was changed by someone else meanwhile")]
+    Stale,
+    #[error("the database is busy with another process; try again")]
+    Busy,
+    #[error(
+        "this data was written by a newer Bookend (schema {version}); start that version, or give another --data-dir. \
+         Nothing was changed"
+    )]
+    Newer { version: i64 },
+    #[error("another portal is running on {path}; stop it first, or give another --data-dir")]
+    Held { path: String },
+    #[error("{path} could not be locked for this portal")]
+    Lock {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the database's tables could not be brought up to date")]
+    Migration(#[source] Box<sqlx::migrate::MigrateError>),
+    #[error("{what} in the database cannot be read")]
+    Corrupt {
+        what: &'static str,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("the database could not be asked: {0}")]
+    Other(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::RowNotFound => StoreError::NotFound,
+            sqlx::Error::Database(cause) if cause.is_unique_violation() => StoreError::UniqueViolation,
+            // SQLite: 5 SQLITE_BUSY, 6 SQLITE_LOCKED, and their extended codes (sqlite.org/rescode.html).
+            sqlx::Error::Database(cause)
+                if cause
+                    .code()
+                    .and_then(|code| code.parse::<i64>().ok())
+                    .is_some_and(|code| matches!(code & 0xff, 5 | 6))
+                    && cause.code().is_some_and(|code| code.len() < 5) =>
+            {
+                StoreError::Busy
+            }
+            _ => StoreError::Other(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_grow_even_within_a_millisecond_and_when_the_clock_goes_back() {
+        let made: Vec<String> = [5_000, 5_000, 5_001, 4_000, 9_000].iter().map(|now| id(*now)).collect();
+        assert!(made.windows(2).all(|pair| pair[0] < pair[1]), "{made:?}");
+    }
+
+    #[test]
+    fn a_path_with_odd_characters_makes_a_url_that_names_the_same_file() {
+        assert_eq!(sqlite_url(Path::new("/tmp/a b?c#d%/x.db")), "sqlite:///tmp/a%20b%3Fc%23d%25/x.db?mode=rwc");
+    }
+
+    #[tokio::test]
+    async fn data_of_a_newer_bookend_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = sqlite_url(&directory.path().join("bookend.db"));
+        let store = Store::open(&url).await.unwrap();
+        let mut tx = store.write().await.unwrap();
+        let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+                     values (9999, 'from tomorrow', 1, x'00', 0)";
+        tx.connection().execute(newer).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(matches!(Store::open(&url).await, Err(StoreError::Newer { version: 9999 })));
+    }
+}
