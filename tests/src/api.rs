@@ -80,7 +80,7 @@ impl Api {
     }
 
     async fn follow_until(&self, environment: &str, state: &str) -> Outcome<Value> {
-        let address = format!("{}/api/v1/environments/{environment}/events", self.base);
+        let address = format!("{}/api/v1/events?environment={environment}", self.base);
         let events = self.http.get(address).bearer_auth(&self.token).send().await?.error_for_status()?;
         // Subscribed before the first look: no change can fall in between.
         let mut events = events.bytes_stream();

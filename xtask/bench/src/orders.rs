@@ -1,0 +1,99 @@
+//! Placing orders and waiting for what comes of them.
+
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::Outcome;
+use crate::portal::Portal;
+use crate::processes::{self, Memory};
+use crate::times::Times;
+
+/// Orders that are placed by so many people side by side.
+const PEOPLE: usize = 16;
+/// Without any event for so long, look all the same: a lost event must not end the run.
+const SILENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(600);
+
+pub struct Together {
+    /// From the first order sent to the last environment ready.
+    pub all_ready: Duration,
+    /// From confirmed to ready, by the portal's own clock.
+    pub each: Times,
+    pub memory: Memory,
+}
+
+/// Orders one environment, waits until it is ready, and deletes it again; the time until it was ready.
+pub fn order_until_ready(portal: &Portal, changes: &Receiver<String>, name: &str) -> Outcome<Duration> {
+    let begun = Instant::now();
+    let ordered = portal.api.order(name)?;
+    await_state(portal, changes, &ordered, "ready")?;
+    let took = begun.elapsed();
+    portal.api.delete(name)?;
+    await_state(portal, changes, &ordered, "deleted")?;
+    Ok(took)
+}
+
+/// Places `count` orders side by side and waits until all are ready; then deletes them.
+pub fn order_at_once(portal: &Portal, count: usize) -> Outcome<Together> {
+    let begun = Instant::now();
+    let placed: Vec<Outcome<()>> = std::thread::scope(|scope| {
+        let people: Vec<_> = (0..PEOPLE)
+            .map(|person| {
+                scope.spawn(move || {
+                    let mine = (person..count).step_by(PEOPLE);
+                    mine.map(|number| portal.api.order(&format!("many-{number}"))).try_for_each(|order| order.map(drop))
+                })
+            })
+            .collect();
+        people.into_iter().map(|person| person.join().unwrap_or_else(|_| Err("a panic".into()))).collect()
+    });
+    placed.into_iter().collect::<Outcome<()>>()?;
+    let all = await_all(portal, "ready", count)?;
+    let all_ready = begun.elapsed();
+    let memory = processes::memory(portal);
+    let each = all.iter().filter_map(|one| Some(one["ready_at"].as_u64()? - one["created_at"].as_u64()?));
+    let each = each.map(Duration::from_millis).collect();
+    for number in 0..count {
+        portal.api.delete(&format!("many-{number}"))?;
+    }
+    await_all(portal, "deleted", 0)?;
+    Ok(Together { all_ready, each, memory })
+}
+
+fn await_state(portal: &Portal, changes: &Receiver<String>, ordered: &Value, state: &str) -> Outcome<()> {
+    let id = ordered["id"].as_str().ok_or_else(|| format!("An order without an id: {ordered}"))?;
+    let patience = Instant::now() + PATIENCE;
+    while Instant::now() < patience {
+        let now = portal.api.environment(id)?;
+        match now["state"].as_str() {
+            Some(found) if found == state => return Ok(()),
+            Some("failed") => return Err(format!("An environment failed: {}", now["failure"])),
+            _ => {}
+        }
+        while changes.recv_timeout(SILENCE).is_ok_and(|changed| changed != id) {}
+    }
+    Err(format!("Environment {id} did not become {state}."))
+}
+
+/// Waits until `count` environments, and no others, are there, all in `state`. Looks five times a second: asking after each
+/// of many events would be a load of its own.
+fn await_all(portal: &Portal, state: &str, count: usize) -> Outcome<Vec<Value>> {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let mut all = portal.api.environments()?;
+        all.retain(|one| one["state"] != "deleted");
+        if let Some(failed) = all.iter().find(|one| one["state"] == "failed") {
+            return Err(format!("An environment failed: {failed}"));
+        }
+        if all.len() == count && all.iter().all(|one| one["state"] == state) {
+            return Ok(all);
+        }
+        if Instant::now() > patience {
+            let reached = all.iter().filter(|one| one["state"] == state).count();
+            return Err(format!("Of {count} environments only {reached} became {state}."));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}

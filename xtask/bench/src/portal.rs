@@ -1,0 +1,67 @@
+//! The portal under measurement, with a data directory of its own.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::api::Api;
+use crate::{Outcome, processes};
+
+pub struct Portal {
+    pub api: Api,
+    process: Child,
+    home: tempfile::TempDir,
+}
+
+impl Portal {
+    pub fn start(dist: &Path) -> Outcome<Self> {
+        let failed = |error: std::io::Error| format!("Cannot start the portal: {error}");
+        let program = dist.join("bookend");
+        let home = tempfile::Builder::new().prefix("bookend-bench-").tempdir().map_err(failed)?;
+        // Servers run as other users than the portal when that runs as root.
+        std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
+        let data = home.path().join("data");
+        let mut serve = Command::new(&program);
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
+        let log = std::fs::File::create(home.path().join("portal.log")).map_err(failed)?;
+        let mut process = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().map_err(failed)?;
+        let Some(address) = process.stdout.take().and_then(read_address) else {
+            let _ = process.kill();
+            let said = std::fs::read_to_string(home.path().join("portal.log")).unwrap_or_default();
+            return Err(format!("The portal did not say where it listens:\n{said}"));
+        };
+        let token = Command::new(&program)
+            .args(["token", "create", "--user", "bench", "--data-dir"])
+            .arg(&data)
+            .output()
+            .map_err(failed)?;
+        let token = String::from_utf8_lossy(&token.stdout).trim().to_owned();
+        Ok(Self { api: Api::new(&address, &token), process, home })
+    }
+
+    /// Its own process, without those of servers.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.home.path().to_path_buf()
+    }
+}
+
+impl Drop for Portal {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        processes::sweep(self.home.path());
+    }
+}
+
+/// From the line `listening on http://ADDRESS`; what follows is read and dropped.
+fn read_address(output: impl std::io::Read + Send + 'static) -> Option<String> {
+    let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+    let line = lines.find(|line| line.starts_with("listening on "))?;
+    std::thread::spawn(move || lines.for_each(drop));
+    Some(line.trim_start_matches("listening on ").trim_end_matches('/').to_owned())
+}
