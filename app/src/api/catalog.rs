@@ -4,6 +4,30 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Pictures a template may have on its cover, all of the pages' icon set.
+pub const TEMPLATE_ICONS: [&str; 20] = [
+    "book-open",
+    "box",
+    "code",
+    "container",
+    "cpu",
+    "database",
+    "flask-conical",
+    "globe",
+    "hard-drive",
+    "key-round",
+    "layers",
+    "library",
+    "list-todo",
+    "monitor",
+    "network",
+    "package-open",
+    "server",
+    "square-terminal",
+    "workflow",
+    "wrench",
+];
+
 /// A template as the catalog page shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
@@ -16,7 +40,7 @@ pub struct CatalogEntry {
     pub summary: String,
     pub category: String,
     pub tags: Vec<String>,
-    /// Name of an icon of the built-in set, or absent.
+    /// One of [`TEMPLATE_ICONS`].
     pub icon: Option<String>,
     pub maintainer: Option<String>,
     pub servers: u32,

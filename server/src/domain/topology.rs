@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use agent::api::{Check, Script, Service};
-use provisioners::Image;
+use provisioners::{Image, Secret};
 use serde::{Deserialize, Serialize};
+
+use super::template;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Topology {
@@ -31,8 +33,8 @@ pub struct ServerSpec {
     /// Names of servers that must be healthy first.
     pub needs: Vec<String>,
     pub mounts: Vec<MountSpec>,
-    /// Environment variables, names substituted except for secrets: those stay `${parameters.NAME}` until the agent's
-    /// configuration is made.
+    /// Environment variables, in the language of templates' expressions with everything put in but secrets: use them
+    /// through [`ServerSpec::with_secrets`] only. The same holds for the variables of `services`.
     pub variables: BTreeMap<String, String>,
     pub requires: Vec<String>,
     pub setup: Option<Script>,
@@ -66,9 +68,36 @@ pub struct VolumeSpec {
 pub struct OutputSpec {
     pub name: String,
     pub title: String,
-    /// Names substituted except for secrets, as in [`ServerSpec::variables`].
+    /// As [`ServerSpec::variables`]: use it through [`OutputSpec::with_secrets`] only.
     pub value: String,
     pub sensitive: bool,
+}
+
+impl ServerSpec {
+    /// Ready for the agent: the variables of the server and its services with the order's secrets put in. It holds them in
+    /// the clear, so it goes into the agent's configuration and nowhere else.
+    pub fn with_secrets(&self, secrets: &BTreeMap<String, Secret>) -> ServerSpec {
+        let finished = |variables: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+            variables.iter().map(|(name, value)| (name.clone(), with_secrets(value, secrets))).collect()
+        };
+        let mut server = self.clone();
+        server.variables = finished(&self.variables);
+        for service in &mut server.services {
+            service.variables = finished(&service.variables);
+        }
+        server
+    }
+}
+
+impl OutputSpec {
+    /// The text people read. With no secrets given, none is in it.
+    pub fn with_secrets(&self, secrets: &BTreeMap<String, Secret>) -> String {
+        with_secrets(&self.value, secrets)
+    }
+}
+
+fn with_secrets(compiled: &str, secrets: &BTreeMap<String, Secret>) -> String {
+    template::finish(compiled, |name| secrets.get(name).map(|secret| secret.reveal().to_owned()))
 }
 
 /// A rule obeyed by the engine: at each time the cron expression names in that zone, the action is desired.

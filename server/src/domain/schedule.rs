@@ -1,0 +1,190 @@
+//! Schedule rules: when the next one fires, and how people read them.
+//!
+//! Cron has five fields, read by croner; time zones come from the system's IANA database, read by jiff. A time that a
+//! clock change skips fires right after the gap, one that it repeats fires once.
+
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+use super::topology::{Schedule, ScheduledAction};
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ScheduleError {
+    #[error("should be a cron expression of five fields (minute hour day month weekday) like `0 19 * * MON-FRI`: {0}")]
+    Cron(String),
+    #[error("never comes: no date fits")]
+    Never,
+    #[error("should be an IANA time zone like `Europe/Berlin` or `UTC`")]
+    TimeZone,
+}
+
+/// The rule that fires next after a moment, both in Unix milliseconds. Of several at the same time the most final wins:
+/// delete before park before resume. `None` when there is no rule.
+pub fn next(schedules: &[Schedule], after_ms: i64) -> Option<(i64, ScheduledAction)> {
+    let finality = |action: &ScheduledAction| match action {
+        ScheduledAction::Delete => 0,
+        ScheduledAction::Park => 1,
+        ScheduledAction::Resume => 2,
+    };
+    schedules
+        .iter()
+        .filter_map(|schedule| Some((next_of(schedule, after_ms)?, schedule.action)))
+        .min_by_key(|(at, action)| (*at, finality(action)))
+}
+
+fn next_of(schedule: &Schedule, after_ms: i64) -> Option<i64> {
+    let (cron, zone) = (cron(&schedule.cron).ok()?, time_zone(&schedule.time_zone).ok()?);
+    let after = Timestamp::from_millisecond(after_ms).ok()?.to_zoned(zone);
+    let next: Zoned = cron.find_next_occurrence(&after, false).ok()?;
+    Some(next.timestamp().as_millisecond())
+}
+
+/// Reads a cron expression.
+///
+/// # Errors
+/// What is wrong with it; a date that never comes (31 February) is an error too.
+pub fn cron(text: &str) -> Result<Cron, ScheduleError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '*' | '/' | ',' | '-' | '#' | '?');
+    if let Some(wrong) = text.chars().find(|c| !allowed(*c)) {
+        return Err(ScheduleError::Cron(format!("`{}` has no meaning there", wrong.escape_debug())));
+    }
+    if text.split_whitespace().count() != 5 || text.len() > 100 {
+        return Err(ScheduleError::Cron(format!("it has {} fields", text.split_whitespace().count())));
+    }
+    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+    let cron = parser.parse(text).map_err(|error| ScheduleError::Cron(error.to_string()))?;
+    // Any moment will do: what comes at all comes again within the eight years between two leap days at most.
+    let origin = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
+    match cron.find_next_occurrence(&origin, false) {
+        Ok(_) => Ok(cron),
+        Err(_) => Err(ScheduleError::Never),
+    }
+}
+
+/// Looks a time zone up.
+///
+/// # Errors
+/// The name is none the system knows.
+pub fn time_zone(name: &str) -> Result<TimeZone, ScheduleError> {
+    TimeZone::get(name).map_err(|_| ScheduleError::TimeZone)
+}
+
+/// "parked at 19:00 on weekdays (Europe/Berlin)".
+pub fn describe(schedule: &Schedule) -> String {
+    let action = match schedule.action {
+        ScheduledAction::Park => "parked",
+        ScheduledAction::Resume => "resumed",
+        ScheduledAction::Delete => "deleted",
+    };
+    let when = plain_time(&schedule.cron).unwrap_or_else(|| match cron(&schedule.cron) {
+        Ok(cron) => lower_first(&cron.describe()),
+        Err(_) => schedule.cron.clone(),
+    });
+    format!("{action} {when} ({})", schedule.time_zone)
+}
+
+/// The usual cases in words: one time of day, on certain weekdays or one day of the month.
+fn plain_time(cron: &str) -> Option<String> {
+    let fields: Vec<String> = cron.split_whitespace().map(str::to_ascii_uppercase).collect();
+    let [minute, hour, day, month, weekday] = fields.as_slice() else { return None };
+    let (minute, hour): (u32, u32) = (minute.parse().ok()?, hour.parse().ok()?);
+    let days = match weekday.as_str() {
+        _ if month != "*" => return None,
+        "*" if day != "*" => &format!("on day {} of every month", day.parse::<u32>().ok()?),
+        _ if day != "*" => return None,
+        "*" => "every day",
+        "1-5" | "MON-FRI" => "on weekdays",
+        "0" | "7" | "SUN" => "on Sundays",
+        "1" | "MON" => "on Mondays",
+        "2" | "TUE" => "on Tuesdays",
+        "3" | "WED" => "on Wednesdays",
+        "4" | "THU" => "on Thursdays",
+        "5" | "FRI" => "on Fridays",
+        "6" | "SAT" => "on Saturdays",
+        "0,6" | "6,0" | "6,7" | "6-7" | "SAT,SUN" | "SAT-SUN" => "at weekends",
+        _ => return None,
+    };
+    Some(format!("at {hour:02}:{minute:02} {days}"))
+}
+
+fn lower_first(text: &str) -> String {
+    let mut text = text.trim_end_matches('.').to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(action: ScheduledAction, cron: &str, time_zone: &str) -> Schedule {
+        Schedule { action, cron: cron.into(), time_zone: time_zone.into() }
+    }
+
+    fn at(text: &str) -> i64 {
+        text.parse::<Timestamp>().unwrap().as_millisecond()
+    }
+
+    #[test]
+    fn a_rule_fires_at_the_time_of_its_own_zone() {
+        let park = [rule(ScheduledAction::Park, "0 19 * * 1-5", "Europe/Berlin")];
+        // A Friday afternoon in winter, then the weekend is left out.
+        assert_eq!(next(&park, at("2026-01-09T17:00:00Z")), Some((at("2026-01-09T18:00:00Z"), ScheduledAction::Park)));
+        assert_eq!(next(&park, at("2026-01-09T18:00:00Z")), Some((at("2026-01-12T18:00:00Z"), ScheduledAction::Park)));
+        assert_eq!(next(&[], 0), None);
+    }
+
+    #[test]
+    fn a_clock_change_neither_loses_nor_doubles_a_rule() {
+        let rules = [rule(ScheduledAction::Park, "30 2 * * *", "Europe/Berlin")];
+        let fires =
+            |after: &str| next(&rules, at(after)).map(|(at, _)| Timestamp::from_millisecond(at).unwrap().to_string());
+        assert_eq!(
+            fires("2026-03-28T12:00:00Z").as_deref(),
+            Some("2026-03-29T01:00:00Z"),
+            "skipped: right after the gap"
+        );
+        assert_eq!(fires("2026-10-24T12:00:00Z").as_deref(), Some("2026-10-25T00:30:00Z"), "repeated: the first time");
+        assert_eq!(fires("2026-10-25T00:30:00Z").as_deref(), Some("2026-10-26T01:30:00Z"), "repeated: only once");
+    }
+
+    #[test]
+    fn at_the_same_moment_the_most_final_rule_wins() {
+        let at_noon = |action| rule(action, "0 12 * * *", "UTC");
+        let rules =
+            [at_noon(ScheduledAction::Resume), at_noon(ScheduledAction::Delete), at_noon(ScheduledAction::Park)];
+        assert_eq!(next(&rules, 0), Some((12 * 3_600_000, ScheduledAction::Delete)));
+    }
+
+    #[test]
+    fn what_can_never_fire_is_refused() {
+        for wrong in [
+            "",
+            "* * * *",
+            "* * * * * *",
+            "61 * * * *",
+            "@daily",
+            "0 0 31 2 *",
+            "0 25 * * *",
+            "a b c d e",
+            "0 0 * * *\n",
+        ] {
+            assert!(cron(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(cron("0 0 29 2 *").is_ok(), "a leap day comes");
+        assert_eq!(time_zone("Europe/Berlim").err(), Some(ScheduleError::TimeZone));
+    }
+
+    #[test]
+    fn rules_read_as_people_say_them() {
+        let said = |cron| describe(&rule(ScheduledAction::Park, cron, "Europe/Berlin"));
+        assert_eq!(said("0 19 * * MON-FRI"), "parked at 19:00 on weekdays (Europe/Berlin)");
+        assert_eq!(said("30 7 * * *"), "parked at 07:30 every day (Europe/Berlin)");
+        assert_eq!(said("0 12 24 12 *"), "parked at 12:00, on day 24, in December (Europe/Berlin)");
+        assert_eq!(said("0 3 1 * *"), "parked at 03:00 on day 1 of every month (Europe/Berlin)");
+    }
+}

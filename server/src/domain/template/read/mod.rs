@@ -1,0 +1,88 @@
+//! Reading a template's source strictly, with everything that is wrong told at once.
+
+mod checks;
+mod fields;
+mod parameters;
+mod rest;
+mod scope;
+mod servers;
+mod yaml;
+
+#[cfg(test)]
+mod schema_tests;
+
+use self::fields::{Fields, Reading};
+use self::scope::Scope;
+use super::model::Template;
+use super::names::{self, LABEL, TAG, VERSION};
+use super::problem::Problems;
+
+pub use self::yaml::MAX_BYTES;
+
+const KEYS: [&str; 14] = [
+    "name",
+    "version",
+    "title",
+    "summary",
+    "description",
+    "icon",
+    "category",
+    "tags",
+    "maintainer",
+    "parameters",
+    "servers",
+    "volumes",
+    "outputs",
+    "schedules",
+];
+
+/// Reads a template.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read(source: &str) -> Result<Template, Problems> {
+    let mut problems = Vec::new();
+    let root = yaml::parse(source, &mut problems);
+    let reading = Reading::new(source, problems);
+    let template = root.and_then(|root| {
+        let fields = Fields::open(&reading, &root, "", &KEYS)?;
+        Some(read_template(&reading, &fields))
+    });
+    match (Problems::found(reading.into_problems()), template) {
+        (None, Some(template)) => Ok(template),
+        (Some(problems), _) => Err(problems),
+        (None, None) => Err(Problems::one("the file cannot be read as a template")),
+    }
+}
+
+fn read_template(reading: &Reading, root: &Fields) -> Template {
+    let parameters = parameters::read(reading, root);
+    let entries = reading.peek_named(root, "servers");
+    let scope = Scope {
+        parameters,
+        servers: entries.iter().map(|(key, ..)| key.text.clone()).collect(),
+        several: servers::several(&entries),
+    };
+    let servers = servers::read(reading, root, &scope);
+    let volumes = rest::read_volumes(reading, root, &scope, &servers);
+    let line = |key, max| root.required(key).map(|(node, path)| reading.line(node, &path, max)).unwrap_or_default();
+    let formed = |key, form, fits: fn(&str) -> bool| {
+        root.required(key).map(|(node, path)| reading.formed(node, &path, form, fits)).unwrap_or_default()
+    };
+    Template {
+        name: formed("name", LABEL, names::is_label),
+        version: formed("version", VERSION, names::is_version),
+        title: line("title", 80),
+        summary: line("summary", 200),
+        description: root.get("description").map(|(node, path)| reading.text(node, &path, 20_000)).unwrap_or_default(),
+        icon: rest::read_icon(reading, root),
+        category: line("category", 40),
+        tags: root.words("tags", TAG, names::is_tag).into_iter().map(|(tag, _)| tag).collect(),
+        maintainer: root.get("maintainer").map(|(node, path)| reading.line(node, &path, 120)),
+        outputs: rest::read_outputs(reading, root, &scope),
+        schedules: rest::read_schedules(reading, root),
+        parameters: scope.parameters,
+        servers,
+        volumes,
+    }
+}

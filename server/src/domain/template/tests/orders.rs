@@ -1,0 +1,112 @@
+//! From an order's values to the topology.
+
+use std::collections::BTreeMap;
+
+use app::api::FieldError;
+use insta::{assert_json_snapshot, assert_snapshot};
+use provisioners::Secret;
+
+use super::{good, minimal, whole};
+use crate::domain::template::{Values, compile, parameter_variables, resolve};
+use crate::domain::topology::Topology;
+
+pub fn given(values: &[(&str, &str)]) -> BTreeMap<String, String> {
+    values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn refused(values: &[(&str, &str)]) -> String {
+    let errors = resolve(&whole(), &given(values)).expect_err("the order is wrong");
+    errors.iter().map(|FieldError { field, message }| format!("{field}: {message}\n")).collect()
+}
+
+fn ordered(values: &[(&str, &str)]) -> Topology {
+    let template = whole();
+    compile(&template, "my-env", &resolve(&template, &given(values)).unwrap())
+}
+
+#[test]
+fn defaults_fill_in_what_was_not_given_and_what_does_not_apply_is_absent() {
+    let values = resolve(&whole(), &given(&[("greeting", "Hi")])).unwrap();
+    let expected = [("greeting", "Hi"), ("motd", ""), ("workers", "2"), ("protect", "false"), ("machine", "small")];
+    assert_eq!(values, Values { plain: given(&expected), secrets: BTreeMap::new() });
+}
+
+#[test]
+fn a_secret_is_kept_apart_and_prints_as_stars() {
+    let values = resolve(&whole(), &given(&[("protect", "true"), ("password", "hunter2")])).unwrap();
+    assert_eq!(values.secrets["password"].reveal(), "hunter2");
+    assert!(!values.plain.contains_key("password"));
+    assert!(!format!("{values:?}").contains("hunter2"));
+}
+
+#[test]
+fn every_wrong_value_is_told_at_once() {
+    assert_snapshot!(refused(&[
+        ("greeting", "<b>"),
+        ("motd", "bell\u{7}"),
+        ("workers", "5"),
+        ("protect", "yes"),
+        ("machine", "huge"),
+        ("pasword", "x"),
+    ]));
+    assert_snapshot!(refused(&[("protect", "true")]));
+    assert_snapshot!(refused(&[("password", "x"), ("workers", "02"), ("greeting", "two\nlines")]));
+}
+
+#[test]
+fn a_form_may_send_its_blank_and_hidden_fields_along() {
+    let sent = [("workers", ""), ("password", ""), ("greeting", ""), ("motd", "a\r\nb")];
+    let values = resolve(&whole(), &given(&sent)).unwrap();
+    assert_eq!(values.plain["workers"], "2", "a blank number is the default");
+    assert_eq!(values.plain["greeting"], "", "a text may be cleared");
+    assert_eq!(values.plain["motd"], "a\nb", "line ends of the network become ours");
+}
+
+#[test]
+fn the_same_order_gives_the_same_topology_down_to_the_last_address() {
+    let values = [("workers", "3"), ("protect", "true"), ("password", "hunter2"), ("machine", "large")];
+    assert_eq!(ordered(&values), ordered(&values));
+    assert_json_snapshot!(ordered(&values));
+}
+
+#[test]
+fn a_topology_holds_the_secrets_name_and_its_value_only_at_the_end() {
+    let topology = ordered(&[("protect", "true"), ("password", "${parameters.greeting}")]);
+    let web = topology.servers.iter().find(|server| server.name == "web").unwrap();
+    assert_eq!(web.variables["PASSWORD"], "${parameters.password}");
+    let secrets = [("password".to_owned(), Secret::new("${parameters.greeting}"))].into();
+    let finished = web.with_secrets(&secrets);
+    assert_eq!(finished.variables["PASSWORD"], "${parameters.greeting}", "put in once, not read again");
+    assert_eq!(finished.variables["LITERAL"], "${parameters.greeting} costs $5 {really}");
+    assert_eq!(finished.services[0].variables["ME"], "web of my-env");
+    assert_eq!(topology.outputs[1].with_secrets(&secrets), "it is ${parameters.greeting}");
+    assert_eq!(topology.outputs[1].with_secrets(&BTreeMap::new()), "it is ");
+}
+
+#[test]
+fn a_secret_that_does_not_apply_becomes_nothing() {
+    let topology = ordered(&[]);
+    assert_eq!(topology.servers.iter().find(|server| server.name == "web").unwrap().variables["PASSWORD"], "");
+}
+
+#[test]
+fn servers_stand_after_those_they_need() {
+    let names: Vec<String> = ordered(&[]).servers.into_iter().map(|server| server.name).collect();
+    assert_eq!(names, ["db", "worker-1", "worker-2", "web"]);
+}
+
+#[test]
+fn parameters_reach_scripts_by_variables_of_their_own() {
+    let values = resolve(&whole(), &given(&[("protect", "true"), ("password", "hunter2")])).unwrap();
+    let variables = parameter_variables(&values.plain, &values.secrets);
+    assert_eq!(variables["BOOKEND_PARAM_PASSWORD"], "hunter2");
+    assert_eq!(variables["BOOKEND_PARAM_WORKERS"], "2");
+}
+
+#[test]
+fn a_pattern_must_match_the_whole_value() {
+    let template = good(&minimal("parameters:\n  p: {type: string, pattern: 'a|ab|(?i)xy'}\n"));
+    for (value, fits) in [("a", true), ("ab", true), ("XY", true), ("abc", false), ("xa", false), ("a\n", false)] {
+        assert_eq!(resolve(&template, &given(&[("p", value)])).is_ok(), fits, "{value:?}");
+    }
+}
