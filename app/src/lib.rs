@@ -13,8 +13,8 @@
 pub mod api;
 pub mod components;
 pub mod fns;
-mod islands;
-mod live;
+pub mod islands;
+pub mod live;
 pub mod words;
 
 #[cfg(feature = "ssr")]

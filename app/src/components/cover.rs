@@ -46,14 +46,14 @@ struct Dice(u64);
 
 impl Dice {
     /// From `low` up to, not including, `high`.
-    fn roll(&mut self, low: u64, high: u64) -> u64 {
+    fn roll(&mut self, low: i64, high: i64) -> i64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        low + (self.0 >> 11) % (high - low)
+        low + (self.0 >> 11).cast_signed() % (high - low)
     }
     /// One of the three tints of the cover's hue.
-    fn tint(&mut self) -> u64 {
+    fn tint(&mut self) -> i64 {
         self.roll(1, 4)
     }
 }

@@ -1,11 +1,29 @@
 use leptos::prelude::*;
 use leptos::server_fn::codec::GetUrl;
+use serde::{Deserialize, Serialize};
 
-use crate::api::{ApiError, EnvironmentDetail};
+use crate::api::{Action, ApiError, EnvironmentDetail, Page, TimelineEvent};
 
-/// One environment, read again.
+/// Events of the timeline on one page.
+pub const TIMELINE_LENGTH: u32 = 30;
+
+/// All that the environment page keeps current.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentNow {
+    pub detail: EnvironmentDetail,
+    pub timeline: Page<TimelineEvent>,
+}
+
+/// The environment and the newest part of its timeline, or the part after `cursor`.
 #[server(prefix = "/api/ui", endpoint = "environment", input = GetUrl)]
-pub async fn read_environment(environment: String) -> Result<EnvironmentDetail, ApiError> {
+pub async fn read_environment(environment: String, cursor: Option<String>) -> Result<EnvironmentNow, ApiError> {
     let visit = crate::site::visit();
-    super::told(visit.portal.environment(&visit.actor, &environment).await)
+    super::told(super::environment_as_it_is(&visit, &environment, cursor.as_deref()).await)
+}
+
+/// Asks for an action.
+#[server(prefix = "/api/ui", endpoint = "act")]
+pub async fn act(environment: String, action: Action) -> Result<EnvironmentDetail, ApiError> {
+    let visit = crate::site::visit();
+    super::told(visit.portal.act(&visit.actor, &environment, action).await)
 }

@@ -1,8 +1,16 @@
 //! What posting a form does, without any script: call the portal, then lead on, or show the same page again with
 //! everything that was typed and what is wrong with it. One file per form.
 
+mod act;
+mod order;
+mod people;
 mod session;
 mod theme;
+mod tokens;
 
+pub(crate) use act::act;
+pub(crate) use order::order;
+pub(crate) use people::people;
 pub(crate) use session::{setup, sign_in, sign_out};
 pub(crate) use theme::theme;
+pub(crate) use tokens::tokens;

@@ -1,1 +1,10 @@
-//! Parts of pages that live on in the browser.
+//! Parts of pages that live on in the browser. Rendered on the server first, from the same values and views.
+
+mod connection;
+mod environment;
+mod environments;
+mod logs;
+
+pub use environment::EnvironmentLive;
+pub use environments::EnvironmentListLive;
+pub use logs::{LOG_LINES, LogFollower};

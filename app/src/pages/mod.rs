@@ -4,11 +4,25 @@
 //! error page and the right status.
 
 mod catalog;
+mod environment;
+mod environments;
 mod error;
+mod logs;
+mod people;
+mod profile;
 mod setup;
 mod sign_in;
+mod template;
+mod terminal;
 
 pub(crate) use catalog::catalog;
+pub(crate) use environment::environment;
+pub(crate) use environments::environments;
 pub(crate) use error::error_content;
+pub(crate) use logs::logs;
+pub(crate) use people::people;
+pub(crate) use profile::{profile, profile_with};
 pub(crate) use setup::setup;
 pub(crate) use sign_in::{local_path, sign_in};
+pub(crate) use template::template;
+pub(crate) use terminal::terminal;

@@ -55,6 +55,13 @@ pub fn router(portal: SharedPortal, settings: PortalSettings) -> Router {
     let site = Site { portal, settings: Arc::new(settings) };
     Router::new()
         .route("/", known(get(pages::catalog)))
+        .route("/catalog/{template}", known(get(pages::template).post(forms::order)))
+        .route("/environments", known(get(pages::environments)))
+        .route("/environments/{environment}", known(get(pages::environment).post(forms::act)))
+        .route("/environments/{environment}/logs", known(get(pages::logs)))
+        .route("/environments/{environment}/servers/{server}/terminal", known(get(pages::terminal)))
+        .route("/profile", known(get(pages::profile).post(forms::tokens)))
+        .route("/people", known(get(pages::people).post(forms::people)))
         .route("/setup/{link}", known(get(pages::setup).post(forms::setup)))
         .route("/sign-in", known(get(pages::sign_in).post(forms::sign_in)))
         .route("/sign-out", known(post(forms::sign_out)))

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::{Theme, Visit};
+use super::{SiteAssets, Theme, Visit};
 use crate::components::{icon, wordmark};
 
 /// Where a page belongs in the navigation.
@@ -27,6 +27,9 @@ pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: AnyView) 
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>
                 <meta name="color-scheme" content="light dark"/>
                 <title>{title}</title>
+                <link rel="preload" href=assets.address("figtree.woff2") r#as="font" r#type="font/woff2" crossorigin=""/>
+                <link rel="preload" href=assets.address("newsreader.woff2") r#as="font" r#type="font/woff2" crossorigin=""/>
+                <style inner_html=fonts(assets)></style>
                 <link rel="stylesheet" href=assets.address("bookend.css")/>
                 <link rel="icon" type="image/svg+xml" href=FAVICON/>
                 <script
@@ -43,6 +46,19 @@ pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: AnyView) 
             </body>
         </html>
     }
+}
+
+/// The faces stand here because only here their hashed addresses are known. The fallbacks take the same room, so that text
+/// does not move when a font arrives.
+fn fonts(assets: &SiteAssets) -> String {
+    format!(
+        "@font-face{{font-family:Figtree;font-weight:300 900;font-display:swap;src:url({})format('woff2')}}\
+         @font-face{{font-family:Newsreader;font-weight:500;font-display:swap;src:url({})format('woff2')}}\
+         @font-face{{font-family:'Figtree fallback';src:local('Arial');size-adjust:99%}}\
+         @font-face{{font-family:'Newsreader fallback';src:local('Georgia');size-adjust:93%}}",
+        assets.address("figtree.woff2"),
+        assets.address("newsreader.woff2")
+    )
 }
 
 /// The mark as a file of its own: two bookends and the books between them.

@@ -1,11 +1,13 @@
 //! How Bookend says things: times, sizes, states, actions. Pure functions, the same words on the server and in the browser.
 
 mod action;
+mod log;
 mod size;
 mod state;
 mod time;
 
 pub use action::*;
+pub use log::*;
 pub use size::*;
 pub use state::*;
 pub use time::*;

@@ -1,0 +1,84 @@
+// Gives a page its life: loads the islands' code where there are islands, and makes small things act at once that
+// otherwise are plain forms. Pages work without any of it.
+
+const own = document.querySelector("script[data-app]");
+document.documentElement.dataset.script = "";
+
+// --- Islands -------------------------------------------------------------------------------------------------------
+
+// Where the islands' code looks for streamed data; pages arrive whole, so there is none.
+globalThis.__RESOLVED_RESOURCES = [];
+globalThis.__SERIALIZED_ERRORS = [];
+globalThis.__INCOMPLETE_CHUNKS = [];
+
+// An island's element names its function: the component's name and a number that may differ between compilers.
+const functionOf = (code, name) => {
+  if (code[name]) return code[name];
+  const stem = name.slice(0, name.lastIndexOf("_") + 1);
+  return code[Object.keys(code).find((key) => key.startsWith(stem)) ?? ""];
+};
+
+const wakeIslands = async () => {
+  const islands = [...document.querySelectorAll("leptos-island")];
+  if (islands.length === 0) return;
+  const code = await import(own.dataset.app);
+  await code.default({ module_or_path: own.dataset.wasm });
+  code.hydrate();
+  for (const island of islands) {
+    try {
+      functionOf(code, island.dataset.component)?.(island);
+    } catch (problem) {
+      console.error(`The island ${island.dataset.component} stays still.`, problem);
+    }
+  }
+  document.documentElement.dataset.live = "";
+};
+wakeIslands();
+
+// --- Theme: chosen at once, kept by the form's own address ---------------------------------------------------------
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches(".theme-switch") || !event.submitter) return;
+  event.preventDefault();
+  const theme = event.submitter.value;
+  const root = document.documentElement;
+  if (theme === "system") delete root.dataset.theme;
+  else root.dataset.theme = theme;
+  for (const button of document.querySelectorAll(".theme-switch button")) {
+    button.setAttribute("aria-pressed", String(button.value === theme));
+  }
+  const body = new URLSearchParams(new FormData(form, event.submitter));
+  fetch(form.action, { method: "POST", body, redirect: "manual" });
+});
+
+// --- Filters that apply as soon as they are chosen -----------------------------------------------------------------
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+});
+
+// --- Copying -------------------------------------------------------------------------------------------------------
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  button.dataset.copied = "";
+  setTimeout(() => delete button.dataset.copied, 1600);
+});
+
+// --- Exact times in the person's own time zone, when pointed at ----------------------------------------------------
+
+const inOwnZone = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+document.addEventListener("pointerover", (event) => {
+  const time = event.target.closest?.("time[datetime]");
+  if (time) time.title = inOwnZone.format(new Date(time.dateTime));
+});
+
+// --- Orders: a form seen again by going back is a new order --------------------------------------------------------
+
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  for (const field of document.querySelectorAll("input[data-once]")) field.value = crypto.randomUUID();
+});

@@ -1,0 +1,19 @@
+//! The pieces of an environment: the same views on the server and in the islands that keep them current.
+
+mod actions;
+mod badge;
+mod failure;
+mod row;
+mod server;
+mod sheet;
+mod timeline;
+mod track;
+
+pub use actions::actions;
+pub use badge::badge;
+pub use failure::failure;
+pub use row::row;
+pub use server::server;
+pub use sheet::{outputs, parameters, volumes};
+pub use timeline::timeline;
+pub use track::track;

@@ -1,0 +1,35 @@
+use leptos::prelude::*;
+
+use super::badge;
+use crate::api::EnvironmentSummary;
+use crate::components::{icon, moment};
+use crate::words::{action_upcoming, count};
+
+/// One environment in the list: state, what is waited for, what comes next.
+pub fn row(now: Signal<i64>, environment: EnvironmentSummary) -> impl IntoView + use<> {
+    let servers = if environment.servers_ready == environment.servers_total {
+        count(environment.servers_total, "server")
+    } else {
+        format!("{} of {} ready", environment.servers_ready, count(environment.servers_total, "server"))
+    };
+    let address = format!("/environments/{}", environment.name);
+    view! {
+        <li class="row">
+            <div class="row__name">
+                <a href=address>{environment.name}</a>
+                <span class="row__template">{environment.template}</span>
+            </div>
+            <div class="row__state">
+                {badge(environment.state)}
+                {environment.waiting_for.map(|what| view! { <span class="row__waiting">{what}</span> })}
+            </div>
+            <div class="row__servers">{icon("server")}{servers}</div>
+            <div class="row__next">
+                {environment.next_event.map(|next| view! {
+                    {icon("clock")}{action_upcoming(next.action)}" "{moment(now, next.at)}
+                })}
+            </div>
+            <div class="row__owner">{environment.owner}" · "{moment(now, environment.created_at)}</div>
+        </li>
+    }
+}

@@ -1,0 +1,120 @@
+use leptos::prelude::*;
+
+use super::badge;
+use crate::api::{CheckView, MetricsView, PortView, ServerView, ServiceView};
+use crate::components::{failure, icon};
+use crate::words::{bytes, span};
+
+/// One server: how it is, what runs on it, and the ways to use it.
+pub fn server(environment: &str, server: ServerView) -> impl IntoView + use<> {
+    let heading = format!("server-{}", server.name);
+    let labelled_by = heading.clone();
+    let logs = format!("/environments/{environment}/logs?server={}", server.name);
+    let terminal = format!("/environments/{environment}/servers/{}/terminal", server.name);
+    let up = server.services.iter().any(|service| service.running) || server.metrics.is_some();
+    let ports = server.ports.clone();
+    view! {
+        <article class="server card" aria-labelledby=labelled_by>
+            <header class="server__head">
+                <h3 id=heading>{icon("server")}{server.name}</h3>
+                {badge(server.state)}
+            </header>
+            {server.waiting_for.map(|what| view! { <p class="waiting">{icon("hourglass")}{what}</p> })}
+            {server.failure.map(failure)}
+            <div class="server__use">
+                {ports.into_iter().map(port).collect::<Vec<_>>()}
+                {up.then(|| view! { <a class="button" data-kind="plain" href=terminal>{icon("square-terminal")}"Terminal"</a> })}
+                <a class="button" data-kind="plain" href=logs>{icon("scroll-text")}"Logs"</a>
+            </div>
+            {server.metrics.map(metrics)}
+            {(!server.services.is_empty()).then(|| view! {
+                <ul class="facts" role="list" aria-label="Services">{server.services.into_iter().map(service).collect::<Vec<_>>()}</ul>
+            })}
+            {(!server.checks.is_empty()).then(|| view! {
+                <ul class="facts" role="list" aria-label="Health checks">{server.checks.into_iter().map(check).collect::<Vec<_>>()}</ul>
+            })}
+            <dl class="pairs pairs--small">
+                {(!server.address.is_empty()).then(|| view! { <div><dt>"Address"</dt><dd><code>{server.address}</code></dd></div> })}
+                <div><dt>"Image"</dt><dd><code>{server.image}</code></dd></div>
+                {server.limits.map(|limits| view! { <div><dt>"Limits"</dt><dd>{limits}</dd></div> })}
+            </dl>
+        </article>
+    }
+}
+
+fn port(port: PortView) -> impl IntoView {
+    view! {
+        <a class="button" data-kind="primary" href=port.url target="_blank" rel="noopener">
+            {icon("external-link")}
+            {port.title}
+            <span class="visually-hidden">" (opens in a new tab)"</span>
+        </a>
+    }
+}
+
+fn metrics(metrics: MetricsView) -> impl IntoView {
+    let share = metrics
+        .memory_limit_bytes
+        .filter(|limit| *limit > 0)
+        .map(|limit| (metrics.memory_bytes.saturating_mul(100) / limit).min(100));
+    let memory = match metrics.memory_limit_bytes {
+        Some(limit) => format!("{} of {}", bytes(metrics.memory_bytes), bytes(limit)),
+        None => bytes(metrics.memory_bytes),
+    };
+    let uptime = span(i64::try_from(metrics.uptime_ms).unwrap_or(i64::MAX));
+    view! {
+        <dl class="gauges">
+            <div>
+                <dt>{icon("cpu")}"CPU"</dt>
+                <dd>{format!("{} %", metrics.cpu_millis / 10)}</dd>
+            </div>
+            <div>
+                <dt>{icon("memory-stick")}"Memory"</dt>
+                <dd>
+                    {memory}
+                    {share.map(|share| view! {
+                        <span class="gauge" aria-hidden="true"><span style=format!("inline-size:{share}%")></span></span>
+                    })}
+                </dd>
+            </div>
+            <div>
+                <dt>{icon("hard-drive")}"Disk"</dt>
+                <dd>{bytes(metrics.disk_bytes)}</dd>
+            </div>
+            <div>
+                <dt>{icon("clock")}"Up for"</dt>
+                <dd>{uptime}</dd>
+            </div>
+        </dl>
+    }
+}
+
+fn service(service: ServiceView) -> impl IntoView {
+    let (tone, word) = if service.running { ("good", "runs") } else { ("bad", "is not running") };
+    let restarts = match service.restarts {
+        0 => String::new(),
+        1 => ", restarted once".into(),
+        many => format!(", restarted {many} times"),
+    };
+    view! {
+        <li data-tone=tone>
+            <span class="dot" aria-hidden="true"></span>
+            <span class="facts__name">{service.name}</span>
+            <span class="facts__more">{format!("{word}{restarts}")}</span>
+            {service.last_end.map(|end| view! { <span class="facts__detail">{end}</span> })}
+        </li>
+    }
+}
+
+fn check(check: CheckView) -> impl IntoView {
+    let (tone, word) = if check.passing { ("good", "passes") } else { ("warning", "does not pass yet") };
+    let detail = (!check.message.is_empty()).then_some(check.message);
+    view! {
+        <li data-tone=tone>
+            <span class="dot" aria-hidden="true"></span>
+            <span class="facts__name">{check.name}</span>
+            <span class="facts__more">{word}</span>
+            {detail.map(|detail| view! { <span class="facts__detail">{detail}</span> })}
+        </li>
+    }
+}

@@ -1,0 +1,33 @@
+use leptos::prelude::*;
+
+use super::connection::{connection_note, on_refusal};
+use crate::api::{ApiError, EnvironmentQuery, EnvironmentSummary, Page};
+use crate::components::row;
+use crate::fns::read_environments;
+use crate::live;
+
+/// The rows of the list, current without reload.
+#[island]
+pub fn EnvironmentListLive(
+    initial: Page<EnvironmentSummary>,
+    query: EnvironmentQuery,
+    /// Unix milliseconds on the server.
+    now: i64,
+) -> impl IntoView {
+    let shown = RwSignal::new(initial.items);
+    let now = live::ticking(now);
+    let reread = live::rereading(
+        move || read_environments(query.clone()),
+        move |answer: Result<Page<EnvironmentSummary>, ApiError>| match answer {
+            Ok(page) => shown.set(page.items),
+            Err(error) => on_refusal(&error),
+        },
+    );
+    let connection = live::listen("/api/v1/events".into(), move |_| reread());
+    view! {
+        {connection_note(connection)}
+        <ul class="rows" role="list">
+            {move || shown.get().into_iter().map(|environment| row(now, environment)).collect::<Vec<_>>()}
+        </ul>
+    }
+}

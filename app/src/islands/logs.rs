@@ -1,0 +1,138 @@
+use leptos::prelude::*;
+
+use super::connection::connection_note;
+use crate::live;
+
+/// The element that holds the lines; its first ones come with the page.
+pub const LOG_LINES: &str = "log-lines";
+
+/// Lines repeated at the start of the stream, so that none between page and stream is missed.
+const REPEATED: u32 = 500;
+
+/// Appends new lines to the log on this page as they come, and keeps the newest in view while followed.
+#[island]
+pub fn LogFollower(
+    environment: String,
+    /// Only this server's lines.
+    server: Option<String>,
+    /// Server and position of the newest line of each that the page already shows.
+    shown: Vec<(String, String)>,
+) -> impl IntoView {
+    let (following, set_following) = signal(true);
+    let filter = server.map(|server| format!("&server={server}")).unwrap_or_default();
+    let address = format!("/api/v1/environments/{environment}/logs?follow=true&tail={REPEATED}{filter}");
+    #[cfg(feature = "hydrate")]
+    let heard = appending::follow(following, set_following, shown);
+    #[cfg(not(feature = "hydrate"))]
+    let heard = {
+        drop(shown);
+        |_: Option<String>| ()
+    };
+    let connection = live::listen(address, heard);
+    view! {
+        <div class="log-tools">
+            <label class="check">
+                <input
+                    type="checkbox"
+                    prop:checked=move || following.get()
+                    on:change=move |event| set_following.set(event_target_checked(&event))
+                />
+                "Follow new lines"
+            </label>
+            {connection_note(connection)}
+        </div>
+    }
+}
+
+#[cfg(feature = "hydrate")]
+mod appending {
+    use std::cell::{Cell, RefCell};
+    use std::collections::BTreeMap;
+    use std::rc::Rc;
+
+    use leptos::prelude::*;
+    use leptos::tachys::view::{Mountable, Render};
+    use wasm_bindgen::JsCast;
+    use wasm_bindgen::closure::Closure;
+    use web_sys::Element;
+
+    use super::LOG_LINES;
+    use crate::api::LogLine;
+    use crate::components::log_line;
+    use crate::words::is_after;
+
+    /// Older lines leave the page; the portal keeps them.
+    const KEPT: u32 = 5_000;
+
+    /// What the stream's messages do. Lines that arrive together are added together, once per frame.
+    pub(super) fn follow(
+        following: ReadSignal<bool>,
+        set_following: WriteSignal<bool>,
+        shown: Vec<(String, String)>,
+    ) -> impl Fn(Option<String>) + 'static {
+        let newest: RefCell<BTreeMap<String, String>> = RefCell::new(shown.into_iter().collect());
+        let waiting: Rc<RefCell<Vec<LogLine>>> = Rc::default();
+        let scheduled = Rc::new(Cell::new(false));
+        let list = document().get_element_by_id(LOG_LINES);
+        if let Some(list) = &list {
+            to_the_end(list);
+            stop_following_when_scrolled_back(list, set_following);
+        }
+        Effect::new({
+            let list = list.clone();
+            move |_| {
+                if following.get()
+                    && let Some(list) = &list
+                {
+                    to_the_end(list);
+                }
+            }
+        });
+        move |message| {
+            let Some(line) = message.and_then(|line| serde_json::from_str::<LogLine>(&line).ok()) else { return };
+            let seen = newest.borrow().get(&line.server).is_some_and(|last| !is_after(&line.position, last));
+            let Some(list) = list.clone().filter(|_| !seen) else { return };
+            newest.borrow_mut().insert(line.server.clone(), line.position.clone());
+            waiting.borrow_mut().push(line);
+            if !scheduled.replace(true) {
+                let (waiting, scheduled) = (waiting.clone(), scheduled.clone());
+                request_animation_frame(move || {
+                    scheduled.set(false);
+                    append(&list, waiting.take(), following.get_untracked());
+                });
+            }
+        }
+    }
+
+    fn append(list: &Element, mut lines: Vec<LogLine>, follow: bool) {
+        let surplus = lines.len().saturating_sub(KEPT as usize);
+        for line in lines.drain(surplus..) {
+            // What the view holds beyond its elements is not needed: a line never changes.
+            let mut built = log_line(line).into_view().build();
+            built.mount(list, None);
+            std::mem::forget(built);
+        }
+        while list.child_element_count() > KEPT {
+            list.first_element_child().inspect(Element::remove);
+        }
+        if follow {
+            to_the_end(list);
+        }
+    }
+
+    fn to_the_end(list: &Element) {
+        list.set_scroll_top(list.scroll_height());
+    }
+
+    /// Who scrolls up wants to read; who comes back to the end wants to follow.
+    fn stop_following_when_scrolled_back(list: &Element, set_following: WriteSignal<bool>) {
+        let scrolled = {
+            let list = list.clone();
+            Closure::<dyn FnMut()>::new(move || {
+                set_following.set(list.scroll_top() + list.client_height() + 24 >= list.scroll_height());
+            })
+        };
+        let _ = list.add_event_listener_with_callback("scroll", scrolled.as_ref().unchecked_ref());
+        scrolled.forget();
+    }
+}
