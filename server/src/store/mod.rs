@@ -11,6 +11,7 @@
 //! Deliberately absent: decisions. What a row *means* is `domain`'s business.
 
 mod lock;
+mod templates;
 mod writer;
 
 use std::path::Path;
@@ -22,6 +23,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Executor};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 pub use lock::PortalLock;
+pub use templates::{Found, TemplateRow, VersionRow};
 pub use writer::Tx;
 
 use writer::Writer;

@@ -27,10 +27,10 @@ use provisioners::Secret;
 
 pub use compile::compile;
 pub use expression::{Name, Text, finish};
-pub use model::{Count, Limits, Output, SIZES, Server, Service, Size, Template, Volume};
+pub use model::{Count, Limits, Output, SIZES, Server, Service, Size, Template, Volume, size_named};
 pub use order::{Values, check_value, resolve};
 pub use problem::{Position, Problem, Problems, did_you_mean};
-pub use read::{MAX_BYTES, read};
+pub use read::{MAX_BYTES, name_in, read};
 
 /// The JSON Schema of templates (draft 2020-12), for editors.
 pub const SCHEMA: &str = include_str!("schema.json");

@@ -59,7 +59,10 @@ pub fn is_mount(text: &str) -> bool {
         "usr",
     ];
     let first = text.trim_start_matches('/').split('/').next().unwrap_or_default();
-    is_directory(text) && !SYSTEM.contains(&first) && !["/home", "/opt", "/srv", "/var", "/var/lib"].contains(&text)
+    is_directory(text)
+        && !SYSTEM.contains(&first)
+        && !["/home", "/opt", "/srv", "/var", "/var/lib"].contains(&text)
+        && !["/var/run", "/var/lock"].iter().any(|link| text.starts_with(link))
 }
 
 /// The path a port's button opens, and that of an HTTP check.

@@ -13,6 +13,7 @@ mod schema_tests;
 
 use self::fields::{Fields, Reading};
 use self::scope::Scope;
+use self::yaml::Value;
 use super::model::Template;
 use super::names::{self, LABEL, TAG, VERSION};
 use super::problem::Problems;
@@ -53,6 +54,16 @@ pub fn read(source: &str) -> Result<Template, Problems> {
         (Some(problems), _) => Err(problems),
         (None, None) => Err(Problems::one("the file cannot be read as a template")),
     }
+}
+
+/// The name a template gives itself, even when much else of it is wrong: so that a broken file is shown in its place.
+pub fn name_in(source: &str) -> Option<String> {
+    let root = yaml::parse(source, &mut Vec::new())?;
+    let Value::Mapping(entries) = root.value else { return None };
+    entries.into_iter().find_map(|(key, node)| match node.value {
+        Value::Scalar { text, .. } if key.text == "name" && names::is_label(&text) => Some(text),
+        _ => None,
+    })
 }
 
 fn read_template(reading: &Reading, root: &Fields) -> Template {

@@ -1,0 +1,96 @@
+//! Whether a template can run on this machine.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use provisioners::{Capabilities, Image};
+
+use crate::domain::template::{Server, Template};
+
+/// What a server's `PATH` is when its template gives none.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Why it cannot run here, in words; `None` when it can.
+pub fn unavailable(template: &Template, capabilities: &Capabilities) -> Option<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    let missing = missing_commands(template, &|file| is_program(Path::new(file)));
+    match missing.as_slice() {
+        [] => {}
+        [one] => reasons.push(format!("It needs the command {one}, which this machine does not have.")),
+        many => reasons.push(format!("It needs the commands {}, which this machine does not have.", many.join(", "))),
+    }
+    if !capabilities.oci_images && template.servers.iter().any(|server| matches!(server.image, Image::Oci(_))) {
+        reasons.push("It is made from OCI images, which this machine cannot run.".into());
+    }
+    let shared = |volume: &crate::domain::template::Volume| volume.mounts.len() > 1 && !volume.per_server;
+    if !capabilities.shared_volumes && template.volumes.iter().any(shared) {
+        reasons.push("Its servers share a volume, which this machine cannot do.".into());
+    }
+    (!reasons.is_empty()).then(|| reasons.join(" "))
+}
+
+/// Commands that servers made from this machine's software require and it lacks.
+fn missing_commands(template: &Template, is_program: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut missing: Vec<String> = Vec::new();
+    for server in template.servers.iter().filter(|server| server.image == Image::Host) {
+        let path = path_of(server);
+        // A server sees the machine's /usr and what leads there, nothing else of it.
+        let seen = |directory: &str| ["/usr", "/bin", "/sbin"].iter().any(|top| Path::new(directory).starts_with(top));
+        let there = |command: &str| {
+            path.split(':')
+                .filter(|directory| seen(directory))
+                .any(|directory| is_program(&format!("{directory}/{command}")))
+        };
+        for command in server.requires.iter().filter(|command| !there(command)) {
+            if !missing.contains(command) {
+                missing.push(command.clone());
+            }
+        }
+    }
+    missing
+}
+
+fn path_of(server: &Server) -> String {
+    let own = server.variables.iter().find(|(name, _)| name == "PATH");
+    // Names in it have no value before there is an order; the directories around them have.
+    own.map_or_else(|| PATH.to_owned(), |(_, value)| value.substitute(|_| Some(String::new())).source())
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::template::read;
+
+    fn requiring(more: &str) -> Template {
+        let source = format!("name: a\nversion: 1\ntitle: A\nsummary: A.\ncategory: C\nservers:\n  a: {{{more}}}\n");
+        read(&source).unwrap()
+    }
+
+    #[test]
+    fn a_command_is_looked_for_where_the_server_will_look() {
+        let has = |file: &str| ["/usr/bin/python3", "/usr/lib/pg/bin/initdb", "/opt/bin/node"].contains(&file);
+        let missing = |more: &str| missing_commands(&requiring(more), &has);
+        assert_eq!(missing("requires: [python3]"), [] as [&str; 0]);
+        assert_eq!(missing("requires: [initdb, python3, node]"), ["initdb", "node"]);
+        assert_eq!(missing("requires: [initdb], variables: {PATH: '/usr/lib/pg/bin:/usr/bin'}"), [] as [&str; 0]);
+        assert_eq!(missing("requires: [node], variables: {PATH: /opt/bin}"), ["node"], "/opt is not in the server");
+        assert_eq!(missing("requires: [node], image: example.org/node:1"), [] as [&str; 0], "an image has its own");
+    }
+
+    #[test]
+    fn what_this_machine_cannot_do_is_said_in_words() {
+        let nothing = Capabilities::default();
+        assert_eq!(unavailable(&requiring("requires: [sh]"), &nothing), None);
+        assert_eq!(
+            unavailable(&requiring("requires: [no-such-command]"), &nothing).as_deref(),
+            Some("It needs the command no-such-command, which this machine does not have.")
+        );
+        assert!(unavailable(&requiring("image: example.org/a:1"), &nothing).is_some());
+        let able = Capabilities { oci_images: true, ..Capabilities::default() };
+        assert_eq!(unavailable(&requiring("image: example.org/a:1"), &able), None);
+    }
+}

@@ -1,0 +1,206 @@
+//! The catalog: what can be ordered here and now.
+//!
+//! Everything takes the team whose catalog it is. Versions are immutable, so a parsed one is kept; what a request reads
+//! anew is only which versions are on offer.
+
+mod host;
+mod load;
+mod parsed;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use app::api::{ApiError, CatalogEntry, TemplateDetail, TemplatePort, TemplateServer, TemplateVersion, TemplateVolume};
+use provisioners::{Capabilities, Image};
+
+use crate::domain::template::{Count, Limits, Size, Template};
+use crate::domain::{schedule, template};
+use crate::store::{Store, StoreError, TemplateRow};
+
+pub use load::{Source, SourceFile, keep_current, refresh};
+
+/// A template version that can be ordered.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// Row id.
+    pub version_id: String,
+    /// As the catalog shows it.
+    pub version: String,
+    pub template: Arc<Template>,
+}
+
+/// The catalog of a team, by title.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn catalog(store: &Store, team_id: &str, capabilities: &Capabilities) -> Result<Vec<CatalogEntry>, ApiError> {
+    let mut entries = Vec::new();
+    for row in store.templates(team_id).await.map_err(failed)? {
+        entries.push(match parsed::offered(store, &row).await.map_err(failed)? {
+            Some(Ok(offered)) => entry(&row, &offered, capabilities),
+            Some(Err(error)) => bare_entry(&row, error),
+            None => bare_entry(&row, row.broken.clone().unwrap_or_default()),
+        });
+    }
+    entries.sort_by(|a, b| (a.title.to_lowercase(), &a.name).cmp(&(b.title.to_lowercase(), &b.name)));
+    Ok(entries)
+}
+
+/// One template in full: the version on offer, or the one that is named.
+///
+/// # Errors
+/// There is no such template or version; no version of it was ever good.
+pub async fn detail(
+    store: &Store,
+    team_id: &str,
+    name: &str,
+    version: Option<&str>,
+    capabilities: &Capabilities,
+) -> Result<TemplateDetail, ApiError> {
+    let row = find(store, team_id, name).await?;
+    let versions = store.template_versions(&row.id).await.map_err(failed)?;
+    let offered = of_version(store, &row, version).await?;
+    let template = &offered.template;
+    Ok(TemplateDetail {
+        entry: entry(&row, &offered, capabilities),
+        description: template.description.clone(),
+        parameters: template.parameters.clone(),
+        servers: template.servers.iter().map(|server| server_view(template, server)).collect(),
+        volumes: template.volumes.iter().map(volume_view).collect(),
+        schedules: template.schedules.iter().map(schedule::describe).collect(),
+        versions: versions
+            .into_iter()
+            .map(|version| TemplateVersion { version: version.version, created_at: version.created_at })
+            .collect(),
+    })
+}
+
+/// What an order of this template gets.
+///
+/// # Errors
+/// There is no such template or version; no version of it was ever good; it cannot run here.
+pub async fn to_order(
+    store: &Store,
+    team_id: &str,
+    name: &str,
+    version: Option<&str>,
+    capabilities: &Capabilities,
+) -> Result<Offered, ApiError> {
+    let row = find(store, team_id, name).await?;
+    let offered = of_version(store, &row, version).await?;
+    match host::unavailable(&offered.template, capabilities) {
+        None => Ok(offered),
+        Some(why) => Err(ApiError::conflict(format!("“{name}” cannot be ordered here")).with_detail(why)),
+    }
+}
+
+async fn find(store: &Store, team_id: &str, name: &str) -> Result<TemplateRow, ApiError> {
+    let row = store.template(team_id, name).await.map_err(failed)?;
+    row.ok_or_else(|| ApiError::not_found("template", name).with_detail("`bookend catalog` lists what can be ordered."))
+}
+
+async fn of_version(store: &Store, row: &TemplateRow, version: Option<&str>) -> Result<Offered, ApiError> {
+    let unusable =
+        |why: String| ApiError::conflict(format!("“{}” cannot be ordered: it is broken", row.name)).with_detail(why);
+    let Some(version) = version else {
+        return match parsed::offered(store, row).await.map_err(failed)? {
+            Some(Ok(offered)) => Ok(offered),
+            Some(Err(error)) => Err(unusable(error)),
+            None => Err(unusable(row.broken.clone().unwrap_or_default())),
+        };
+    };
+    let versions = store.template_versions(&row.id).await.map_err(failed)?;
+    let Some(found) = versions.into_iter().find(|known| known.version == version) else {
+        return Err(ApiError::not_found(&format!("version of “{}”", row.name), version));
+    };
+    parsed::of(&found)
+        .map(|template| Offered { version_id: found.id, version: found.version, template })
+        .map_err(unusable)
+}
+
+fn entry(row: &TemplateRow, offered: &Offered, capabilities: &Capabilities) -> CatalogEntry {
+    let template = &offered.template;
+    let count = |server: &template::Server| match &server.count {
+        Count::Fixed(count) => *count,
+        Count::Parameter(name) => default_of(template, name).and_then(|value| value.parse().ok()).unwrap_or(1),
+    };
+    CatalogEntry {
+        name: row.name.clone(),
+        version: offered.version.clone(),
+        title: template.title.clone(),
+        summary: template.summary.clone(),
+        category: template.category.clone(),
+        tags: template.tags.clone(),
+        icon: template.icon.clone(),
+        maintainer: template.maintainer.clone(),
+        servers: template.servers.iter().map(count).sum(),
+        volumes: u32::try_from(template.volumes.len()).unwrap_or(u32::MAX),
+        unavailable: host::unavailable(template, capabilities),
+        broken: row.broken.clone(),
+    }
+}
+
+/// A template of which nothing can be read: its name and what is wrong.
+fn bare_entry(row: &TemplateRow, error: String) -> CatalogEntry {
+    CatalogEntry {
+        name: row.name.clone(),
+        version: row.version.clone().unwrap_or_default(),
+        title: row.name.clone(),
+        summary: "Its file is broken and no earlier version is on offer.".into(),
+        category: "Broken".into(),
+        tags: Vec::new(),
+        icon: None,
+        maintainer: None,
+        servers: 0,
+        volumes: 0,
+        unavailable: Some("No version of it can be read.".into()),
+        broken: Some(error),
+    }
+}
+
+fn server_view(template: &Template, server: &template::Server) -> TemplateServer {
+    let limits = match &server.size {
+        Size::Unlimited => Limits::default(),
+        Size::Fixed(limits) => *limits,
+        Size::Parameter(name) => default_of(template, name).and_then(template::size_named).unwrap_or_default(),
+    };
+    let mounts = template.volumes.iter().flat_map(|volume| {
+        let here = volume.mounts.iter().filter(|(name, _)| *name == server.name);
+        here.map(|(_, path)| (volume.name.clone(), path.clone()))
+    });
+    TemplateServer {
+        name: server.name.clone(),
+        count: match &server.count {
+            Count::Fixed(count) => *count,
+            Count::Parameter(name) => default_of(template, name).and_then(|value| value.parse().ok()).unwrap_or(1),
+        },
+        image: match &server.image {
+            Image::Host => "host".into(),
+            Image::Oci(reference) => reference.clone(),
+        },
+        cpu_millis: limits.cpu_millis,
+        memory_bytes: limits.memory_bytes,
+        needs: server.needs.clone(),
+        ports: server.ports.iter().map(|port| TemplatePort { port: port.port, title: port.title.clone() }).collect(),
+        mounts: mounts.collect(),
+    }
+}
+
+fn volume_view(volume: &template::Volume) -> TemplateVolume {
+    TemplateVolume {
+        name: volume.name.clone(),
+        size_bytes: volume.size_bytes,
+        servers: volume.mounts.iter().map(|(server, _)| server.clone()).collect(),
+    }
+}
+
+fn default_of<'a>(template: &'a Template, parameter: &str) -> Option<&'a str> {
+    template.parameter(parameter)?.default.as_deref()
+}
+
+fn failed(error: StoreError) -> ApiError {
+    tracing::error!(%error, "the catalog could not be read");
+    ApiError::internal()
+}
