@@ -1,1 +1,214 @@
-//! The local provisioner.
+//! The local provisioner: real servers on one Linux machine, without a daemon and without root.
+//!
+//! An environment is a directory and a process, its *holder* (see the crate `holder`): the directory keeps volumes and what
+//! was asked for, the holder keeps the private network and is the parent of every server. What exists is read from those
+//! two, never from this process's memory, so a portal that was killed at any point finds everything again when it returns,
+//! and servers do not notice that it was away.
+//!
+//! | what | where |
+//! |---|---|
+//! | the private network | [`network`], `holder` |
+//! | what a server may see and do | [`sandbox`] (pure) |
+//! | what its root is made from | [`image`] |
+//! | its life, as recorded and as observed | [`servers`] |
+//! | volumes | [`volumes`] |
+//! | memory, processor, processes | [`limits`] |
+//! | the way out to the internet | [`outlet`] |
+//! | where its agent meets the portal | [`link`] |
+//! | what the machine must offer | [`preflight`] |
+//!
+//! Guaranteed: nothing in a server can read the portal's files or another environment's, also when the portal runs as root
+//! (servers then run as user [`SERVERS_USER`]). Deliberately absent: sharing one directory between two portals (the second
+//! is refused), servers on another machine, sizes of volumes (a directory has none; said in the capabilities).
+
+mod disk;
+mod environment;
+mod error;
+mod holder;
+mod image;
+mod layout;
+mod limits;
+mod link;
+mod moments;
+mod network;
+mod outlet;
+mod preflight;
+mod sandbox;
+mod servers;
+mod tools;
+mod volumes;
+mod watch;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use self::disk::Trash;
+use self::environment::Environment;
+use self::error::{LocalError, Result};
+use self::layout::Layout;
+use self::tools::Tools;
+use crate::{
+    Capabilities, Effect, EnvironmentId, Gateway, ObservedEnvironment, ProvisionError, Provisioner, ServerPlan, Step,
+};
+
+#[cfg(feature = "conformance")]
+pub use self::moments::{Trouble, arm, passed};
+pub use self::preflight::OpenError;
+
+/// User and group that servers run as when the portal runs as root: outside every range that systems give out
+/// (systemd's `UIDS-GIDS`: 1879048192 to 2147483647 is unused).
+pub const SERVERS_USER: u32 = 1_900_000_000;
+
+/// What a local provisioner needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its directory; made if missing. Everything it keeps is below.
+    pub directory: PathBuf,
+    /// The agent's binary, which is also the holder's.
+    pub agent: PathBuf,
+}
+
+/// Servers on this machine. Dropping it leaves them running.
+pub struct Local {
+    shared: Arc<Shared>,
+    /// Keeps other portals out of the directory.
+    _lock: File,
+}
+
+/// What steps need, shared by those in progress.
+struct Shared {
+    layout: Layout,
+    tools: Tools,
+    trash: Trash,
+    gateway: Gateway,
+    capabilities: Capabilities,
+    changes: broadcast::Sender<EnvironmentId>,
+    environments: Mutex<HashMap<EnvironmentId, Arc<Environment>>>,
+}
+
+impl Local {
+    /// Opens the provisioner's directory, tries out what the machine can do, and takes up every environment found there:
+    /// listens for its agents, watches its servers, goes on with what was left half done.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is missing and the one command that brings it.
+    pub async fn open(config: Config, gateway: Gateway) -> Result<Self, OpenError> {
+        let opened = tokio::task::spawn_blocking(move || preflight::open(&config)).await;
+        let opened = opened.map_err(|error| OpenError::Interrupted(error.to_string()))??;
+        let shared = Arc::new(Shared {
+            layout: opened.layout,
+            tools: opened.tools,
+            trash: opened.trash,
+            gateway,
+            capabilities: opened.capabilities,
+            changes: broadcast::channel(1024).0,
+            environments: Mutex::new(HashMap::new()),
+        });
+        let local = Self { shared, _lock: opened.lock };
+        for id in local.shared.inventory().map_err(OpenError::Directory)? {
+            if let Err(error) = local.shared.environment(&id).take_up(&local.shared).await {
+                tracing::warn!(environment = %id, %error, "could not take up an environment; it will be tried again");
+            }
+        }
+        Ok(local)
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        for environment in self.shared.known().drain() {
+            environment.1.detach();
+        }
+    }
+}
+
+#[async_trait]
+impl Provisioner for Local {
+    fn name(&self) -> &str {
+        "local"
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.shared.capabilities
+    }
+
+    async fn observe(&self, environments: &[EnvironmentId]) -> Result<Vec<ObservedEnvironment>, ProvisionError> {
+        let mut observed = Vec::new();
+        for id in environments {
+            check_id(id.as_str())?;
+            observed.push(self.shared.environment(id).observe(&self.shared).await?);
+        }
+        Ok(observed)
+    }
+
+    async fn request(&self, effect: &Effect) -> Result<(), ProvisionError> {
+        check_id(effect.environment.as_str())?;
+        let environment = self.shared.environment(&effect.environment);
+        let shared = &self.shared;
+        match effect.step.clone() {
+            Step::CreateNetwork => environment.create_network(shared).await?,
+            Step::DeleteNetwork => environment.delete_network(shared).await?,
+            Step::CreateVolume { volume } => {
+                check_id(volume.id.as_str())?;
+                environment.create_volume(shared, volume).await?;
+            }
+            Step::DeleteVolume { volume } => {
+                check_id(volume.as_str())?;
+                environment.delete_volume(shared, volume).await?;
+            }
+            Step::StartServer { server } => {
+                check_plan(&server)?;
+                environment.start_server(shared, *server, effect.enrolment.clone()).await?;
+            }
+            Step::StopServer { server, generation } => {
+                check_id(server.as_str())?;
+                environment.stop_server(shared, server, generation).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError> {
+        let shared = Arc::clone(&self.shared);
+        Ok(environment::blocking(move || shared.inventory()).await?)
+    }
+
+    fn changes(&self) -> broadcast::Receiver<EnvironmentId> {
+        self.shared.changes.subscribe()
+    }
+}
+
+impl Shared {
+    fn inventory(&self) -> Result<Vec<EnvironmentId>> {
+        Ok(disk::names(&self.layout.environments())?.into_iter().map(EnvironmentId::new).collect())
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<EnvironmentId, Arc<Environment>>> {
+        self.environments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn environment(&self, id: &EnvironmentId) -> Arc<Environment> {
+        let mut known = self.known();
+        let made = || Arc::new(Environment::new(id.clone(), self.layout.environment(id)));
+        Arc::clone(known.entry(id.clone()).or_insert_with(made))
+    }
+}
+
+/// Ids become names of directories.
+fn check_id(id: &str) -> Result<()> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(plain) {
+        return Err(LocalError::Refused(format!("“{}” is not an id.", id.escape_default())));
+    }
+    Ok(())
+}
+
+fn check_plan(plan: &ServerPlan) -> Result<()> {
+    check_id(plan.id.as_str())?;
+    plan.mounts.iter().try_for_each(|mount| check_id(mount.volume.as_str()))
+}

@@ -1,0 +1,210 @@
+//! One environment in this process: which steps may run side by side, and what runs in the background for it. Nothing here
+//! is the truth about anything; it may be lost at any time and is made anew by [`Environment::take_up`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::error::{LocalError, Result};
+use super::holder as client;
+use super::layout::EnvironmentLayout;
+use super::link::{self, Meeting};
+use super::watch::{self, Watch};
+use super::{Shared, network, servers, volumes};
+use crate::{EnvironmentId, Image, ObservedEnvironment, Secret, ServerId, ServerPlan, VolumeId, VolumePlan};
+
+pub struct Environment {
+    id: EnvironmentId,
+    layout: EnvironmentLayout,
+    /// Held for writing while the network is made or removed, for reading by every other step.
+    structure: RwLock<()>,
+    /// One step at a time for one server.
+    turns: Mutex<HashMap<ServerId, Arc<Mutex<()>>>>,
+    attached: Mutex<Option<Attached>>,
+}
+
+/// What a holder that serves is watched and served by.
+struct Attached {
+    incarnation: String,
+    _meeting: Meeting,
+    _watch: Watch,
+}
+
+/// Runs a step where it may block.
+pub async fn blocking<T: Send + 'static>(step: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(step).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(LocalError::Later(format!("A step was interrupted: {error}"))),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Environment {
+    pub fn new(id: EnvironmentId, layout: EnvironmentLayout) -> Self {
+        let (turns, attached) = (Mutex::default(), Mutex::default());
+        Self { id, layout, structure: RwLock::default(), turns, attached }
+    }
+
+    pub async fn create_network(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<()> {
+        self.exclusively(shared, |environment, shared| {
+            network::create(&shared.layout, &environment.layout, &shared.tools)?;
+            environment.attach(shared)
+        })
+        .await
+    }
+
+    pub async fn delete_network(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<()> {
+        self.exclusively(shared, |environment, shared| {
+            environment.detach();
+            network::delete(&environment.layout, &shared.trash)?;
+            shared.tools.limits.remove_all(&environment.id)?;
+            lock(&environment.turns).clear();
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn create_volume(self: &Arc<Self>, shared: &Arc<Shared>, plan: VolumePlan) -> Result<()> {
+        self.beside(shared, move |environment, shared| volumes::create(&environment.layout, &plan, &shared.tools)).await
+    }
+
+    pub async fn delete_volume(self: &Arc<Self>, shared: &Arc<Shared>, id: VolumeId) -> Result<()> {
+        self.beside(shared, move |environment, shared| {
+            let records = servers::records(&environment.layout)?;
+            if let Some(user) = records.iter().find(|record| record.plan.mounts.iter().any(|mount| mount.volume == id))
+            {
+                let message = format!("The volume is still attached to server “{}”.", user.plan.name);
+                return Err(LocalError::Later(message));
+            }
+            volumes::delete(&environment.layout, &id, &shared.trash)
+        })
+        .await
+    }
+
+    pub async fn start_server(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        plan: ServerPlan,
+        enrolment: Option<Secret>,
+    ) -> Result<()> {
+        self.beside(shared, move |environment, shared| {
+            let turn = environment.turn(&plan.id);
+            let _turn = lock(&turn);
+            let Some(roster) = client::list(&environment.layout)? else {
+                let _ = shared.changes.send(environment.id.clone());
+                return Err(LocalError::Later("The environment's network is not there.".to_owned()));
+            };
+            let record = servers::accept(&environment.layout, &plan, enrolment.as_ref(), &roster, &shared.tools)?;
+            environment.go_on(shared, &record)
+        })
+        .await
+    }
+
+    pub async fn stop_server(self: &Arc<Self>, shared: &Arc<Shared>, server: ServerId, generation: i64) -> Result<()> {
+        self.beside(shared, move |environment, shared| {
+            let turn = environment.turn(&server);
+            let _turn = lock(&turn);
+            servers::stop(&environment.id, &environment.layout, &server, generation, &shared.tools, &shared.trash)
+        })
+        .await
+    }
+
+    pub async fn observe(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<ObservedEnvironment> {
+        let (environment, shared) = (Arc::clone(self), Arc::clone(shared));
+        blocking(move || {
+            let layout = &environment.layout;
+            let records = servers::records(layout)?;
+            // After the records: a server that is recorded now is one its holder may know, not the other way round.
+            let roster = client::list(layout)?;
+            let observed = |record| servers::observed(&environment.id, record, roster.as_ref(), None, &shared.tools);
+            Ok(ObservedEnvironment {
+                environment: environment.id.clone(),
+                network: roster.is_some(),
+                servers: records.iter().map(observed).collect(),
+                volumes: volumes::list(layout)?,
+            })
+        })
+        .await
+    }
+
+    /// After a start of the portal: meets the agents again, watches again, and goes on with what was left half done.
+    pub async fn take_up(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<()> {
+        self.beside(shared, |environment, shared| {
+            let Some(roster) = client::list(&environment.layout)? else { return Ok(()) };
+            environment.attach(shared)?;
+            for record in servers::records(&environment.layout)? {
+                if servers::pending(&record, Some(&roster)) {
+                    let turn = environment.turn(&record.plan.id);
+                    let _turn = lock(&turn);
+                    environment.go_on(shared, &record)?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stops meeting and watching; what runs goes on running.
+    pub fn detach(&self) {
+        lock(&self.attached).take();
+    }
+
+    /// Brings an accepted server further.
+    fn go_on(&self, shared: &Arc<Shared>, record: &servers::Record) -> Result<()> {
+        match &record.plan.image {
+            Image::Host => servers::launch(&self.id, &self.layout, record, &shared.tools.host, &shared.tools),
+            Image::Oci(reference) => {
+                servers::fail(&self.layout, record, &format!("Image {reference} cannot be had: only `host` can."))
+            }
+        }
+    }
+
+    async fn exclusively<T: Send + 'static>(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        step: impl FnOnce(&Arc<Self>, &Arc<Shared>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (environment, shared) = (Arc::clone(self), Arc::clone(shared));
+        let runtime = tokio::runtime::Handle::current();
+        blocking(move || {
+            let _runtime = runtime.enter();
+            let _structure = environment.structure.write().unwrap_or_else(PoisonError::into_inner);
+            step(&environment, &shared)
+        })
+        .await
+    }
+
+    async fn beside<T: Send + 'static>(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        step: impl FnOnce(&Arc<Self>, &Arc<Shared>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (environment, shared) = (Arc::clone(self), Arc::clone(shared));
+        let runtime = tokio::runtime::Handle::current();
+        blocking(move || {
+            let _runtime = runtime.enter();
+            let _structure = environment.structure.read().unwrap_or_else(PoisonError::into_inner);
+            step(&environment, &shared)
+        })
+        .await
+    }
+
+    fn turn(&self, server: &ServerId) -> Arc<Mutex<()>> {
+        Arc::clone(lock(&self.turns).entry(server.clone()).or_default())
+    }
+
+    /// Meets the agents of, and watches, the holder that serves now.
+    fn attach(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<()> {
+        let mut attached = lock(&self.attached);
+        let Some(roster) = client::list(&self.layout)? else { return Ok(()) };
+        if attached.as_ref().is_some_and(|attached| attached.incarnation == roster.incarnation) {
+            return Ok(());
+        }
+        let meeting = link::listen(&self.layout, Arc::clone(&shared.gateway))?;
+        let watch = watch::start(&self.layout, self.id.clone(), shared.changes.clone())?;
+        *attached = Some(Attached { incarnation: roster.incarnation, _meeting: meeting, _watch: watch });
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! What steps are done with: found out once, when the provisioner is opened, and the same for every environment.
+
+use std::path::PathBuf;
+
+use holder::Outlet;
+
+use super::disk::Owner;
+use super::image::Root;
+use super::layout::Layout;
+use super::limits::Limits;
+
+#[derive(Debug)]
+pub struct Tools {
+    /// The user that servers run as; nothing when they run as the portal's own.
+    pub owner: Owner,
+    /// Directory of the agent's version among the agents.
+    pub agent: String,
+    pub bubblewrap: PathBuf,
+    pub host: Root,
+    pub outlet: Option<Outlet>,
+    pub limits: Limits,
+}
+
+impl Tools {
+    pub fn agent(&self, layout: &Layout) -> PathBuf {
+        layout.agents().join(&self.agent).join("bookend-agent")
+    }
+}
