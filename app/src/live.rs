@@ -31,6 +31,21 @@ pub fn ticking(server_now: i64) -> Signal<i64> {
     now.into()
 }
 
+/// Calls `act` again and again while the page is looked at.
+pub fn every_few_seconds(act: impl Fn() + 'static) {
+    #[cfg(feature = "hydrate")]
+    set_interval(
+        move || {
+            if !document().hidden() {
+                act();
+            }
+        },
+        std::time::Duration::from_secs(5),
+    );
+    #[cfg(not(feature = "hydrate"))]
+    drop(act);
+}
+
 /// Calls `heard` with the data of each message of an event stream, and with `None` when the stream was lost and is back
 /// (something may have been missed). Reconnects by itself, for ever.
 pub fn listen(address: String, heard: impl Fn(Option<String>) + 'static) -> ReadSignal<Connection> {

@@ -10,10 +10,8 @@ const PATTERNS: u64 = 6;
 
 /// An ornament: the title beside it says what it is.
 pub fn cover(name: &str, category: &str, picture: Option<&str>) -> impl IntoView + use<> {
-    let category_seed = seed(category);
     let name_seed = seed(name);
-    // Neighbouring hues within one category, 30° wide; categories land anywhere on the circle.
-    let hue = (category_seed % 12 * 30 + name_seed % 30) % 360;
+    let hue = hue(seed(category), name_seed);
     let picture = picture.filter(|picture| has_icon(picture)).map(str::to_string);
     view! {
         <div class="cover" style=format!("--hue:{hue}") aria-hidden="true">
@@ -24,9 +22,22 @@ pub fn cover(name: &str, category: &str, picture: Option<&str>) -> impl IntoView
     }
 }
 
-/// FNV-1a: the same on every machine and in every version, which a cover's looks depend on.
+/// Cloth colours that look well with white print, in degrees of OKLCH hue.
+const CLOTHS: [u64; 8] = [276, 205, 155, 20, 245, 335, 305, 180];
+
+/// The category's cloth, a shade to either side by name.
+fn hue(category_seed: u64, name_seed: u64) -> u64 {
+    CLOTHS[category_seed as usize % CLOTHS.len()] + name_seed % 24 - 12
+}
+
+/// FNV-1a, stirred once more so that short names spread: the same on every machine and in every version, which a cover's
+/// looks depend on.
 fn seed(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3_u64));
+    let stirred = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    stirred ^ (stirred >> 33)
 }
 
 fn pattern(seed: u64) -> String {

@@ -3,7 +3,7 @@ use leptos::prelude::*;
 use super::connection::{connection_note, on_refusal};
 use crate::api::{Action, ApiError, EnvironmentDetail, EnvironmentSummary, State};
 use crate::components::{
-    actions, badge, failure, icon, moment, notice, outputs, parameters, server, timeline, track, volumes,
+    actions, badge, failure, icon, leads_on, moment, notice, outputs, parameters, server, timeline, track, volumes,
 };
 use crate::fns::{EnvironmentNow, act, read_environment};
 use crate::live;
@@ -21,10 +21,8 @@ pub fn EnvironmentLive(
 ) -> impl IntoView {
     let name = initial.detail.summary.name.clone();
     let shown = RwSignal::new(initial);
-    let (problem, set_problem) = signal(None::<ApiError>);
-    let (asking, set_asking) = signal(false);
-    let now = live::ticking(now);
-
+    let problem = RwSignal::new(None::<ApiError>);
+    let asking = RwSignal::new(false);
     let reread = {
         let name = name.clone();
         let read = move || read_environment(name.clone(), cursor.clone());
@@ -34,117 +32,182 @@ pub fn EnvironmentLive(
             Err(error) => on_refusal(&error),
         })
     };
-    #[cfg(feature = "hydrate")]
-    {
+    live::every_few_seconds({
         let reread = reread.clone();
-        let figures = move || {
-            if !document().hidden()
-                && shown.with_untracked(|shown| !shown.detail.summary.state.is_settled() || has_figures(&shown.detail))
-            {
+        move || {
+            if shown.with_untracked(|shown| moves(&shown.detail)) {
                 reread();
             }
-        };
-        set_interval(figures, std::time::Duration::from_secs(5));
-    }
-    let connection = {
-        let reread = reread.clone();
-        live::listen(format!("/api/v1/events?environment={name}"), move |_| reread())
-    };
-    let ask = {
+        }
+    });
+    let connection = live::listen(format!("/api/v1/events?environment={name}"), move |_| reread());
+    let ask = Callback::new({
         let name = name.clone();
-        Callback::new(move |action: Action| {
+        move |action: Action| {
             let name = name.clone();
-            set_asking.set(true);
-            set_problem.set(None);
+            asking.set(true);
+            problem.set(None);
             leptos::task::spawn_local(async move {
                 match act(name, action).await {
                     Ok(detail) => shown.update(|shown| shown.detail = detail),
                     Err(error) => {
                         on_refusal(&error);
-                        set_problem.set(Some(error));
+                        problem.set(Some(error));
                     }
                 }
-                set_asking.set(false);
+                asking.set(false);
             });
-        })
-    };
-
-    let summary = Memo::new(move |_| shown.with(|shown| shown.detail.summary.clone()));
-    let offered = Memo::new(move |_| shown.with(|shown| shown.detail.actions.clone()));
-    let whole_failure = Memo::new(move |_| shown.with(|shown| shown.detail.failure.clone()));
-    let servers = Memo::new(move |_| shown.with(|shown| shown.detail.servers.clone()));
-    let told = Memo::new(move |_| shown.with(|shown| shown.detail.outputs.clone()));
-    let kept = Memo::new(move |_| shown.with(|shown| shown.detail.volumes.clone()));
-    let happened = Memo::new(move |_| shown.with(|shown| shown.timeline.clone()));
-    let ordered = shown.with_untracked(|shown| shown.detail.parameters.clone());
-    let (page, actions_of, servers_of) = (name.clone(), name.clone(), name);
+        }
+    });
+    let now = live::ticking(now);
     view! {
         <div class="environment">
-            <header class="page-header">
-                <p class="crumbs"><a href="/environments">"Environments"</a></p>
-                <div class="page-header__line">
-                    <h1>{page.clone()}</h1>
-                    {move || badge(summary.get().state)}
-                    {connection_note(connection)}
-                </div>
-                {move || facts(now, summary.get())}
-            </header>
-            <div class="environment__status">
-                {move || track(summary.get().state)}
-                <p class="environment__sentence" role="status">{move || state_sentence(summary.get().state)}</p>
-                {move || summary.get().waiting_for.map(|what| view! {
-                    <p class="waiting">{icon("hourglass")}{format!("Waiting for {what}")}</p>
-                })}
-                {move || problem.get().map(|problem| notice(Tone::Bad, problem.title, problem.detail))}
-                {move || whole_failure.get().map(failure)}
-                {move || actions(&actions_of, summary.get().state, offered.get(), asking.into(), ask)}
-            </div>
+            {head(name.clone(), shown, now, connection)}
             <div class="environment__columns">
-                <div class="environment__main">
-                    {move || { let told = told.get(); (!told.is_empty()).then(|| view! {
-                        <section class="card" aria-labelledby="outputs"><h2 id="outputs">"Ready to use"</h2>{outputs(told)}</section>
-                    })}}
-                    <section aria-labelledby="servers">
-                        <h2 id="servers">"Servers"</h2>
-                        <div class="servers">
-                            {move || servers.get().into_iter().map(|one| server(&servers_of, one)).collect::<Vec<_>>()}
-                        </div>
-                    </section>
-                    {move || { let kept = kept.get(); (!kept.is_empty()).then(|| view! {
-                        <section class="card" aria-labelledby="volumes"><h2 id="volumes">"Volumes"</h2>{volumes(kept)}</section>
-                    })}}
-                    {(!ordered.is_empty()).then(|| view! {
-                        <section class="card" aria-labelledby="parameters"><h2 id="parameters">"As ordered"</h2>{parameters(ordered)}</section>
-                    })}
-                </div>
-                <section class="environment__side card" aria-labelledby="timeline">
-                    <h2 id="timeline">"Timeline"</h2>
-                    {move || timeline(now, happened.get().items)}
-                    {move || happened.get().next.map(|next| view! {
-                        <p><a href=format!("/environments/{page}?timeline={next}#timeline")>"Earlier"</a></p>
-                    })}
-                </section>
+                {status(name.clone(), shown, problem, asking, ask)}
+                {content(name.clone(), shown)}
+                {side(name, shown, now, asking, ask)}
             </div>
         </div>
     }
 }
 
+/// One part of what is shown, which changes only when that part does.
+fn part<T>(shown: RwSignal<EnvironmentNow>, of: impl Fn(&EnvironmentNow) -> T + Send + Sync + 'static) -> Memo<T>
+where
+    T: PartialEq + Send + Sync + 'static,
+{
+    Memo::new(move |_| shown.with(&of))
+}
+
+fn head(
+    name: String,
+    shown: RwSignal<EnvironmentNow>,
+    now: Signal<i64>,
+    connection: ReadSignal<live::Connection>,
+) -> impl IntoView {
+    let summary = part(shown, |shown| shown.detail.summary.clone());
+    view! {
+        <header class="page-header">
+            <p class="crumbs"><a href="/environments">"Environments"</a></p>
+            <div class="page-header__line">
+                <h1>{name}</h1>
+                {move || badge(summary.get().state)}
+                {connection_note(connection)}
+            </div>
+            {move || facts(now, summary.get())}
+        </header>
+    }
+}
+
 fn facts(now: Signal<i64>, summary: EnvironmentSummary) -> impl IntoView {
+    let template = format!("/catalog/{}", summary.template);
     view! {
         <p class="page-header__text">
-            "From "<a href=format!("/catalog/{}", summary.template)>{summary.template.clone()}</a>
+            "From "<a href=template>{summary.template}</a>
             {format!(" {}, ordered by {} ", summary.template_version, summary.owner)}
             {moment(now, summary.created_at)}
             {summary.next_event.map(|next| view! {
-                <span class="next">{icon("clock")}{action_upcoming(next.action)}" "{moment(now, next.at)}</span>
+                <span class="next">{icon("clock")}<span>{action_upcoming(next.action)}" "{moment(now, next.at)}</span></span>
             })}
         </p>
     }
 }
 
-#[cfg(feature = "hydrate")]
-fn has_figures(detail: &EnvironmentDetail) -> bool {
-    detail.servers.iter().any(|server| server.metrics.is_some())
+/// How it stands; what went wrong; and the way on.
+fn status(
+    name: String,
+    shown: RwSignal<EnvironmentNow>,
+    problem: RwSignal<Option<ApiError>>,
+    asking: RwSignal<bool>,
+    ask: Callback<Action>,
+) -> impl IntoView {
+    let state = part(shown, |shown| shown.detail.summary.state);
+    let waiting_for = part(shown, |shown| shown.detail.summary.waiting_for.clone());
+    let failed = part(shown, |shown| shown.detail.failure.clone());
+    let way_on = part(shown, |shown| offered(&shown.detail, true));
+    view! {
+        <section class="environment__status card" aria-label="State">
+            {move || track(state.get())}
+            <div role="status">
+                <p class="environment__sentence">{move || state_sentence(state.get())}</p>
+                {move || waiting_for.get().map(|what| view! {
+                    <p class="waiting">{icon("hourglass")}{format!("Waiting for {what}")}</p>
+                })}
+            </div>
+            {move || failed.get().map(failure)}
+            {move || problem.get().map(|problem| notice(Tone::Bad, problem.title, problem.detail))}
+            {move || (!way_on.get().is_empty()).then(|| actions(&name, state.get(), way_on.get(), asking.into(), ask))}
+            {move || (state.get() == State::Deleted).then(|| view! { <p><a href="/environments">"See your environments"</a></p> })}
+        </section>
+    }
+}
+
+fn content(name: String, shown: RwSignal<EnvironmentNow>) -> impl IntoView {
+    let said = part(shown, |shown| shown.detail.failure.clone());
+    let servers = part(shown, |shown| shown.detail.servers.clone());
+    let told = part(shown, |shown| shown.detail.outputs.clone());
+    let kept = part(shown, |shown| shown.detail.volumes.clone());
+    let ordered = shown.with_untracked(|shown| shown.detail.parameters.clone());
+    view! {
+        <div class="environment__main">
+            {move || Some(told.get()).filter(|told| !told.is_empty()).map(|told| view! {
+                <section class="card" aria-labelledby="outputs"><h2 id="outputs">"Ready to use"</h2>{outputs(told)}</section>
+            })}
+            {move || Some(servers.get()).filter(|servers| !servers.is_empty()).map(|servers| view! {
+                <section class="servers" aria-labelledby="servers">
+                    <h2 id="servers">"Servers"</h2>
+                    {servers.into_iter().map(|one| server(&name, one, said.get().as_ref())).collect::<Vec<_>>()}
+                </section>
+            })}
+            {move || Some(kept.get()).filter(|kept| !kept.is_empty()).map(|kept| view! {
+                <section class="card" aria-labelledby="volumes"><h2 id="volumes">"Volumes"</h2>{volumes(kept)}</section>
+            })}
+            {(!ordered.is_empty()).then(|| view! {
+                <section class="card" aria-labelledby="parameters"><h2 id="parameters">"As ordered"</h2>{parameters(ordered)}</section>
+            })}
+        </div>
+    }
+}
+
+fn side(
+    name: String,
+    shown: RwSignal<EnvironmentNow>,
+    now: Signal<i64>,
+    asking: RwSignal<bool>,
+    ask: Callback<Action>,
+) -> impl IntoView {
+    let state = part(shown, |shown| shown.detail.summary.state);
+    let others = part(shown, |shown| offered(&shown.detail, false));
+    let happened = part(shown, |shown| shown.timeline.clone());
+    let page = format!("/environments/{name}");
+    view! {
+        <div class="environment__side">
+            {move || (!others.get().is_empty()).then(|| view! {
+                <section class="card" aria-labelledby="actions">
+                    <h2 id="actions">"Actions"</h2>
+                    {actions(&name, state.get(), others.get(), asking.into(), ask)}
+                </section>
+            })}
+            <section class="card" aria-labelledby="timeline">
+                <h2 id="timeline">"Timeline"</h2>
+                {move || timeline(now, happened.get().items)}
+                {move || happened.get().next.map(|next| view! {
+                    <p><a href=format!("{page}?timeline={next}#timeline")>"Earlier"</a></p>
+                })}
+            </section>
+        </div>
+    }
+}
+
+/// What can be asked for: the ways on, or all else.
+fn offered(detail: &EnvironmentDetail, ways_on: bool) -> Vec<Action> {
+    detail.actions.iter().copied().filter(|action| leads_on(*action) == ways_on).collect()
+}
+
+/// Whether something may change that no event announces.
+fn moves(detail: &EnvironmentDetail) -> bool {
+    !detail.summary.state.is_settled() || detail.servers.iter().any(|server| server.metrics.is_some())
 }
 
 /// What is left to show when the portal no longer knows the environment.

@@ -1,7 +1,5 @@
 //! `/`: the templates on offer.
 
-use std::collections::BTreeMap;
-
 use axum::response::Response;
 use leptos::prelude::*;
 
@@ -26,7 +24,7 @@ fn content(entries: Vec<CatalogEntry>) -> impl IntoView {
             <h1>"Catalog"</h1>
             <p class="page-header__text">"Pick a template, order it, and use it a moment later."</p>
         </header>
-        {if entries.is_empty() { empty().into_any() } else { shelves(entries).into_any() }}
+        {if entries.is_empty() { empty().into_any() } else { shelf(entries).into_any() }}
     }
 }
 
@@ -42,26 +40,10 @@ fn empty() -> impl IntoView {
     }
 }
 
-/// One shelf per category.
-fn shelves(entries: Vec<CatalogEntry>) -> Vec<impl IntoView> {
-    let mut shelves: BTreeMap<String, Vec<CatalogEntry>> = BTreeMap::new();
-    for entry in entries {
-        shelves.entry(entry.category.clone()).or_default().push(entry);
-    }
-    shelves
-        .into_iter()
-        .enumerate()
-        .map(|(number, (category, books))| {
-            let heading = format!("shelf-{number}");
-            let labelled_by = heading.clone();
-            view! {
-                <section class="shelf" aria-labelledby=labelled_by>
-                    <h2 class="shelf__title" id=heading>{category}</h2>
-                    <ul class="shelf__books" role="list">{books.into_iter().map(book).collect::<Vec<_>>()}</ul>
-                </section>
-            }
-        })
-        .collect()
+/// All books, those of one category side by side.
+fn shelf(mut entries: Vec<CatalogEntry>) -> impl IntoView {
+    entries.sort_by(|one, other| (&one.category, &one.title).cmp(&(&other.category, &other.title)));
+    view! { <ul class="shelf" role="list">{entries.into_iter().map(book).collect::<Vec<_>>()}</ul> }
 }
 
 fn book(entry: CatalogEntry) -> impl IntoView {
@@ -73,7 +55,8 @@ fn book(entry: CatalogEntry) -> impl IntoView {
         <li class="book">
             {cover(&entry.name, &entry.category, entry.icon.as_deref())}
             <div class="book__body">
-                <h3 class="book__title"><a href=format!("/catalog/{}", entry.name)>{entry.title}</a></h3>
+                <p class="book__category">{entry.category.clone()}</p>
+                <h2 class="book__title"><a href=format!("/catalog/{}", entry.name)>{entry.title}</a></h2>
                 <p class="book__summary">{entry.summary}</p>
                 {entry.unavailable.map(|why| view! {
                     <p class="book__note" data-tone="warning">{icon("triangle-alert")}{format!("Not available here: {why}")}</p>

@@ -5,6 +5,11 @@ use crate::api::{Action, State};
 use crate::components::icon;
 use crate::words::{action_consequence, action_icon, action_label};
 
+/// Whether this is the way on from a state that is not the one people want.
+pub fn leads_on(action: Action) -> bool {
+    matches!(action, Action::Retry | Action::Resume)
+}
+
 /// What can be asked for now, each with its consequence. Works as plain forms; where script runs, `ask` is called instead
 /// of leaving the page. What destroys data is confirmed first.
 pub fn actions(
@@ -15,11 +20,10 @@ pub fn actions(
     ask: Callback<Action>,
 ) -> impl IntoView + use<> {
     let environment = environment.to_string();
-    let likely = offered.first().copied();
     view! {
         <ul class="actions" role="list">
             {offered.into_iter().map(|action| {
-                let kind = if Some(action) == likely && action != Action::Delete { "primary" } else { "plain" };
+                let kind = if leads_on(action) { "primary" } else { "plain" };
                 view! {
                     <li class="actions__item">
                         {if action == Action::Delete {

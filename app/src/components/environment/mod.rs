@@ -9,7 +9,7 @@ mod sheet;
 mod timeline;
 mod track;
 
-pub use actions::actions;
+pub use actions::{actions, leads_on};
 pub use badge::badge;
 pub use failure::failure;
 pub use row::row;

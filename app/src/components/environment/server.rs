@@ -1,26 +1,29 @@
 use leptos::prelude::*;
 
 use super::badge;
-use crate::api::{CheckView, MetricsView, PortView, ServerView, ServiceView};
+use crate::api::{CheckView, FailureView, MetricsView, PortView, ServerView, ServiceView, State};
 use crate::components::{failure, icon};
 use crate::words::{bytes, span};
 
 /// One server: how it is, what runs on it, and the ways to use it.
-pub fn server(environment: &str, server: ServerView) -> impl IntoView + use<> {
+/// `said` is the failure the page already shows in full.
+pub fn server(environment: &str, server: ServerView, said: Option<&FailureView>) -> impl IntoView + use<> {
     let heading = format!("server-{}", server.name);
     let labelled_by = heading.clone();
     let logs = format!("/environments/{environment}/logs?server={}", server.name);
     let terminal = format!("/environments/{environment}/servers/{}/terminal", server.name);
     let up = server.services.iter().any(|service| service.running) || server.metrics.is_some();
-    let ports = server.ports.clone();
+    let serves = matches!(server.state, State::Ready | State::Repairing | State::Checking);
+    let ports = if serves { server.ports } else { Vec::new() };
+    let failed = server.failure.filter(|failure| Some(failure) != said);
     view! {
         <article class="server card" aria-labelledby=labelled_by>
             <header class="server__head">
                 <h3 id=heading>{icon("server")}{server.name}</h3>
                 {badge(server.state)}
             </header>
-            {server.waiting_for.map(|what| view! { <p class="waiting">{icon("hourglass")}{what}</p> })}
-            {server.failure.map(failure)}
+            {server.waiting_for.map(|what| view! { <p class="waiting">{icon("hourglass")}{format!("Waiting for {what}")}</p> })}
+            {failed.map(failure)}
             <div class="server__use">
                 {ports.into_iter().map(port).collect::<Vec<_>>()}
                 {up.then(|| view! { <a class="button" data-kind="plain" href=terminal>{icon("square-terminal")}"Terminal"</a> })}
