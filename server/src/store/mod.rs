@@ -10,8 +10,12 @@
 //!
 //! Deliberately absent: decisions. What a row *means* is `domain`'s business.
 
+mod audit;
 mod lock;
+mod people;
+mod sessions;
 mod templates;
+mod tokens;
 mod writer;
 
 use std::path::Path;
@@ -22,8 +26,12 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Executor};
 use uuid::{ContextV7, Timestamp, Uuid};
 
+pub use audit::AuditEvent;
 pub use lock::PortalLock;
+pub use people::{NewPerson, PersonRow};
+pub use sessions::{AppAccessRow, CredentialRow};
 pub use templates::{Found, TemplateRow, VersionRow};
+pub use tokens::{NewToken, TokenRow};
 pub use writer::Tx;
 
 use writer::Writer;
