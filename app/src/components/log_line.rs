@@ -7,10 +7,10 @@ use crate::words::{clock, exact, iso, plain};
 pub fn log_line(line: LogLine) -> impl IntoView + use<> {
     let source = line.source.clone();
     view! {
-        <li class="log__line" data-source=source>
+        <div class="log__line" data-source=source>
             <time datetime=iso(line.at) title=exact(line.at)>{clock(line.at)}</time>
             <span class="log__from">{line.server}<span class="log__source">{line.source}</span></span>
             <span class="log__text">{plain(&line.text)}</span>
-        </li>
+        </div>
     }
 }

@@ -65,8 +65,8 @@ fn content(
             <LogFollower environment=environment server=wanted shown=shown/>
         </div>
         {nothing.then(|| view! { <p class="log-empty">"No lines yet. They appear here as the servers write them."</p> })}
-        <ol id=LOG_LINES class="log" role="log" tabindex="0" aria-label="Log lines">
+        <div id=LOG_LINES class="log" role="log" tabindex="0" aria-label="Log lines">
             {lines.into_iter().map(log_line).collect::<Vec<_>>()}
-        </ol>
+        </div>
     }
 }

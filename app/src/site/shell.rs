@@ -132,7 +132,7 @@ fn theme_switch(visit: &Visit) -> impl IntoView + use<> {
         }
     };
     view! {
-        <form class="theme-switch" method="post" action="/theme" role="group" aria-label="Theme">
+        <form class="theme-switch" method="post" action="/theme" aria-label="Theme">
             <input type="hidden" name="next" value=visit.address.clone()/>
             {choice(Theme::Light, "Light", "sun")}
             {choice(Theme::System, "Like the system", "monitor")}
