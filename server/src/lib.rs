@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod clock;
+pub mod cli;
 pub mod domain;
 pub mod serve;
 pub mod service;

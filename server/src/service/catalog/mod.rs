@@ -19,7 +19,7 @@ use crate::domain::template::{Count, Limits, Size, Template};
 use crate::domain::{schedule, template};
 use crate::store::{Store, StoreError, TemplateRow};
 
-pub use load::{Source, SourceFile, keep_current, refresh};
+pub use load::{Source, SourceFile, files, keep_current, refresh};
 
 /// A template version that can be ordered.
 #[derive(Clone, Debug)]

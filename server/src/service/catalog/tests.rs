@@ -5,8 +5,7 @@ use std::path::Path;
 use app::api::{ApiError, CatalogEntry};
 use provisioners::Capabilities;
 
-use super::load::files;
-use super::{Source, SourceFile, catalog, detail, keep_current, refresh, to_order};
+use super::{Source, SourceFile, catalog, detail, files, keep_current, refresh, to_order};
 use crate::domain::template;
 use crate::store::{Store, sqlite_url};
 

@@ -158,7 +158,8 @@ impl<'s> Reading<'s> {
             Some(value) if range.contains(&value) => return value,
             Some(_) => {
                 let (from, to) = range.into_inner();
-                let words = |ms: u64| if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{ms}ms") };
+                let words =
+                    |ms: u64| if ms.is_multiple_of(1000) { format!("{}s", ms / 1000) } else { format!("{ms}ms") };
                 self.report(node.at, path, format!("`{text}` should be from {} to {}", words(from), words(to)));
             }
             None => {

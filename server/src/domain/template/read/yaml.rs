@@ -47,10 +47,7 @@ pub fn parse(source: &str, problems: &mut Vec<Problem>) -> Option<Node> {
     }
     let options = granit_parser::options! { emit_unresolved_aliases: true, disallow_directives: true };
     let mut builder = Builder { events: Parser::new_from_str_with_options(source, options), problems };
-    match builder.document() {
-        Ok(node) => node,
-        Err(Stop) => None,
-    }
+    builder.document().unwrap_or_default()
 }
 
 /// The problem was noted and nothing after it can be made sense of.

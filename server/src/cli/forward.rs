@@ -1,0 +1,86 @@
+//! `forward`: a server's port on this machine, for as long as the command runs.
+
+use app::api::EnvironmentDetail;
+use futures::{SinkExt, StreamExt};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::arguments::ForwardArguments;
+use super::client::Client;
+use super::failure::Failure;
+use super::output::{Output, clean};
+
+/// Runs until it is interrupted.
+pub async fn forward(client: &Client, forward: ForwardArguments, output: Output) -> Result<(), Failure> {
+    let (environment, server) = (forward.server.environment.as_str(), forward.server.server.as_str());
+    let detail: EnvironmentDetail = client.get(&["environments", environment], &[]).await?;
+    if !detail.servers.iter().any(|known| known.name == server || known.id == server) {
+        let known: Vec<&str> = detail.servers.iter().map(|server| server.name.as_str()).collect();
+        return Err(Failure::not_found(format!("“{environment}” has no server “{server}”"))
+            .detail(format!("It has {}.", known.join(", "))));
+    }
+    let local = forward.ports.local;
+    let listener = TcpListener::bind(("127.0.0.1", local)).await.map_err(|error| {
+        Failure::local(format!("127.0.0.1:{local} cannot be listened on: {error}")).detail(format!(
+            "Give another local port: {}:LOCAL, or {}:0 for any.",
+            forward.ports.remote, forward.ports.remote
+        ))
+    })?;
+    let address = listener.local_addr().map_err(|error| Failure::local(error.to_string()))?;
+    output.result(&json!({ "address": address.to_string() }), || address.to_string())?;
+    output.progress(&format!(
+        "leads to port {} of {}/{}; end with Ctrl-C",
+        forward.ports.remote,
+        clean(environment),
+        clean(server)
+    ));
+    let port = forward.ports.remote.to_string();
+    let path = ["environments", environment, "servers", server, "ports", &port];
+    let mut connections = futures::stream::FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((connection, _)) => connections.push(carry(client, &path, connection)),
+                Err(error) => output.progress(&format!("a connection could not be taken: {error}")),
+            },
+            Some(ended) = connections.next() => {
+                if let Err(Failure { error: Some(error), .. }) = ended {
+                    output.progress(&error.to_string());
+                }
+            }
+        }
+    }
+}
+
+/// One connection, both ways, until both sides have ended it.
+async fn carry(client: &Client, path: &[&str], connection: TcpStream) -> Result<(), Failure> {
+    let (mut to_server, mut from_server) = client.websocket(path, &[]).await?.split();
+    let (mut reader, mut writer) = connection.into_split();
+    let up = async {
+        let mut buffer = vec![0; 32 * 1024];
+        while let Ok(length @ 1..) = reader.read(&mut buffer).await {
+            if to_server.send(Message::Binary(buffer[..length].to_vec().into())).await.is_err() {
+                return;
+            }
+        }
+        // Says that nothing more comes from here; what comes from there is still taken.
+        let _ = to_server.close().await;
+    };
+    let down = async {
+        while let Some(Ok(message)) = from_server.next().await {
+            let Message::Binary(bytes) = message else { continue };
+            if writer.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+        let _ = writer.shutdown().await;
+    };
+    tokio::pin!(up, down);
+    tokio::select! {
+        () = &mut down => {}
+        () = &mut up => down.await,
+    }
+    Ok(())
+}

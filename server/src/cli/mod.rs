@@ -1,0 +1,102 @@
+//! The command line: the client of a portal for people and scripts.
+//!
+//! The client stands on the REST API alone and knows nothing of the portal's insides; `template` is the exception that
+//! runs here. Guaranteed to scripts: results on standard output, everything else on
+//! standard error; `--json` prints one document and errors as JSON; exit codes as `--help` lists them. Guaranteed to
+//! people: names that come from elsewhere cannot move their cursor.
+
+mod account;
+mod arguments;
+mod catalog;
+mod client;
+mod complete;
+mod credentials;
+mod environments;
+mod events;
+mod exec;
+mod failure;
+mod forward;
+mod logs;
+mod order;
+mod output;
+mod template;
+mod terminal;
+mod wait;
+
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use app::api::Action;
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
+
+use self::arguments::{Command, CommandLine, TemplateCommand, TokenCommand};
+use self::client::Client;
+use self::failure::Failure;
+use self::output::Output;
+
+/// Runs what the process was called with.
+pub fn run() -> ExitCode {
+    CompleteEnv::with_factory(CommandLine::command).complete();
+    let line = CommandLine::parse();
+    let output = Output { json: line.json };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.fail(Failure::local(format!("no thread could be started: {error}"))),
+    };
+    let ended = runtime.block_on(dispatch(line, output));
+    // Somebody may still be reading standard input; nobody waits for that.
+    runtime.shutdown_background();
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => output.fail(failure),
+    }
+}
+
+/// The exit code.
+async fn dispatch(line: CommandLine, output: Output) -> Result<u8, Failure> {
+    let client = || Client::new(line.url.as_deref());
+    match line.command {
+        Command::Completions { shell } => complete::script(&shell)?,
+        Command::Login(login) => account::login(login, line.url.as_deref(), output).await?,
+        Command::Token(TokenCommand::Create(create)) => account::create_token(&client()?, create, output).await?,
+        Command::Token(TokenCommand::List) => account::list_tokens(&client()?, output).await?,
+        Command::Token(TokenCommand::Revoke { token }) => account::revoke_token(&client()?, &token, output).await?,
+        Command::Template(TemplateCommand::Lint { files }) => return template::lint(&files, output),
+        Command::Template(TemplateCommand::Plan { file, set, set_file }) => {
+            template::plan(&file, &set, &set_file, output)?;
+        }
+        Command::Template(TemplateCommand::Schema) => template::schema(output)?,
+        Command::Catalog { template: None } => catalog::list(&client()?, output).await?,
+        Command::Catalog { template: Some(name) } => catalog::show(&client()?, &name, output).await?,
+        Command::Order(order) => order::order(&client()?, order, output).await?,
+        Command::List(list) => environments::list(&client()?, list, output).await?,
+        Command::Show { environment, reveal } => environments::show(&client()?, &environment, reveal, output).await?,
+        Command::Exec(exec) => return exec::exec(&client()?, exec).await,
+        Command::Logs(logs) => logs::logs(&client()?, logs, output).await?,
+        Command::Forward(forward) => forward::forward(&client()?, forward, output).await?,
+        Command::Park(act) => environments::act(&client()?, Action::Park, act, output).await?,
+        Command::Resume(act) => environments::act(&client()?, Action::Resume, act, output).await?,
+        Command::Restart(act) => environments::act(&client()?, Action::Restart, act, output).await?,
+        Command::Retry(act) => environments::act(&client()?, Action::Retry, act, output).await?,
+        Command::Cancel(act) => environments::act(&client()?, Action::Cancel, act, output).await?,
+        Command::Delete(delete) => environments::delete(&client()?, delete, output).await?,
+    }
+    Ok(0)
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(&format!(": {cause_text}"));
+        }
+        source = cause.source();
+    }
+    text
+}
