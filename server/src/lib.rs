@@ -1,8 +1,8 @@
 //! The portal: everything behind the `bookend` binary. `main.rs` only wires; tests build the same parts from here.
 
 pub mod auth;
-pub mod clock;
 pub mod cli;
+pub mod clock;
 pub mod domain;
 pub mod serve;
 pub mod service;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a person can choose when starting the portal. The command line shows these as they stand here.
 #[derive(Clone, clap::Args)]
@@ -60,6 +60,11 @@ impl fmt::Debug for ServeOptions {
             .field("trusted_proxy", &self.trusted_proxy)
             .finish()
     }
+}
+
+/// The database of a portal with this data directory, unless it was given another.
+pub fn database_url(data_dir: &Path, given: Option<&str>) -> String {
+    given.map_or_else(|| crate::store::sqlite_url(&data_dir.join("bookend.db")), str::to_owned)
 }
 
 /// `/var/lib/bookend` for root, else `bookend` in the person's own data directory (XDG Base Directory Specification).

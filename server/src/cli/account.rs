@@ -11,8 +11,11 @@ use super::arguments::{LoginArguments, TokenCreateArguments};
 use super::client::{Client, portal_address};
 use super::credentials::{self, Credentials};
 use super::failure::Failure;
-use super::output::{Output, clean, table, time};
+use super::output::{Output, clean, now, print, table, time};
 use super::terminal::read_hidden;
+use crate::auth::token::create_on_this_machine;
+use crate::serve::database_url;
+use crate::store::Store;
 
 /// Asks for a token, or for a password and has a token made, proves that it is good, and remembers it.
 pub async fn login(login: LoginArguments, url: Option<&str>, output: Output) -> Result<(), Failure> {
@@ -69,6 +72,23 @@ pub async fn create_token(client: &Client, create: TokenCreateArguments, output:
     let request = TokenRequest { name: create.name, expires_in_days: create.expires_in_days };
     let made: TokenCreated = client.post(&["tokens"], &request, &[]).await?;
     output.result(&made, || made.token.clone())
+}
+
+/// A token straight from the data of this machine's portal, which may be running.
+pub async fn create_token_here(create: TokenCreateArguments, user: &str, output: Output) -> Result<(), Failure> {
+    let trouble = |error: &(dyn std::error::Error + 'static)| Failure::local(super::chain(error));
+    if create.database_url.is_none() {
+        std::fs::create_dir_all(&create.data_dir).map_err(|error| {
+            Failure::local(format!("the data directory {} cannot be made: {error}", create.data_dir.display()))
+        })?;
+    }
+    let url = database_url(&create.data_dir, create.database_url.as_deref());
+    let store = Store::open(&url).await.map_err(|error| trouble(&error))?;
+    let token = create_on_this_machine(&store, user, now()).await.map_err(|error| trouble(&error))?;
+    if output.json {
+        return output.result(&json!({ "token": token }), String::new);
+    }
+    Ok(print(&format!("{token}\n"))?)
 }
 
 pub async fn list_tokens(client: &Client, output: Output) -> Result<(), Failure> {

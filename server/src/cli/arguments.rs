@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::serve::default_data_dir;
+
 #[derive(Debug, Parser)]
 #[command(name = "bookend", version, about = "Order servers like books", after_help = AFTER_HELP)]
 #[command(max_term_width = 110, disable_help_subcommand = true, arg_required_else_help = true)]
@@ -222,8 +224,20 @@ pub enum TokenCommand {
     },
 }
 
+/// With `--user`, works on the data directory (or database) of this machine's portal, which may be running; the person is
+/// made, as administrator without a password, when there is none of that name. Without, asks the portal for a token of
+/// the person who is signed in.
 #[derive(Debug, Args)]
 pub struct TokenCreateArguments {
+    /// Whose token: works directly on the data directory; needs no sign-in, only the right to read and write it
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The portal's data directory
+    #[arg(long, value_name = "DIR", env = "BOOKEND_DATA_DIR", default_value_os_t = default_data_dir())]
+    pub data_dir: PathBuf,
+    /// The portal's PostgreSQL database, when it has one
+    #[arg(long, value_name = "URL", env = "BOOKEND_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
     /// What the token is for, shown in the list of tokens
     #[arg(long, value_name = "WORDS", default_value = "command line")]
     pub name: String,

@@ -1,7 +1,7 @@
 //! The command line: the client of a portal for people and scripts.
 //!
-//! The client stands on the REST API alone and knows nothing of the portal's insides; `template` is the exception that
-//! runs here. Guaranteed to scripts: results on standard output, everything else on
+//! The client stands on the REST API alone and knows nothing of the portal's insides; `token create --user` and `template`
+//! are the exceptions that run here. Guaranteed to scripts: results on standard output, everything else on
 //! standard error; `--json` prints one document and errors as JSON; exit codes as `--help` lists them. Guaranteed to
 //! people: names that come from elsewhere cannot move their cursor.
 
@@ -61,7 +61,10 @@ async fn dispatch(line: CommandLine, output: Output) -> Result<u8, Failure> {
     match line.command {
         Command::Completions { shell } => complete::script(&shell)?,
         Command::Login(login) => account::login(login, line.url.as_deref(), output).await?,
-        Command::Token(TokenCommand::Create(create)) => account::create_token(&client()?, create, output).await?,
+        Command::Token(TokenCommand::Create(create)) => match create.user.clone() {
+            Some(user) => account::create_token_here(create, &user, output).await?,
+            None => account::create_token(&client()?, create, output).await?,
+        },
         Command::Token(TokenCommand::List) => account::list_tokens(&client()?, output).await?,
         Command::Token(TokenCommand::Revoke { token }) => account::revoke_token(&client()?, &token, output).await?,
         Command::Template(TemplateCommand::Lint { files }) => return template::lint(&files, output),

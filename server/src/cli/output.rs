@@ -146,3 +146,7 @@ pub fn time(at: i64) -> String {
         Err(_) => at.to_string(),
     }
 }
+
+pub fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
