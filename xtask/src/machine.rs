@@ -28,8 +28,9 @@ const fn need(program: &'static str, package: &'static str) -> Need {
     Need { program, package }
 }
 
-/// For servers of the local provisioner: their sandbox, and their way to the internet.
-pub const RUNNING: &[Need] = &[need("bwrap", "bubblewrap"), need("pasta", "passt")];
+/// For servers of the local provisioner: their sandbox, their way to the internet, and the language that the starter
+/// catalog's services are written in.
+pub const RUNNING: &[Need] = &[need("bwrap", "bubblewrap"), need("pasta", "passt"), need("python3", "python3")];
 
 /// For the browser part when rustup cannot bring its target: Debian's newer compiler, its library's source, its linker.
 pub const DEBIAN_WASM: &[Need] = &[

@@ -84,7 +84,13 @@ pub async fn create_token_here(create: TokenCreateArguments, user: &str, output:
     }
     let url = database_url(&create.data_dir, create.database_url.as_deref());
     let store = Store::open(&url).await.map_err(|error| trouble(&error))?;
+    let is_known = |person: Option<crate::store::PersonRow>| person.is_some();
+    let known = store.person(&user.to_lowercase()).await.map(is_known).map_err(|error| trouble(&error))?;
     let token = create_on_this_machine(&store, user, now()).await.map_err(|error| trouble(&error))?;
+    if !known {
+        let name = clean(user);
+        writeln!(std::io::stderr(), "There was no {name}: made as an administrator who signs in by token only.")?;
+    }
     if output.json {
         return output.result(&json!({ "token": token }), String::new);
     }
