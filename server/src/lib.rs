@@ -1,5 +1,6 @@
 //! The portal: everything behind the `bookend` binary. `main.rs` only wires; tests build the same parts from here.
 
+pub mod agents;
 pub mod auth;
 pub mod cli;
 pub mod clock;

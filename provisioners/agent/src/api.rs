@@ -14,6 +14,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// The protocol name in `Upgrade:` headers.
+pub const UPGRADE: &str = "bookend";
+/// The header that carries an [`ExecRequest`] as unpadded base64url JSON.
+pub const EXEC_HEADER: &str = "bookend-exec";
+
+/// What a terminal's session id must look like, in words.
+pub const SESSION_ID_RULE: &str = "a terminal session id is 1 to 64 letters, digits, `-` or `_`";
+
+pub fn is_session_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
 /// Everything the agent needs to make a server what its template says. Sent by the portal after each connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {

@@ -1,0 +1,72 @@
+//! The link between agent and portal: one byte stream (a unix socket here, a WebSocket from a cloud server), a one-line
+//! greeting that proves who the agent is, then yamux. After the greeting the *portal* opens streams and the agent serves
+//! HTTP on each.
+//!
+//! Greeting, each way one line of JSON ending in `\n`, at most 4 KiB: the agent sends [`Hello`], the portal answers
+//! [`Welcome`]. A portal that cannot decide (its database is away) says nothing and hangs up; only a decision is a `Refused`.
+//!
+//! Deliberately absent: what is served ([`crate::api`]), and who may enrol (the portal's own affair).
+
+pub mod agent;
+mod greeting;
+mod identity;
+mod multiplex;
+pub mod portal;
+
+use serde::{Deserialize, Serialize};
+
+pub use identity::{Identity, IdentityError, Reach};
+
+/// What [`Hello::version`] must be.
+pub const VERSION: u32 = 1;
+
+/// A byte stream that can carry a link.
+pub trait Transport: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static> Transport for T {}
+
+/// The agent's first line.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The server's id and generation as the provisioner wrote them into `/run/bookend/identity`.
+    pub server: String,
+    pub generation: i64,
+    /// The single-use enrolment token; only until the portal has accepted the session key.
+    pub enrolment: Option<String>,
+    /// The session key the agent made up (32 random bytes, base64url). The portal keeps its hash. Sending the same key
+    /// with the same enrolment token again is harmless, so a lost answer is no harm; another key with a used token is refused.
+    pub session_key: String,
+}
+
+/// The portal's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "welcome", rename_all = "snake_case")]
+pub enum Welcome {
+    Accepted,
+    /// The agent does not try again with these credentials.
+    Refused {
+        reason: String,
+    },
+}
+
+/// Why there is no link, or no longer one.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error("the link is gone: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("the other side ended the link")]
+    Closed,
+    #[error("the greeting is not one line of JSON of at most 4 KiB: {0}")]
+    Greeting(String),
+    #[error("the portal refuses this server: {0}")]
+    Refused(String),
+    #[error("no answer to the greeting in time")]
+    Timeout,
+    #[error("too many streams are open to this server; close one and try again")]
+    TooManyStreams,
+    #[error("the link broke: {0}")]
+    Multiplex(#[from] yamux::ConnectionError),
+    #[error("the exchange with the agent failed: {0}")]
+    Http(#[from] hyper::Error),
+}
