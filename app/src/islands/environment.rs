@@ -20,12 +20,14 @@ pub fn EnvironmentLive(
     cursor: Option<String>,
 ) -> impl IntoView {
     let name = initial.detail.summary.name.clone();
+    // By id: the name may be another environment's once this one is deleted.
+    let id = initial.detail.summary.id.clone();
     let shown = RwSignal::new(initial);
     let problem = RwSignal::new(None::<ApiError>);
     let asking = RwSignal::new(false);
     let reread = {
-        let name = name.clone();
-        let read = move || read_environment(name.clone(), cursor.clone());
+        let id = id.clone();
+        let read = move || read_environment(id.clone(), cursor.clone());
         live::rereading(read, move |answer: Result<EnvironmentNow, ApiError>| match answer {
             Ok(current) => shown.set(current),
             Err(error) if error.status == 404 => shown.update(|gone| gone.detail = deleted(&gone.detail)),
@@ -40,24 +42,21 @@ pub fn EnvironmentLive(
             }
         }
     });
-    let connection = live::listen(format!("/api/v1/events?environment={name}"), move |_| reread());
-    let ask = Callback::new({
-        let name = name.clone();
-        move |action: Action| {
-            let name = name.clone();
-            asking.set(true);
-            problem.set(None);
-            leptos::task::spawn_local(async move {
-                match act(name, action).await {
-                    Ok(detail) => shown.update(|shown| shown.detail = detail),
-                    Err(error) => {
-                        on_refusal(&error);
-                        problem.set(Some(error));
-                    }
+    let connection = live::listen(format!("/api/v1/events?environment={id}"), move |_| reread());
+    let ask = Callback::new(move |action: Action| {
+        let id = id.clone();
+        asking.set(true);
+        problem.set(None);
+        leptos::task::spawn_local(async move {
+            match act(id, action).await {
+                Ok(detail) => shown.update(|shown| shown.detail = detail),
+                Err(error) => {
+                    on_refusal(&error);
+                    problem.set(Some(error));
                 }
-                asking.set(false);
-            });
-        }
+            }
+            asking.set(false);
+        });
     });
     let now = live::ticking(now);
     view! {

@@ -21,7 +21,7 @@ pub fn row(now: Signal<i64>, environment: EnvironmentSummary) -> impl IntoView +
             </div>
             <div class="row__state">
                 {badge(environment.state)}
-                {environment.waiting_for.map(|what| view! { <span class="row__waiting">{what}</span> })}
+                {environment.waiting_for.map(|what| view! { <span class="row__waiting">{format!("Waiting for {what}")}</span> })}
             </div>
             <div class="row__servers">{icon("server")}{servers}</div>
             <div class="row__next">
