@@ -127,7 +127,9 @@ create table environment (
     due_at bigint,
     lease_owner text,
     lease_until bigint not null,
-    fence bigint not null
+    fence bigint not null,
+    -- Grows with each reason to look at it; what came in while it was claimed makes it due again.
+    hints bigint not null
 );
 create unique index environment_name on environment (team_id, name) where deleted_at is null;
 create index environment_due on environment (due_at, id) where due_at is not null;
@@ -155,7 +157,7 @@ create table server (
     -- JSON agent::api::Status as last reported, and the generation it is about.
     status text,
     status_generation bigint not null,
-    -- JSON provisioners::ObservedServer as last observed.
+    -- JSON list of provisioners::ObservedServer as last observed, older generations included.
     observed text,
     healthy_at bigint,
     unique (environment_id, name)

@@ -1,5 +1,10 @@
 //! What Bookend decides, purely: values in, values out. No I/O and no clock of its own; the time is always passed in.
 
+pub mod actions;
+pub mod facts;
+pub mod note;
+pub mod plan;
 pub mod schedule;
+pub mod state;
 pub mod template;
 pub mod topology;

@@ -34,6 +34,23 @@ pub fn next(schedules: &[Schedule], after_ms: i64) -> Option<(i64, ScheduledActi
         .min_by_key(|(at, action)| (*at, finality(action)))
 }
 
+/// What the rules asked for from `since_ms` to `now_ms`, the two included, taken together: the latest counts, because it
+/// would have overtaken the others; but nothing follows a deletion. So whatever was missed while the portal was down is done
+/// once.
+pub fn due(schedules: &[Schedule], since_ms: i64, now_ms: i64) -> Option<(i64, ScheduledAction)> {
+    let latest = |schedule: &Schedule| Some((latest_of(schedule, since_ms, now_ms)?, schedule.action));
+    let all: Vec<(i64, ScheduledAction)> = schedules.iter().filter_map(latest).collect();
+    let deletion = all.iter().find(|(_, action)| *action == ScheduledAction::Delete);
+    deletion.or_else(|| all.iter().max_by_key(|(at, _)| *at)).copied()
+}
+
+fn latest_of(schedule: &Schedule, since_ms: i64, now_ms: i64) -> Option<i64> {
+    let (cron, zone) = (cron(&schedule.cron).ok()?, time_zone(&schedule.time_zone).ok()?);
+    let now = Timestamp::from_millisecond(now_ms).ok()?.to_zoned(zone);
+    let latest = cron.find_previous_occurrence(&now, true).ok()?.timestamp().as_millisecond();
+    (latest >= since_ms).then_some(latest)
+}
+
 fn next_of(schedule: &Schedule, after_ms: i64) -> Option<i64> {
     let (cron, zone) = (cron(&schedule.cron).ok()?, time_zone(&schedule.time_zone).ok()?);
     let after = Timestamp::from_millisecond(after_ms).ok()?.to_zoned(zone);
@@ -150,6 +167,29 @@ mod tests {
         );
         assert_eq!(fires("2026-10-24T12:00:00Z").as_deref(), Some("2026-10-25T00:30:00Z"), "repeated: the first time");
         assert_eq!(fires("2026-10-25T00:30:00Z").as_deref(), Some("2026-10-26T01:30:00Z"), "repeated: only once");
+    }
+
+    fn show(found: Option<(i64, ScheduledAction)>) -> String {
+        found
+            .map_or("nothing".into(), |(at, action)| format!("{action:?} {}", Timestamp::from_millisecond(at).unwrap()))
+    }
+
+    #[test]
+    fn after_a_night_without_the_portal_only_the_latest_of_what_was_missed_counts() {
+        let berlin = |action, cron| rule(action, cron, "Europe/Berlin");
+        let rules = [berlin(ScheduledAction::Park, "0 19 * * *"), berlin(ScheduledAction::Resume, "0 7 * * *")];
+        let stopped = at("2026-11-03T17:00:00Z");
+        assert_eq!(show(due(&rules, stopped, at("2026-11-03T17:30:00Z"))), "nothing");
+        assert_eq!(show(due(&rules, stopped, at("2026-11-03T22:00:00Z"))), "Park 2026-11-03T18:00:00Z");
+        assert_eq!(show(due(&rules, stopped, at("2026-11-05T08:00:00Z"))), "Resume 2026-11-05T06:00:00Z");
+    }
+
+    #[test]
+    fn nothing_follows_a_missed_deletion() {
+        let berlin = |action, cron| rule(action, cron, "Europe/Berlin");
+        let rules = [berlin(ScheduledAction::Delete, "0 20 4 11 *"), berlin(ScheduledAction::Resume, "0 7 * * *")];
+        let missed = due(&rules, at("2026-11-04T00:00:00Z"), at("2026-11-06T12:00:00Z"));
+        assert_eq!(show(missed), "Delete 2026-11-04T19:00:00Z");
     }
 
     #[test]

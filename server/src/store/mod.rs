@@ -10,23 +10,38 @@
 //!
 //! Deliberately absent: decisions. What a row *means* is `domain`'s business.
 
+mod agents;
 mod audit;
+mod claims;
+mod desire;
+mod effects;
+mod environments;
+mod facts;
+mod json;
 mod lock;
+mod logs;
 mod people;
 mod sessions;
 mod templates;
+mod timeline;
 mod tokens;
 mod writer;
 
 use std::path::Path;
 use std::sync::Mutex;
 
+use app::api::Page;
 use sqlx::any::AnyPoolOptions;
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Executor};
 use uuid::{ContextV7, Timestamp, Uuid};
 
+pub use agents::AgentCredentials;
 pub use audit::AuditEvent;
+pub use claims::Lease;
+pub use effects::{Answer, Recorded, Settlement};
+pub use environments::{EnvironmentFilter, EnvironmentRecord, NewEnvironment, OrderKey, Ordered, Quota};
+pub use facts::Loaded;
 pub use lock::PortalLock;
 pub use people::{NewPerson, PersonRow};
 pub use sessions::{AppAccessRow, CredentialRow};
@@ -104,6 +119,13 @@ impl Store {
     }
 }
 
+/// Cuts one row too many into the cursor of the next page.
+fn page<T>(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Page<T> {
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    Page { next: if more { items.last().map(cursor) } else { None }, items }
+}
+
 async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreError> {
     use sqlx::migrate::MigrateError;
     sqlx::migrate!("../migrations").run(connection).await.map_err(|error| match error {
@@ -141,9 +163,12 @@ pub enum StoreError {
     NotFound,
     #[error("a row with this name or key exists already")]
     UniqueViolation,
-    /// Somebody else changed the environment first, or the lease is lost: read it again.
+    /// Somebody else changed the environment first: read it again.
     #[error("it was changed by someone else meanwhile")]
     Stale,
+    /// Another worker has claimed the environment: leave it alone.
+    #[error("another worker has taken it over")]
+    LeaseLost,
     #[error("the database is busy with another process; try again")]
     Busy,
     #[error(

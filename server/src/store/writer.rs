@@ -59,6 +59,10 @@ impl Writer {
         Writer::Postgres(pool)
     }
 
+    pub(super) fn is_sqlite(&self) -> bool {
+        matches!(self, Writer::Sqlite(_))
+    }
+
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         match self {
             Writer::Postgres(pool) => Ok(Tx(Kind::Postgres(pool.begin().await?))),

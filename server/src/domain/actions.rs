@@ -1,0 +1,95 @@
+//! What a person, or a schedule, can ask of an environment, and what of it that changes. Only the desire changes; bringing
+//! it about is the engine's work.
+
+use app::api::{Action, State};
+use provisioners::ServerId;
+
+use super::facts::{Desired, Facts};
+use super::note::Note;
+use super::state;
+
+/// A change of desire.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub desired: Desired,
+    /// Servers that get a new incarnation for it.
+    pub renew: Vec<ServerId>,
+    /// The volumes may be deleted, with their data: nothing else ever allows that.
+    pub delete_volumes: bool,
+    /// How it is called until the engine has looked.
+    pub label: State,
+    pub note: Note,
+}
+
+/// An action that is not possible now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is {state}, so you cannot {} it now{}", action.as_str(), instead(possible))]
+pub struct NotNow {
+    pub name: String,
+    pub state: State,
+    pub action: Action,
+    pub possible: Vec<Action>,
+}
+
+fn instead(possible: &[Action]) -> String {
+    let words: Vec<&str> = possible.iter().map(|action| action.as_str()).collect();
+    match words.as_slice() {
+        [] => String::new(),
+        words => format!("; you can {} it", words.join(" or ")),
+    }
+}
+
+/// What this action changes.
+///
+/// # Errors
+/// [`NotNow`] when it is not among the actions of the present state.
+pub fn change(action: Action, facts: &Facts, now: i64) -> Result<Change, NotNow> {
+    let view = state::derive(facts, now);
+    if !view.actions.contains(&action) {
+        let name = facts.intent.name.clone();
+        return Err(NotNow { name, state: view.state, action, possible: view.actions });
+    }
+    Ok(match action {
+        Action::Park => to(facts, Desired::Parked, "parking", "Parking"),
+        Action::Resume => to(facts, Desired::Running, "resuming", "Resuming"),
+        Action::Delete => to(facts, Desired::Deleted, "deleting", "Deleting"),
+        Action::Restart => {
+            Change { renew: started(facts, |_| true), ..to(facts, Desired::Running, "restarting", "Restarting") }
+        }
+        Action::Retry => {
+            let failed = facts.intent.failure.as_ref().and_then(|failure| failure.server.as_deref());
+            let renew = match facts.intent.desired {
+                Desired::Running => started(facts, |server| {
+                    failed == Some(&server.name) || !server.is_running() || state::has_failed(server)
+                }),
+                _ => Vec::new(),
+            };
+            Change { renew, ..to(facts, facts.intent.desired, "retrying", "Trying again:") }
+        }
+        Action::Cancel => match facts.intent.desired {
+            Desired::Parked => to(facts, Desired::Running, "cancelling", "Cancelled; running on:"),
+            _ if facts.intent.ready_at.is_some() => to(facts, Desired::Parked, "cancelling", "Cancelled; parking"),
+            // Never ready: there is no data anybody has used.
+            _ => to(facts, Desired::Deleted, "cancelling", "Cancelled; deleting"),
+        },
+    })
+}
+
+fn to(facts: &Facts, desired: Desired, kind: &'static str, doing: &str) -> Change {
+    let label = match desired {
+        Desired::Running => State::Starting,
+        Desired::Parked => State::Parking,
+        Desired::Deleted => State::Deleting,
+    };
+    let note = Note::new(kind, format!("{doing} {}", facts.intent.name));
+    Change { desired, renew: Vec::new(), delete_volumes: desired == Desired::Deleted, label, note }
+}
+
+/// Servers whose present incarnation was asked to start, and for which this holds.
+fn started(facts: &Facts, which: impl Fn(&super::facts::Server) -> bool) -> Vec<ServerId> {
+    let servers = facts.observed.servers.iter();
+    servers
+        .filter(|server| server.started >= server.generation && which(server))
+        .map(|server| server.id.clone())
+        .collect()
+}

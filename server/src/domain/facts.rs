@@ -1,0 +1,233 @@
+//! What is known of one environment: what is wanted ([`Intent`]) and what was seen and asked for ([`Observed`]). The store
+//! reads it, the engine brings the observation up to date, [`plan`](super::plan::plan) and [`state`](super::state) conclude.
+//!
+//! Every question "is it gone?" has two halves: nothing is observed, *and* whatever was ever asked to start was asked to
+//! stop and that was accepted. Not seeing a thing proves nothing.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use agent::api::{Phase, Status};
+pub use app::api::FailureView as Failure;
+use provisioners::{EnvironmentId, MachineState, ObservedEnvironment, ObservedServer, ServerId, VolumeId};
+use serde::{Deserialize, Serialize};
+
+use super::topology::Topology;
+
+/// One environment, whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    pub intent: Intent,
+    pub topology: Topology,
+    pub observed: Observed,
+}
+
+/// What a person wants, and what Bookend has concluded about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    pub environment: EnvironmentId,
+    pub name: String,
+    pub desired: Desired,
+    /// Grows with each change of desire.
+    pub generation: i64,
+    pub desired_at: i64,
+    /// When everything was last healthy; `None`: never.
+    pub ready_at: Option<i64>,
+    pub deleted_at: Option<i64>,
+    /// Bookend has stopped trying, until the person asks for something.
+    pub failure: Option<Failure>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Desired {
+    Running,
+    Parked,
+    Deleted,
+}
+
+impl Desired {
+    /// As in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Desired::Running => "running",
+            Desired::Parked => "parked",
+            Desired::Deleted => "deleted",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// Since when agents can reach a portal without a break: no server is blamed for what the portal missed.
+    pub listening_since: i64,
+    pub network: Network,
+    /// In the topology's order, one for each of its servers.
+    pub servers: Vec<Server>,
+    pub volumes: Vec<Volume>,
+}
+
+/// What became of asking for one step on one thing of one generation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    /// The newest effect; `None`: never asked.
+    pub latest: Option<Effect>,
+    /// How many were rejected for certain; the next one that a person asks for gets a token of its own.
+    pub rejected: i64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    pub outcome: Outcome,
+    pub message: Option<String>,
+    /// Calls so far.
+    pub attempts: i64,
+    /// With [`Outcome::Retryable`] and [`Outcome::Unknown`]: not again before.
+    pub retry_at: i64,
+    pub recorded_at: i64,
+    pub finished_at: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Committed; the answer is not known (yet, or for ever after a crash).
+    Recorded,
+    Accepted,
+    Retryable,
+    Rejected,
+    Unknown,
+}
+
+impl Outcome {
+    /// As in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Recorded => "recorded",
+            Outcome::Accepted => "accepted",
+            Outcome::Retryable => "retryable",
+            Outcome::Rejected => "rejected",
+            Outcome::Unknown => "unknown",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Network {
+    pub present: bool,
+    /// It was seen, before this observation.
+    pub seen: bool,
+    /// Highest generation ever asked to be created, and highest whose deletion was accepted; 0: none.
+    pub created: i64,
+    pub deleted: i64,
+    /// About [`generation`](Network::generation).
+    pub create: Asked,
+    pub delete: Asked,
+}
+
+impl Network {
+    /// The one that should be there or is still to go: a new one begins only after the last one's deletion was accepted.
+    pub fn generation(&self) -> i64 {
+        if self.created > self.deleted { self.created } else { self.deleted.max(self.created) + 1 }
+    }
+    pub fn is_gone(&self) -> bool {
+        !self.present && self.created <= self.deleted
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    pub id: ServerId,
+    pub name: String,
+    pub address: Ipv4Addr,
+    /// The incarnation that should be there.
+    pub generation: i64,
+    /// Starts that failed in a row.
+    pub attempts: i64,
+    pub retry_at: i64,
+    /// Healthy without a break since.
+    pub healthy_at: Option<i64>,
+    pub link: AgentLink,
+    /// What its agent last reported about this generation.
+    pub status: Option<Status>,
+    /// What the provisioner reported, older generations included.
+    pub machines: Vec<ObservedServer>,
+    /// This generation was seen, before this observation.
+    pub seen: bool,
+    /// Highest generation ever asked to start, and highest whose stop was accepted; 0: none.
+    pub started: i64,
+    pub stopped: i64,
+    /// About this generation.
+    pub start: Asked,
+    /// By generation: this one and the one before it.
+    pub stops: BTreeMap<i64, Asked>,
+}
+
+/// Whether the agent of this generation talks to a portal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentLink {
+    /// It has not enrolled yet.
+    Never,
+    Connected,
+    LostSince(i64),
+}
+
+impl Server {
+    /// The machine of the generation that should be there.
+    pub fn machine(&self) -> Option<&ObservedServer> {
+        self.machines.iter().find(|machine| machine.generation == self.generation)
+    }
+    pub fn is_running(&self) -> bool {
+        self.machine().is_some_and(|machine| machine.state == MachineState::Running)
+    }
+    pub fn is_healthy(&self) -> bool {
+        self.is_running() && self.status.as_ref().is_some_and(|status| status.phase == Phase::Healthy)
+    }
+    pub fn is_gone(&self) -> bool {
+        self.machines.is_empty() && self.started <= self.stopped
+    }
+    /// What became of stopping that generation (and older ones).
+    pub fn stop(&self, generation: i64) -> Asked {
+        self.stops.get(&generation).cloned().unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Volume {
+    pub id: VolumeId,
+    pub name: String,
+    pub size_bytes: u64,
+    pub present: bool,
+    /// It was seen, before this observation: it holds data.
+    pub seen: bool,
+    /// By an explicit delete of its environment.
+    pub delete_requested: bool,
+    pub create: Asked,
+    pub delete: Asked,
+}
+
+impl Volume {
+    pub fn is_gone(&self) -> bool {
+        let deleted = self.delete.latest.as_ref().is_some_and(|effect| effect.outcome == Outcome::Accepted);
+        !self.present && (deleted || self.create.latest.is_none())
+    }
+}
+
+impl Observed {
+    /// Takes over what the provisioner reports now.
+    pub fn update(&mut self, now: &ObservedEnvironment) {
+        self.network.present = now.network;
+        for server in &mut self.servers {
+            server.machines = now.servers.iter().filter(|machine| machine.server == server.id).cloned().collect();
+        }
+        for volume in &mut self.volumes {
+            volume.present = now.volumes.contains(&volume.id);
+        }
+    }
+    /// Whether the outside world was ever asked for anything: when not, there is nothing to observe.
+    pub fn untouched(&self) -> bool {
+        self.network.created == 0
+            && self.servers.iter().all(|server| server.started == 0)
+            && self.volumes.iter().all(|volume| volume.create.latest.is_none())
+    }
+}

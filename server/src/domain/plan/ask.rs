@@ -1,0 +1,90 @@
+//! Asking for one step until it shows: what to do depends on what became of asking before.
+
+use provisioners::Step;
+
+use super::{APPEAR_MS, Draft, Gently, MAX_CALLS, Request};
+use crate::domain::facts::{Asked, Failure, Outcome};
+use crate::domain::note::Note;
+
+/// A step that is wanted and does not show yet.
+pub(super) struct Wish<'a> {
+    pub step: Step,
+    pub generation: i64,
+    pub asked: &'a Asked,
+    /// "the private network", "web": who waits, and for what.
+    pub what: String,
+    pub server: Option<&'a str>,
+    pub after: Vec<usize>,
+    pub gently: Option<Gently>,
+    pub note: Option<Note>,
+}
+
+/// How far a wish is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Part of this plan's work, at this index.
+    Requested(usize),
+    /// Accepted before; it will show.
+    Accepted,
+    /// Neither; the draft says why.
+    NotYet,
+}
+
+impl Draft {
+    /// Adds what this wish needs now: a request, a reason to wait, or a failure.
+    pub(super) fn pursue(&mut self, wish: Wish<'_>) -> Progress {
+        let now = self.now;
+        let Some(latest) = &wish.asked.latest else { return self.request(wish, 0) };
+        let asked_again_since = latest.finished_at.is_some_and(|finished| finished < self.desired_at);
+        let rejected = wish.asked.rejected;
+        match latest.outcome {
+            // Nobody knows whether it was ever asked: ask, with the same token.
+            Outcome::Recorded => self.request(wish, rejected),
+            Outcome::Rejected if asked_again_since => self.request(wish, rejected),
+            Outcome::Rejected => {
+                let cause = latest.message.clone().unwrap_or_else(|| "it was refused without a reason".to_owned());
+                self.refused(&wish, cause);
+                Progress::NotYet
+            }
+            _ if latest.attempts >= MAX_CALLS && !asked_again_since => {
+                let cause = match (&latest.message, latest.outcome) {
+                    (Some(message), Outcome::Retryable | Outcome::Unknown) => message.clone(),
+                    _ => format!("it was accepted {} times and never came about", latest.attempts),
+                };
+                self.refused(&wish, cause);
+                Progress::NotYet
+            }
+            Outcome::Retryable | Outcome::Unknown if now >= latest.retry_at => self.request(wish, rejected),
+            Outcome::Retryable | Outcome::Unknown => {
+                let message = latest.message.as_deref().unwrap_or("no answer");
+                let text = format!("another try at {}: {message}", wish.what);
+                self.wait(wish.server, text, latest.retry_at);
+                Progress::NotYet
+            }
+            Outcome::Accepted => {
+                let until = latest.finished_at.unwrap_or(latest.recorded_at) + APPEAR_MS;
+                if now >= until {
+                    return self.request(wish, rejected);
+                }
+                self.wait(wish.server, wish.what, until);
+                Progress::Accepted
+            }
+        }
+    }
+
+    fn request(&mut self, wish: Wish<'_>, attempt: i64) -> Progress {
+        let Wish { step, generation, after, gently, note, .. } = wish;
+        self.work.requests.push(Request { step, generation, attempt, after, gently, note });
+        Progress::Requested(self.work.requests.len() - 1)
+    }
+
+    fn refused(&mut self, wish: &Wish<'_>, cause: String) {
+        self.fail(Failure {
+            server: wish.server.map(str::to_owned),
+            step: wish.what.clone(),
+            cause,
+            lines: Vec::new(),
+            remedy: "Put right what the cause names, then choose Retry.".to_owned(),
+        });
+    }
+}

@@ -1,0 +1,354 @@
+//! Bringing an environment up and keeping it up: network and volumes, then servers in the order of their needs; what died is
+//! replaced by a new generation, with backoff, until that has failed too often.
+
+use agent::api::Phase;
+use provisioners::{Host, MachineState, ServerPlan, Step, VolumeMount, VolumePlan};
+
+use super::ask::{Progress, Wish};
+use super::take_down;
+use super::{CONNECT_MS, Draft, LOOK_AGAIN_MS, LOST_MS, MAX_REPAIRS, OVERDUE_MS, RECONNECT_MS, Renewal, STABLE_MS};
+use crate::domain::facts::{AgentLink, Asked, Failure, Network, Observed, Outcome, Server};
+use crate::domain::note::Note;
+use crate::domain::topology::{ServerSpec, Topology};
+
+pub(super) fn bring_up(draft: &mut Draft, topology: &Topology, observed: &Observed) {
+    let mut observed = observed.clone();
+    let network_lost = is_lost(&observed.network);
+    let mut failed = Vec::new();
+    for (server, spec) in observed.servers.iter_mut().zip(&topology.servers) {
+        match judge(server, spec, network_lost, observed.listening_since, draft) {
+            Verdict::Fine => {}
+            Verdict::Renew(renewal) => {
+                server.renew(&renewal);
+                draft.work.renewals.push(renewal);
+            }
+            Verdict::Fail(failure) => {
+                failed.push(server.name.clone());
+                draft.fail(failure);
+            }
+        }
+    }
+    let observed = &observed;
+
+    let superseded = |server: &&Server| {
+        !failed.contains(&server.name)
+            && (server.machines.iter().any(|machine| machine.generation != server.generation)
+                || (server.started < server.generation && server.started > server.stopped))
+    };
+    let doomed: Vec<&Server> = observed.servers.iter().filter(superseded).collect();
+    take_down::stop(draft, topology, doomed.iter().map(|server| (*server, server.generation - 1)).collect());
+
+    let network = network(draft, observed, network_lost);
+    let volumes: Vec<(&str, Progress)> = observed.volumes.iter().map(|volume| volume_progress(draft, volume)).collect();
+    for (server, spec) in observed.servers.iter().zip(&topology.servers) {
+        if failed.contains(&server.name) || doomed.iter().any(|other| other.id == server.id) {
+            continue;
+        }
+        if server.started >= server.generation {
+            follow(draft, server, spec, topology, observed);
+            continue;
+        }
+        let unmet: Vec<&str> = spec
+            .needs
+            .iter()
+            .filter(|need| !observed.servers.iter().any(|other| other.name == **need && other.is_healthy()))
+            .map(String::as_str)
+            .collect();
+        if !unmet.is_empty() {
+            draft.wait(Some(&server.name), format!("{} to be healthy", unmet.join(" and ")), draft.now + LOOK_AGAIN_MS);
+            continue;
+        }
+        if server.retry_at > draft.now {
+            draft.wait(Some(&server.name), format!("the next start of {}", server.name), server.retry_at);
+            continue;
+        }
+        let mounted = volumes.iter().filter(|(name, _)| spec.mounts.iter().any(|mount| mount.volume == *name));
+        let foundations: Vec<Progress> =
+            std::iter::once(network).chain(mounted.map(|(_, progress)| *progress)).collect();
+        if foundations.contains(&Progress::NotYet) {
+            draft.wait(Some(&server.name), "its network and volumes", draft.now + LOOK_AGAIN_MS);
+            continue;
+        }
+        let after = foundations
+            .iter()
+            .filter_map(|progress| match progress {
+                Progress::Requested(at) => Some(*at),
+                _ => None,
+            })
+            .collect();
+        start(draft, server, spec, topology, observed, after);
+    }
+}
+
+/// What to do about a server that was asked to start.
+enum Verdict {
+    Fine,
+    Renew(Renewal),
+    Fail(Failure),
+}
+
+fn judge(server: &Server, spec: &ServerSpec, network_lost: bool, listening_since: i64, draft: &Draft) -> Verdict {
+    let now = draft.now;
+    if server.started < server.generation {
+        return Verdict::Fine;
+    }
+    if server.stop(server.generation).latest.is_some() {
+        // It was taken down to park, or is going down still; what is wanted now is a new one.
+        return Verdict::Renew(renewal(server, server.attempts, now, None));
+    }
+    let Some(start) = &server.start.latest else { return Verdict::Fine };
+    let asked_at = start.finished_at.unwrap_or(start.recorded_at);
+    if start.outcome == Outcome::Rejected {
+        return match asked_at < draft.desired_at {
+            true => Verdict::Renew(renewal(server, server.attempts, now, None)),
+            false => Verdict::Fail(rejected(server, start.message.as_deref())),
+        };
+    }
+    if network_lost {
+        return lost(server, "lost its private network", now);
+    }
+    let waiting_since = asked_at.max(listening_since);
+    match server.machine().map(|machine| &machine.state) {
+        None if server.seen => lost(server, "disappeared", now),
+        Some(MachineState::Dead { reason }) => lost(server, &format!("died: {reason}"), now),
+        Some(MachineState::Failed { reason }) => lost(server, &format!("could not be started: {reason}"), now),
+        Some(MachineState::Running) => match (&server.link, &server.status) {
+            (AgentLink::Never, _) if now >= waiting_since + CONNECT_MS => {
+                lost(server, &format!("runs, but its agent did not connect within {} seconds", CONNECT_MS / 1000), now)
+            }
+            (AgentLink::LostSince(since), _) if now >= (*since).max(listening_since) + LOST_MS => {
+                lost(server, &format!("has been out of touch for {} seconds", LOST_MS / 1000), now)
+            }
+            (_, Some(status)) if status.phase == Phase::Failed => Verdict::Fail(reported(server, status)),
+            (AgentLink::Connected, Some(status))
+                if matches!(status.phase, Phase::Idle | Phase::SettingUp | Phase::StartingUp | Phase::Checking)
+                    && now >= waiting_since + allowance(spec) =>
+            {
+                Verdict::Fail(overdue(server, spec))
+            }
+            _ => Verdict::Fine,
+        },
+        _ => Verdict::Fine,
+    }
+}
+
+fn renewal(server: &Server, attempts: i64, retry_at: i64, note: Option<Note>) -> Renewal {
+    Renewal { server: server.id.clone(), generation: server.generation + 1, attempts, retry_at, note }
+}
+
+fn lost(server: &Server, how: &str, now: i64) -> Verdict {
+    let name = &server.name;
+    let stable = server.healthy_at.is_some_and(|since| now - since >= STABLE_MS);
+    let attempts = if stable { 1 } else { server.attempts + 1 };
+    if attempts > MAX_REPAIRS {
+        return Verdict::Fail(Failure {
+            server: Some(name.clone()),
+            step: format!("keeping {name} up"),
+            cause: format!("{name} {how}; so did the {MAX_REPAIRS} before it"),
+            lines: Vec::new(),
+            remedy: format!("Read the log of {name} for why it ends, then choose Retry."),
+        });
+    }
+    let pause = match attempts {
+        ..=1 => 0,
+        2 => 2_000,
+        3 => 8_000,
+        _ => 20_000,
+    };
+    let again = if pause == 0 { String::new() } else { format!(" in {} seconds", pause / 1000) };
+    let note = Note::about("drift", name, format!("{name} {how}. It is replaced{again}"));
+    Verdict::Renew(renewal(server, attempts, now + pause, Some(note)))
+}
+
+fn rejected(server: &Server, message: Option<&str>) -> Failure {
+    Failure {
+        server: Some(server.name.clone()),
+        step: format!("starting {}", server.name),
+        cause: message.unwrap_or("it was refused without a reason").to_owned(),
+        lines: Vec::new(),
+        remedy: "Put right what the cause names, then choose Retry.".to_owned(),
+    }
+}
+
+fn reported(server: &Server, status: &agent::api::Status) -> Failure {
+    let failure = status.failure.clone().unwrap_or(agent::api::Failure {
+        step: "agent".to_owned(),
+        cause: "the agent reported a failure without its cause".to_owned(),
+        lines: Vec::new(),
+        remedy: String::new(),
+    });
+    let remedy = match failure.remedy.is_empty() {
+        true => "Read its log, then choose Retry.".to_owned(),
+        false => failure.remedy,
+    };
+    let server = Some(server.name.clone());
+    Failure { server, step: failure.step, cause: failure.cause, lines: failure.lines, remedy }
+}
+
+/// How long the template lets this server take, in all, until it is healthy.
+fn allowance(spec: &ServerSpec) -> i64 {
+    let scripts: u64 = [&spec.setup, &spec.startup].into_iter().flatten().map(|script| script.timeout_ms).sum();
+    let checks = spec.checks.iter().map(|check| check.start_timeout_ms).max().unwrap_or(0);
+    i64::try_from(scripts + checks).unwrap_or(i64::MAX / 2) + OVERDUE_MS
+}
+
+fn overdue(server: &Server, spec: &ServerSpec) -> Failure {
+    Failure {
+        server: Some(server.name.clone()),
+        step: format!("setting up {}", server.name),
+        cause: format!("it was not healthy after {} seconds", allowance(spec) / 1000),
+        lines: Vec::new(),
+        remedy: "Read its log for where it hangs, then choose Retry.".to_owned(),
+    }
+}
+
+/// It was there, nobody asked for it to go, and it is not there.
+fn is_lost(network: &Network) -> bool {
+    !network.present && network.seen && network.created > network.deleted
+}
+
+fn network(draft: &mut Draft, observed: &Observed, lost: bool) -> Progress {
+    let network = &observed.network;
+    let going = network.present && network.created > 0 && network.created <= network.deleted;
+    if lost || going {
+        // What is left of the old one goes before a new one comes, and after the servers that were in it.
+        if observed.servers.iter().all(Server::is_gone) {
+            take_down::delete_network(draft, observed);
+        }
+        draft.wait(None, "the old private network to be removed", draft.now + LOOK_AGAIN_MS);
+        return Progress::NotYet;
+    }
+    if network.present {
+        return Progress::Accepted;
+    }
+    draft.pursue(Wish {
+        step: Step::CreateNetwork,
+        generation: network.generation(),
+        asked: &network.create,
+        what: "the private network".to_owned(),
+        server: None,
+        after: Vec::new(),
+        gently: None,
+        note: None,
+    })
+}
+
+fn volume_progress<'a>(draft: &mut Draft, volume: &'a crate::domain::facts::Volume) -> (&'a str, Progress) {
+    if volume.present {
+        return (&volume.name, Progress::Accepted);
+    }
+    if volume.seen {
+        draft.fail(Failure {
+            server: None,
+            step: format!("volume {}", volume.name),
+            cause: "its data is gone from where it was kept; Bookend did not remove it".to_owned(),
+            lines: Vec::new(),
+            remedy: "Bring the data back to where it was and choose Retry, or delete the environment.".to_owned(),
+        });
+        return (&volume.name, Progress::NotYet);
+    }
+    let plan = VolumePlan { id: volume.id.clone(), name: volume.name.clone(), size_bytes: volume.size_bytes };
+    let progress = draft.pursue(Wish {
+        step: Step::CreateVolume { volume: plan },
+        generation: 1,
+        asked: &volume.create,
+        what: format!("volume {}", volume.name),
+        server: None,
+        after: Vec::new(),
+        gently: None,
+        note: None,
+    });
+    (&volume.name, progress)
+}
+
+fn start(
+    draft: &mut Draft,
+    server: &Server,
+    spec: &ServerSpec,
+    topology: &Topology,
+    observed: &Observed,
+    after: Vec<usize>,
+) {
+    let volume = |name: &str| observed.volumes.iter().find(|volume| volume.name == name);
+    let mount = |mount: &crate::domain::topology::MountSpec| {
+        Some(VolumeMount { volume: volume(&mount.volume)?.id.clone(), path: mount.path.clone() })
+    };
+    let plan = ServerPlan {
+        id: server.id.clone(),
+        name: server.name.clone(),
+        generation: server.generation,
+        address: server.address,
+        image: spec.image.clone(),
+        cpu_millis: spec.cpu_millis,
+        memory_bytes: spec.memory_bytes,
+        mounts: spec.mounts.iter().filter_map(mount).collect(),
+        hosts: topology.servers.iter().map(|peer| Host { name: peer.name.clone(), address: peer.address }).collect(),
+        internet: spec.internet,
+    };
+    draft.pursue(Wish {
+        step: Step::StartServer { server: Box::new(plan) },
+        generation: server.generation,
+        asked: &server.start,
+        what: format!("{} to start", server.name),
+        server: Some(&server.name),
+        after,
+        gently: None,
+        note: Some(Note::about("server_starting", &server.name, format!("Starting {}", server.name))),
+    });
+}
+
+/// A server that was asked to start and about which [`judge`] had nothing to say: what it is waited for.
+fn follow(draft: &mut Draft, server: &Server, spec: &ServerSpec, topology: &Topology, observed: &Observed) {
+    let name = Some(server.name.as_str());
+    let look_again = draft.now + LOOK_AGAIN_MS;
+    match server.machine().map(|machine| &machine.state) {
+        None => start(draft, server, spec, topology, observed, Vec::new()),
+        Some(MachineState::Starting { doing }) => draft.wait(name, format!("{}: {doing}", server.name), look_again),
+        Some(MachineState::Stopping) => draft.wait(name, format!("{} to end", server.name), look_again),
+        Some(MachineState::Running) => {
+            let phase = server.status.as_ref().map(|status| status.phase).unwrap_or_default();
+            match (server.link, phase) {
+                (AgentLink::Connected, Phase::Healthy) => {}
+                (AgentLink::LostSince(since), _) => {
+                    let until = if draft.now < since + RECONNECT_MS { since + RECONNECT_MS } else { since + LOST_MS };
+                    draft.wait(
+                        name,
+                        format!("the agent of {} to connect again", server.name),
+                        until.max(draft.now + 1),
+                    );
+                }
+                (AgentLink::Never, _) => draft.wait(name, format!("the agent of {}", server.name), look_again),
+                (AgentLink::Connected, phase) => {
+                    draft.wait(name, format!("{} to {}", server.name, next(phase)), look_again)
+                }
+            }
+        }
+        // Judged: it failed for good or gets a new generation.
+        Some(MachineState::Dead { .. } | MachineState::Failed { .. }) => {}
+    }
+}
+
+fn next(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "take its configuration",
+        Phase::SettingUp => "be set up",
+        Phase::StartingUp => "run its start-up script",
+        Phase::Checking => "pass its health checks",
+        Phase::Unhealthy => "be healthy again",
+        Phase::Healthy | Phase::Failed => "settle",
+    }
+}
+
+impl Server {
+    /// As it is once this renewal is written.
+    fn renew(&mut self, renewal: &Renewal) {
+        self.generation = renewal.generation;
+        self.attempts = renewal.attempts;
+        self.retry_at = renewal.retry_at;
+        self.healthy_at = None;
+        self.link = AgentLink::Never;
+        self.status = None;
+        self.seen = false;
+        self.start = Asked::default();
+    }
+}

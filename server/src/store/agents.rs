@@ -1,0 +1,142 @@
+//! What the store knows of agents: who has enrolled, and what they last said.
+
+use agent::api::{Phase, Status};
+use sqlx::Row;
+
+use super::{Store, StoreError, Tx, json, timeline};
+use crate::domain::note::Note;
+
+/// What a connecting agent is held against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentCredentials {
+    pub environment: String,
+    /// The incarnation that should be there.
+    pub generation: i64,
+    pub enrolled_generation: i64,
+    pub key_hash: Option<String>,
+    pub deleted: bool,
+}
+
+impl Store {
+    /// # Errors
+    /// When the database cannot be read. `None`: there is no such server.
+    pub async fn agent_credentials(&self, server: &str) -> Result<Option<AgentCredentials>, StoreError> {
+        let row = sqlx::query(
+            "select s.environment_id, s.generation, s.enrolled_generation, s.agent_key_hash, e.deleted_at \
+             from server s join environment e on e.id = s.environment_id where s.id = $1",
+        )
+        .bind(server)
+        .fetch_optional(&mut *self.read().await?)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(AgentCredentials {
+            environment: row.try_get("environment_id")?,
+            generation: row.try_get("generation")?,
+            enrolled_generation: row.try_get("enrolled_generation")?,
+            key_hash: row.try_get("agent_key_hash")?,
+            deleted: row.try_get::<Option<i64>, _>("deleted_at")?.is_some(),
+        }))
+    }
+
+    /// Accepts this session key for this generation, if no agent has enrolled for it before: of two, one wins.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn enrol_agent(&self, server: &str, generation: i64, key_hash: &str) -> Result<bool, StoreError> {
+        let mut tx = self.write().await?;
+        let enrolled = sqlx::query(
+            "update server set enrolled_generation = $2, agent_key_hash = $3, disconnected_at = null \
+             where id = $1 and generation = $2 and enrolled_generation < $2",
+        )
+        .bind(server)
+        .bind(generation)
+        .bind(key_hash)
+        .execute(tx.connection())
+        .await?
+        .rows_affected();
+        tx.commit().await?;
+        Ok(enrolled == 1)
+    }
+
+    /// The agent of this generation is connected now, or is so no more. Says whether that is news.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn set_agent_connected(
+        &self,
+        server: &str,
+        generation: i64,
+        connected: bool,
+        now: i64,
+    ) -> Result<Option<String>, StoreError> {
+        let mut tx = self.write().await?;
+        let row = sqlx::query(
+            "update server set disconnected_at = $3 where id = $1 and generation = $2 and enrolled_generation = $2 \
+             and (disconnected_at is null) <> ($3 is null) returning environment_id",
+        )
+        .bind(server)
+        .bind(generation)
+        .bind((!connected).then_some(now))
+        .fetch_optional(tx.connection())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let environment: String = row.try_get("environment_id")?;
+        tx.touch(&environment, now).await?;
+        tx.commit().await?;
+        Ok(Some(environment))
+    }
+
+    /// Keeps what the agent of this generation reports, and makes its environment due. `None`: nothing new, or of a
+    /// generation that is no more.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn report_status(
+        &self,
+        server: &str,
+        generation: i64,
+        status: &Status,
+        now: i64,
+    ) -> Result<Option<String>, StoreError> {
+        let text = json::write("a status", status)?;
+        let mut tx = self.write().await?;
+        let row = sqlx::query(
+            "update server set status = $3, status_generation = $2 where id = $1 and generation = $2 \
+             and (status is null or status <> $3 or status_generation <> $2) returning environment_id, name, healthy_at",
+        )
+        .bind(server)
+        .bind(generation)
+        .bind(&text)
+        .fetch_optional(tx.connection())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let environment: String = row.try_get("environment_id")?;
+        let was_healthy = row.try_get::<Option<i64>, _>("healthy_at")?.is_some();
+        let is_healthy = status.phase == Phase::Healthy;
+        if was_healthy != is_healthy {
+            let name: String = row.try_get("name")?;
+            set_healthy(&mut tx, server, is_healthy.then_some(now)).await?;
+            let note = match is_healthy {
+                true => Note::about("server_ready", &name, format!("{name} is healthy")),
+                false => Note::about("server_unhealthy", &name, format!("{name} is no longer healthy{}", why(status))),
+            };
+            timeline::insert(tx.connection(), &environment, &note, None, now).await?;
+        }
+        tx.touch(&environment, now).await?;
+        tx.commit().await?;
+        Ok(Some(environment))
+    }
+}
+
+async fn set_healthy(tx: &mut Tx, server: &str, healthy_at: Option<i64>) -> Result<(), StoreError> {
+    sqlx::query("update server set healthy_at = $2 where id = $1")
+        .bind(server)
+        .bind(healthy_at)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+fn why(status: &Status) -> String {
+    status.failure.as_ref().map(|failure| format!(": {}: {}", failure.step, failure.cause)).unwrap_or_default()
+}

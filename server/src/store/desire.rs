@@ -1,0 +1,117 @@
+//! What people and schedules want of an environment. Changing a desire is all that park, resume, restart, delete, retry and
+//! cancel do; the engine does the rest.
+
+use sqlx::Row;
+
+use super::{Store, StoreError, Tx};
+use crate::domain::actions::Change;
+use crate::domain::topology::ScheduledAction;
+
+impl Tx {
+    /// Writes a change of desire that was decided on facts of this generation.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when somebody changed it first: read the facts again.
+    pub async fn change_desire(
+        &mut self,
+        environment: &str,
+        generation: i64,
+        change: &Change,
+        actor: Option<&str>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let connection = self.connection();
+        let changed = sqlx::query(
+            "update environment set desired = $3, generation = generation + 1, desired_at = $4, failure = null, \
+             state = $5, waiting_for = null, hints = hints + 1, due_at = $4 where id = $1 and generation = $2",
+        )
+        .bind(environment)
+        .bind(generation)
+        .bind(change.desired.as_str())
+        .bind(now)
+        .bind(change.label.as_str())
+        .execute(&mut *connection)
+        .await?;
+        if changed.rows_affected() == 0 {
+            return Err(StoreError::Stale);
+        }
+        sqlx::query("update server set attempts = 0, retry_at = 0 where environment_id = $1")
+            .bind(environment)
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query(
+            "update effect set attempts = 0, retry_at = 0 where environment_id = $1 \
+             and outcome in ('retryable', 'unknown')",
+        )
+        .bind(environment)
+        .execute(&mut *connection)
+        .await?;
+        for server in &change.renew {
+            sqlx::query(
+                "update server set generation = generation + 1, healthy_at = null, disconnected_at = null where id = $1",
+            )
+            .bind(server.as_str())
+            .execute(&mut *connection)
+            .await?;
+        }
+        if change.delete_volumes {
+            sqlx::query(
+                "update volume set delete_requested_at = $2 where environment_id = $1 and delete_requested_at is null",
+            )
+            .bind(environment)
+            .bind(now)
+            .execute(&mut *connection)
+            .await?;
+        }
+        self.add_event(environment, &change.note, actor, now).await
+    }
+
+    /// When the next scheduled action is due; `None`: never.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn set_next_event(
+        &mut self,
+        environment: &str,
+        next: Option<(i64, ScheduledAction)>,
+    ) -> Result<(), StoreError> {
+        sqlx::query("update environment set next_event_at = $2, next_event_action = $3 where id = $1")
+            .bind(environment)
+            .bind(next.map(|(at, _)| at))
+            .bind(next.map(|(_, action)| action.as_str()))
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Something about this environment may have changed: the engine should look at it.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn touch(&mut self, environment: &str, now: i64) -> Result<(), StoreError> {
+        sqlx::query("update environment set hints = hints + 1, due_at = $2 where id = $1")
+            .bind(environment)
+            .bind(now)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Environments whose scheduled action is due, the longest overdue first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn due_schedules(&self, now: i64, limit: u32) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query(
+            "select id from environment where next_event_at is not null and next_event_at <= $1 \
+             order by next_event_at, id limit $2",
+        )
+        .bind(now)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *self.read().await?)
+        .await?;
+        rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    }
+}

@@ -1,0 +1,261 @@
+//! The engine's writing: effects before they are asked for, what came of them, and where an environment stands afterwards.
+//! Every statement here is behind the lease's fence.
+
+use app::api::State;
+use provisioners::{EffectToken, EnvironmentId, ObservedServer, ServerId, Step, VolumeId};
+use sqlx::Row;
+
+use super::{Lease, Store, StoreError, json, timeline};
+use crate::domain::facts::{Failure, Outcome};
+use crate::domain::note::Note;
+use crate::domain::plan::{Renewal, Request};
+
+/// A step that is committed to the database with its token and exact request. The engine calls a provisioner with nothing
+/// else, and only [`Store::record`] makes one.
+#[derive(Debug)]
+pub struct Recorded {
+    token: EffectToken,
+    environment: EnvironmentId,
+    step: Step,
+    attempts: i64,
+}
+
+impl Recorded {
+    pub fn token(&self) -> &EffectToken {
+        &self.token
+    }
+    pub fn environment(&self) -> &EnvironmentId {
+        &self.environment
+    }
+    /// As first recorded: a repetition asks for exactly the same.
+    pub fn step(&self) -> &Step {
+        &self.step
+    }
+    /// Calls so far, the coming one included.
+    pub fn attempts(&self) -> i64 {
+        self.attempts
+    }
+}
+
+/// What came of calling a provisioner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub token: EffectToken,
+    pub outcome: Outcome,
+    pub message: Option<String>,
+    pub retry_at: i64,
+}
+
+/// Where an environment stands when its worker lets go of it.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub state: State,
+    pub waiting_for: Option<String>,
+    pub failure: Option<Failure>,
+    pub servers_ready: usize,
+    /// Set when it has become ready or deleted now.
+    pub ready_at: Option<i64>,
+    pub deleted_at: Option<i64>,
+    /// When to look again without being asked; `None`: only when something changes.
+    pub due_at: Option<i64>,
+    /// Reasons to look that were considered; newer ones make it due at once.
+    pub hints: i64,
+    pub network_observed: bool,
+    /// Servers whose observation is another than the one written down.
+    pub observed: Vec<(ServerId, Vec<ObservedServer>)>,
+    /// Volumes seen for the first time.
+    pub volumes_seen: Vec<VolumeId>,
+    pub notes: Vec<Note>,
+}
+
+impl Store {
+    /// Commits, in one transaction: new server generations, and the steps about to be asked for. Steps come back in the
+    /// order they were given.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or [`StoreError::Stale`] when the desire changed: nothing was written, nothing may be
+    /// done. A volume is never recorded for deletion unless its deletion was asked for.
+    pub async fn record(
+        &self,
+        lease: &Lease,
+        generation: i64,
+        answers: &[Answer],
+        renewals: &[Renewal],
+        requests: &[Request],
+        now: i64,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let environment = lease.environment();
+        let mut tx = self.write().await?;
+        tx.guard(lease, Some(generation)).await?;
+        write_answers(&mut tx, lease, answers, now).await?;
+        for renewal in renewals {
+            let renewed = sqlx::query(
+                "update server set generation = generation + 1, attempts = $3, retry_at = $4, healthy_at = null, \
+                 disconnected_at = null where id = $1 and generation = $2 - 1",
+            )
+            .bind(renewal.server.as_str())
+            .bind(renewal.generation)
+            .bind(renewal.attempts)
+            .bind(renewal.retry_at)
+            .execute(tx.connection())
+            .await?;
+            if renewed.rows_affected() == 0 {
+                return Err(StoreError::Stale);
+            }
+            if let Some(note) = &renewal.note {
+                timeline::insert(tx.connection(), environment.as_str(), note, None, now).await?;
+            }
+        }
+        let mut recorded = Vec::with_capacity(requests.len());
+        for request in requests {
+            if let Step::DeleteVolume { volume } = &request.step {
+                // Locks the row, so that the wish cannot be taken back between this check and the commit.
+                let wished = sqlx::query(
+                    "update volume set delete_requested_at = delete_requested_at \
+                     where id = $1 and environment_id = $2 and delete_requested_at is not null",
+                )
+                .bind(volume.as_str())
+                .bind(environment.as_str())
+                .execute(tx.connection())
+                .await?;
+                if wished.rows_affected() == 0 {
+                    return Err(StoreError::Stale);
+                }
+            }
+            let token = request.token(environment);
+            let row = sqlx::query(
+                "insert into effect (token, environment_id, subject_id, generation, step, request, outcome, attempts, \
+                 retry_at, recorded_at, fence) values ($1, $2, $3, $4, $5, $6, 'recorded', 1, 0, $7, $8) \
+                 on conflict (token) do update set outcome = 'recorded', attempts = effect.attempts + 1, \
+                 finished_at = null, fence = excluded.fence returning request, attempts",
+            )
+            .bind(token.as_str())
+            .bind(environment.as_str())
+            .bind(request.subject())
+            .bind(request.generation)
+            .bind(request.name())
+            .bind(json::write("a step", &request.step)?)
+            .bind(now)
+            .bind(lease.fence())
+            .fetch_one(tx.connection())
+            .await?;
+            let attempts = row.try_get("attempts")?;
+            if let (1, Some(note)) = (attempts, &request.note) {
+                timeline::insert(tx.connection(), environment.as_str(), note, None, now).await?;
+            }
+            recorded.push(Recorded {
+                token,
+                environment: environment.clone(),
+                step: json::read("a step", &row.try_get::<String, _>("request")?)?,
+                attempts,
+            });
+        }
+        tx.commit().await?;
+        Ok(recorded)
+    }
+
+    /// Commits, in one transaction: answers not yet written, where the environment stands, and that the lease is over.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or [`StoreError::Stale`] when the desire changed: nothing was written.
+    pub async fn settle(
+        &self,
+        lease: &Lease,
+        generation: i64,
+        answers: &[Answer],
+        settlement: &Settlement,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let environment = lease.environment().as_str();
+        let mut tx = self.write().await?;
+        tx.guard(lease, Some(generation)).await?;
+        write_answers(&mut tx, lease, answers, now).await?;
+        sqlx::query(
+            "update environment set state = $2, waiting_for = $3, failure = $4, servers_ready = $5, \
+             ready_at = coalesce($6, ready_at), deleted_at = coalesce($7, deleted_at), network_observed = $8, \
+             due_at = case when hints = $9 then $10 else $11 end, lease_until = 0, lease_owner = null where id = $1",
+        )
+        .bind(environment)
+        .bind(settlement.state.as_str())
+        .bind(settlement.waiting_for.as_deref())
+        .bind(settlement.failure.as_ref().map(|failure| json::write("a failure", failure)).transpose()?)
+        .bind(settlement.servers_ready as i64)
+        .bind(settlement.ready_at)
+        .bind(settlement.deleted_at)
+        .bind(i64::from(settlement.network_observed))
+        .bind(settlement.hints)
+        .bind(settlement.due_at)
+        .bind(now)
+        .execute(tx.connection())
+        .await?;
+        for (server, machines) in &settlement.observed {
+            sqlx::query("update server set observed = $2 where id = $1")
+                .bind(server.as_str())
+                .bind(json::write("an observation", machines)?)
+                .execute(tx.connection())
+                .await?;
+        }
+        for volume in &settlement.volumes_seen {
+            sqlx::query("update volume set observed_at = $2 where id = $1 and observed_at is null")
+                .bind(volume.as_str())
+                .bind(now)
+                .execute(tx.connection())
+                .await?;
+        }
+        if let Some(deleted_at) = settlement.deleted_at {
+            sqlx::query("update volume set deleted_at = $2 where environment_id = $1 and deleted_at is null")
+                .bind(environment)
+                .bind(deleted_at)
+                .execute(tx.connection())
+                .await?;
+        }
+        for note in &settlement.notes {
+            timeline::insert(tx.connection(), environment, note, None, now).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Lets go of an environment that could not be worked on, to look again then.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] when there is nothing to let go of.
+    pub async fn release(
+        &self,
+        lease: &Lease,
+        answers: &[Answer],
+        waiting_for: &str,
+        due_at: i64,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        tx.guard(lease, None).await?;
+        write_answers(&mut tx, lease, answers, now).await?;
+        sqlx::query(
+            "update environment set waiting_for = $2, due_at = $3, lease_until = 0, lease_owner = null where id = $1",
+        )
+        .bind(lease.environment().as_str())
+        .bind(waiting_for)
+        .bind(due_at)
+        .execute(tx.connection())
+        .await?;
+        tx.commit().await
+    }
+}
+
+async fn write_answers(tx: &mut super::Tx, lease: &Lease, answers: &[Answer], now: i64) -> Result<(), StoreError> {
+    for answer in answers {
+        sqlx::query(
+            "update effect set outcome = $3, message = $4, retry_at = $5, finished_at = $6 \
+             where token = $1 and fence = $2",
+        )
+        .bind(answer.token.as_str())
+        .bind(lease.fence())
+        .bind(answer.outcome.as_str())
+        .bind(answer.message.as_deref())
+        .bind(answer.retry_at)
+        .bind(now)
+        .execute(tx.connection())
+        .await?;
+    }
+    Ok(())
+}

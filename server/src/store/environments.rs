@@ -1,0 +1,338 @@
+//! Environments as people order, list and look at them. The engine's side of the same rows is in [`super::claims`] and
+//! [`super::effects`].
+
+use std::collections::BTreeMap;
+
+use app::api::{Action, EnvironmentSummary, NextEvent, Page, State};
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{Store, StoreError, Tx, facts, id, json};
+use crate::domain::facts::{Desired, Facts};
+use crate::domain::note::Note;
+use crate::domain::topology::{ScheduledAction, Topology};
+
+/// An environment to be ordered; servers and volumes follow from the topology.
+#[derive(Clone, Debug)]
+pub struct NewEnvironment {
+    pub id: String,
+    pub team_id: String,
+    pub owner_id: String,
+    /// Sign-in name, for the timeline.
+    pub owner_name: String,
+    pub name: String,
+    pub template_version_id: String,
+    pub provisioner: String,
+    /// Without secrets.
+    pub parameters: BTreeMap<String, String>,
+    /// See [`InstallationKey::seal`](crate::keys::InstallationKey::seal).
+    pub sealed_secrets: Option<String>,
+    pub topology: Topology,
+    /// See [`schedule::next`](crate::domain::schedule::next).
+    pub next_event: Option<(i64, ScheduledAction)>,
+}
+
+/// What makes a repeated order the same order.
+#[derive(Clone, Copy, Debug)]
+pub struct OrderKey<'a> {
+    pub request_id: &'a str,
+    /// SHA-256 of the order.
+    pub digest: &'a str,
+}
+
+/// How many environments there may be that are not deleted.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    pub per_person: i64,
+    pub per_team: i64,
+}
+
+/// What came of an order. Only after `Created` is there anything to commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ordered {
+    Created,
+    /// The same person gave the same order with the same key before: this environment.
+    Repeated {
+        environment: String,
+    },
+    /// The key was used for another order.
+    KeyReused,
+    NameTaken,
+    /// The person, or the team, has as many as allowed.
+    PersonQuota {
+        limit: i64,
+    },
+    TeamQuota {
+        limit: i64,
+    },
+}
+
+/// Everything about one environment.
+#[derive(Clone, Debug)]
+pub struct EnvironmentRecord {
+    pub summary: EnvironmentSummary,
+    pub team_id: String,
+    pub owner_id: String,
+    pub provisioner: String,
+    pub template_version_id: String,
+    /// Without secrets.
+    pub parameters: BTreeMap<String, String>,
+    pub sealed_secrets: Option<String>,
+    pub facts: Facts,
+}
+
+/// Which environments of a team; empty strings and lists mean any.
+#[derive(Clone, Debug, Default)]
+pub struct EnvironmentFilter {
+    pub search: String,
+    pub states: Vec<State>,
+    /// Sign-in name.
+    pub owner: String,
+    pub cursor: Option<String>,
+    pub limit: u32,
+}
+
+const SUMMARY: &str = "select e.id, e.name, t.name as template, v.version, p.name as owner, e.state, e.waiting_for, \
+     e.created_at, e.ready_at, e.next_event_at, e.next_event_action, e.servers_ready, e.servers_total, \
+     e.team_id, e.owner_id, e.provisioner, e.template_version_id, e.parameters, e.sealed_secrets \
+     from environment e join template_version v on v.id = e.template_version_id \
+     join template t on t.id = v.template_id join person p on p.id = e.owner_id";
+
+impl Tx {
+    /// Orders an environment: quota, name and repetition are judged and the rows written under a lock on the team, so that
+    /// orders at the same moment cannot pass each other.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn order(
+        &mut self,
+        new: &NewEnvironment,
+        key: Option<OrderKey<'_>>,
+        quota: Quota,
+        now: i64,
+    ) -> Result<Ordered, StoreError> {
+        let connection = self.connection();
+        sqlx::query("update team set name = name where id = $1").bind(&new.team_id).execute(&mut *connection).await?;
+        if let Some(key) = key {
+            let before = sqlx::query(
+                "select environment_id, digest from order_request where person_id = $1 and request_id = $2",
+            )
+            .bind(&new.owner_id)
+            .bind(key.request_id)
+            .fetch_optional(&mut *connection)
+            .await?;
+            if let Some(before) = before {
+                let same = before.try_get::<String, _>("digest")? == key.digest;
+                return Ok(match same {
+                    true => Ordered::Repeated { environment: before.try_get("environment_id")? },
+                    false => Ordered::KeyReused,
+                });
+            }
+        }
+        let counts = sqlx::query(
+            "select count(*) as team, cast(coalesce(sum(case when owner_id = $2 then 1 else 0 end), 0) as bigint) as person, \
+             cast(coalesce(sum(case when name = $3 then 1 else 0 end), 0) as bigint) as named \
+             from environment where team_id = $1 and deleted_at is null",
+        )
+        .bind(&new.team_id)
+        .bind(&new.owner_id)
+        .bind(&new.name)
+        .fetch_one(&mut *connection)
+        .await?;
+        if counts.try_get::<i64, _>("named")? > 0 {
+            return Ok(Ordered::NameTaken);
+        }
+        if counts.try_get::<i64, _>("person")? >= quota.per_person {
+            return Ok(Ordered::PersonQuota { limit: quota.per_person });
+        }
+        if counts.try_get::<i64, _>("team")? >= quota.per_team {
+            return Ok(Ordered::TeamQuota { limit: quota.per_team });
+        }
+        self.insert_environment(new, now).await?;
+        if let Some(key) = key {
+            sqlx::query(
+                "insert into order_request (person_id, request_id, environment_id, digest, created_at) \
+                 values ($1, $2, $3, $4, $5)",
+            )
+            .bind(&new.owner_id)
+            .bind(key.request_id)
+            .bind(&new.id)
+            .bind(key.digest)
+            .bind(now)
+            .execute(self.connection())
+            .await?;
+        }
+        let ordered = Note::new("ordered", format!("{} ordered {}", new.owner_name, new.name));
+        self.add_event(&new.id, &ordered, Some(&new.owner_name), now).await?;
+        Ok(Ordered::Created)
+    }
+
+    async fn insert_environment(&mut self, new: &NewEnvironment, now: i64) -> Result<(), StoreError> {
+        let connection = self.connection();
+        sqlx::query(
+            "insert into environment (id, team_id, owner_id, name, template_version_id, provisioner, parameters, \
+             sealed_secrets, topology, desired, generation, desired_at, state, network_observed, servers_ready, \
+             servers_total, created_at, next_event_at, next_event_action, due_at, lease_until, fence, hints) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, 0, 0, $13, $11, $14, $15, $11, 0, 0, 0)",
+        )
+        .bind(&new.id)
+        .bind(&new.team_id)
+        .bind(&new.owner_id)
+        .bind(&new.name)
+        .bind(&new.template_version_id)
+        .bind(&new.provisioner)
+        .bind(json::write("parameters", &new.parameters)?)
+        .bind(new.sealed_secrets.as_deref())
+        .bind(json::write("a topology", &new.topology)?)
+        .bind(Desired::Running.as_str())
+        .bind(now)
+        .bind(State::Ordered.as_str())
+        .bind(new.topology.servers.len() as i64)
+        .bind(new.next_event.map(|(at, _)| at))
+        .bind(new.next_event.map(|(_, action)| action.as_str()))
+        .execute(&mut *connection)
+        .await?;
+        for server in &new.topology.servers {
+            sqlx::query(
+                "insert into server (id, environment_id, name, address, generation, attempts, retry_at, \
+                 enrolled_generation, status_generation) values ($1, $2, $3, $4, 1, 0, 0, 0, 0)",
+            )
+            .bind(id(now))
+            .bind(&new.id)
+            .bind(&server.name)
+            .bind(server.address.to_string())
+            .execute(&mut *connection)
+            .await?;
+        }
+        for volume in &new.topology.volumes {
+            sqlx::query(
+                "insert into volume (id, environment_id, name, size_bytes, created_at) values ($1, $2, $3, $4, $5)",
+            )
+            .bind(id(now))
+            .bind(&new.id)
+            .bind(&volume.name)
+            .bind(volume.size_bytes as i64)
+            .bind(now)
+            .execute(&mut *connection)
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Newest first. Deleted environments only when asked for by their state.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn environments(
+        &self,
+        team_id: &str,
+        filter: &EnvironmentFilter,
+    ) -> Result<Page<EnvironmentSummary>, StoreError> {
+        let living = if filter.states.contains(&State::Deleted) { "" } else { "and e.deleted_at is null" };
+        let sql = format!(
+            "{SUMMARY} where e.team_id = $1 {living} and e.id < $2 \
+             and ($3 = '' or e.name like $3 escape '\\') \
+             and ($4 = '' or $4 like '%,' || e.state || ',%') \
+             and ($5 = '' or e.owner_id = (select id from person where name = $5)) \
+             order by e.id desc limit $6"
+        );
+        let states = match filter.states.as_slice() {
+            [] => String::new(),
+            states => states.iter().fold(String::from(","), |list, state| list + state.as_str() + ","),
+        };
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(team_id)
+            .bind(filter.cursor.as_deref().unwrap_or("~"))
+            .bind(like(&filter.search))
+            .bind(states)
+            .bind(&filter.owner)
+            .bind(i64::from(filter.limit) + 1)
+            .fetch_all(&mut *self.read().await?)
+            .await?;
+        let items = rows.iter().map(summary).collect::<Result<Vec<_>, _>>()?;
+        Ok(super::page(items, filter.limit, |environment: &EnvironmentSummary| environment.id.clone()))
+    }
+
+    /// By id, or by name among those not deleted; `None` when this team has none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn environment(&self, team_id: &str, name_or_id: &str) -> Result<Option<EnvironmentRecord>, StoreError> {
+        let by = match uuid::Uuid::try_parse(name_or_id) {
+            Ok(_) => "e.id = $2",
+            Err(_) => "e.name = $2 and e.deleted_at is null",
+        };
+        let mut connection = self.read().await?;
+        let row = sqlx::query(AssertSqlSafe(format!("{SUMMARY} where e.team_id = $1 and {by}")))
+            .bind(team_id)
+            .bind(name_or_id)
+            .fetch_optional(&mut *connection)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let summary = summary(&row)?;
+        let Some(facts) = facts::load(&mut connection, &summary.id).await? else { return Ok(None) };
+        Ok(Some(EnvironmentRecord {
+            team_id: row.try_get("team_id")?,
+            owner_id: row.try_get("owner_id")?,
+            provisioner: row.try_get("provisioner")?,
+            template_version_id: row.try_get("template_version_id")?,
+            parameters: json::read("parameters", &row.try_get::<String, _>("parameters")?)?,
+            sealed_secrets: row.try_get("sealed_secrets")?,
+            summary,
+            facts: facts.facts,
+        }))
+    }
+}
+
+/// A pattern that finds this text anywhere; empty stays empty.
+fn like(search: &str) -> String {
+    if search.is_empty() {
+        return String::new();
+    }
+    let mut pattern = String::from("%");
+    for character in search.to_lowercase().chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern + "%"
+}
+
+fn summary(row: &AnyRow) -> Result<EnvironmentSummary, StoreError> {
+    let next_event = match (row.try_get("next_event_at")?, row.try_get::<Option<String>, _>("next_event_action")?) {
+        (Some(at), Some(action)) => Some(NextEvent { at, action: json::word("an action", action)? }),
+        _ => None,
+    };
+    Ok(EnvironmentSummary {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        template: row.try_get("template")?,
+        template_version: row.try_get("version")?,
+        owner: row.try_get("owner")?,
+        state: json::word("a state", row.try_get("state")?)?,
+        waiting_for: row.try_get("waiting_for")?,
+        created_at: row.try_get("created_at")?,
+        ready_at: row.try_get("ready_at")?,
+        next_event,
+        servers_ready: row.try_get::<i64, _>("servers_ready")? as u32,
+        servers_total: row.try_get::<i64, _>("servers_total")? as u32,
+    })
+}
+
+impl ScheduledAction {
+    /// As in the database, and as the person's action of the same name.
+    pub fn as_str(self) -> &'static str {
+        self.action().as_str()
+    }
+    /// What a person would ask for to the same end.
+    pub fn action(self) -> Action {
+        match self {
+            ScheduledAction::Park => Action::Park,
+            ScheduledAction::Resume => Action::Resume,
+            ScheduledAction::Delete => Action::Delete,
+        }
+    }
+}

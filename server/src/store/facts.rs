@@ -1,0 +1,217 @@
+//! Reads [`Facts`]: one environment whole, with what was asked of the outside world folded to what a plan needs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use agent::api::Status;
+use app::api::State;
+use provisioners::{EnvironmentId, ObservedServer, ServerId, VolumeId};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+
+use super::{Store, StoreError, Tx, json};
+use crate::domain::facts::{AgentLink, Asked, Effect, Facts, Intent, Network, Observed, Outcome, Server, Volume};
+use crate::domain::topology::Topology;
+
+/// Facts, and what the engine needs beside them.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The observation in it is the one last written down.
+    pub facts: Facts,
+    pub provisioner: String,
+    /// The label as last written down.
+    pub state: State,
+    pub waiting_for: Option<String>,
+    pub created_at: i64,
+    pub next_event_at: Option<i64>,
+    /// See the column of this name: reasons to look that these facts already contain.
+    pub hints: i64,
+}
+
+impl Store {
+    /// # Errors
+    /// When the database cannot be read. `None`: there is no such environment.
+    pub async fn facts(&self, environment: &str) -> Result<Option<Loaded>, StoreError> {
+        load(&mut *self.read().await?, environment).await
+    }
+}
+
+impl Tx {
+    /// As [`Store::facts`], as of this transaction.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn facts(&mut self, environment: &str) -> Result<Option<Loaded>, StoreError> {
+        load(self.connection(), environment).await
+    }
+}
+
+pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> Result<Option<Loaded>, StoreError> {
+    let row = sqlx::query(
+        "select e.*, (select value from installation where key = 'listening_since') as listening_since \
+         from environment e where id = $1",
+    )
+    .bind(environment)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let listening_since =
+        row.try_get::<Option<String>, _>("listening_since")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let topology: Topology = json::read("a topology", &row.try_get::<String, _>("topology")?)?;
+    let asked = Questions::load(connection, environment).await?;
+
+    let mut servers = HashMap::new();
+    for row in sqlx::query("select * from server where environment_id = $1")
+        .bind(environment)
+        .fetch_all(&mut *connection)
+        .await?
+    {
+        let server = server(&row, &asked)?;
+        servers.insert(server.name.clone(), server);
+    }
+    let mut volumes = Vec::new();
+    for row in sqlx::query("select * from volume where environment_id = $1 order by name")
+        .bind(environment)
+        .fetch_all(&mut *connection)
+        .await?
+    {
+        volumes.push(volume(&row, &asked)?);
+    }
+
+    let mut network = Network {
+        present: row.try_get::<i64, _>("network_observed")? != 0,
+        created: asked.highest("", "create_network"),
+        deleted: asked.highest("", "delete_network"),
+        ..Network::default()
+    };
+    network.seen = network.present;
+    network.create = asked.of("", "create_network", network.generation());
+    network.delete = asked.of("", "delete_network", network.generation());
+
+    let intent = Intent {
+        environment: EnvironmentId::new(environment),
+        name: row.try_get("name")?,
+        desired: json::word("a desire", row.try_get("desired")?)?,
+        generation: row.try_get("generation")?,
+        desired_at: row.try_get("desired_at")?,
+        ready_at: row.try_get("ready_at")?,
+        deleted_at: row.try_get("deleted_at")?,
+        failure: json::read_optional("a failure", row.try_get("failure")?)?,
+    };
+    let servers = topology.servers.iter().filter_map(|server| servers.remove(&server.name)).collect();
+    Ok(Some(Loaded {
+        facts: Facts { intent, topology, observed: Observed { listening_since, network, servers, volumes } },
+        provisioner: row.try_get("provisioner")?,
+        state: json::word("a state", row.try_get("state")?)?,
+        waiting_for: row.try_get("waiting_for")?,
+        created_at: row.try_get("created_at")?,
+        next_event_at: row.try_get("next_event_at")?,
+        hints: row.try_get("hints")?,
+    }))
+}
+
+fn server(row: &AnyRow, asked: &Questions) -> Result<Server, StoreError> {
+    let id: String = row.try_get("id")?;
+    let generation: i64 = row.try_get("generation")?;
+    let machines: Vec<ObservedServer> =
+        json::read_optional("an observation", row.try_get("observed")?)?.unwrap_or_default();
+    let link = match row.try_get::<i64, _>("enrolled_generation")? == generation {
+        false => AgentLink::Never,
+        true => row.try_get::<Option<i64>, _>("disconnected_at")?.map_or(AgentLink::Connected, AgentLink::LostSince),
+    };
+    let status: Option<Status> = match row.try_get::<i64, _>("status_generation")? == generation {
+        false => None,
+        true => json::read_optional("a status", row.try_get("status")?)?,
+    };
+    Ok(Server {
+        name: row.try_get("name")?,
+        address: json::word("an address", row.try_get("address")?)?,
+        generation,
+        attempts: row.try_get("attempts")?,
+        retry_at: row.try_get("retry_at")?,
+        healthy_at: row.try_get("healthy_at")?,
+        link,
+        status,
+        seen: machines.iter().any(|machine| machine.generation == generation),
+        machines,
+        started: asked.highest(&id, "start_server"),
+        stopped: asked.highest(&id, "stop_server"),
+        start: asked.of(&id, "start_server", generation),
+        stops: BTreeMap::from([generation - 1, generation].map(|stop| (stop, asked.of(&id, "stop_server", stop)))),
+        id: ServerId::new(id),
+    })
+}
+
+fn volume(row: &AnyRow, asked: &Questions) -> Result<Volume, StoreError> {
+    let id: String = row.try_get("id")?;
+    let seen = row.try_get::<Option<i64>, _>("observed_at")?.is_some();
+    let deleted = row.try_get::<Option<i64>, _>("deleted_at")?.is_some();
+    Ok(Volume {
+        name: row.try_get("name")?,
+        size_bytes: row.try_get::<i64, _>("size_bytes")? as u64,
+        present: seen && !deleted,
+        seen,
+        delete_requested: row.try_get::<Option<i64>, _>("delete_requested_at")?.is_some(),
+        create: asked.of(&id, "create_volume", 1),
+        delete: asked.of(&id, "delete_volume", 1),
+        id: VolumeId::new(id),
+    })
+}
+
+/// The environment's effects, by what they are about. The network's subject is the empty text.
+struct Questions {
+    asked: HashMap<(String, String, i64), Asked>,
+    highest: HashMap<(String, String), i64>,
+}
+
+impl Questions {
+    async fn load(connection: &mut AnyConnection, environment: &str) -> Result<Questions, StoreError> {
+        let mut questions = Questions { asked: HashMap::new(), highest: HashMap::new() };
+        // Generations long past matter only by their highest number.
+        let rows = sqlx::query(
+            "select e.subject_id, e.step, e.generation, e.outcome, e.message, e.attempts, e.retry_at, e.recorded_at, \
+             e.finished_at from effect e left join server s on s.id = e.subject_id where e.environment_id = $1 \
+             and (s.id is null or e.generation >= s.generation - 1) order by e.recorded_at, e.token",
+        )
+        .bind(environment)
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in rows {
+            let asked = questions.asked.entry((subject(&row)?, row.try_get("step")?, row.try_get("generation")?));
+            let asked = asked.or_default();
+            let outcome: Outcome = json::word("an outcome", row.try_get("outcome")?)?;
+            asked.rejected += i64::from(outcome == Outcome::Rejected);
+            asked.latest = Some(Effect {
+                outcome,
+                message: row.try_get("message")?,
+                attempts: row.try_get("attempts")?,
+                retry_at: row.try_get("retry_at")?,
+                recorded_at: row.try_get("recorded_at")?,
+                finished_at: row.try_get("finished_at")?,
+            });
+        }
+        let rows = sqlx::query(
+            "select subject_id, step, max(generation) as generation from effect where environment_id = $1 \
+             and (step in ('start_server', 'create_network') \
+               or (step in ('stop_server', 'delete_network') and outcome = 'accepted')) group by subject_id, step",
+        )
+        .bind(environment)
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in rows {
+            questions.highest.insert((subject(&row)?, row.try_get("step")?), row.try_get("generation")?);
+        }
+        Ok(questions)
+    }
+
+    fn of(&self, subject: &str, step: &str, generation: i64) -> Asked {
+        self.asked.get(&(subject.to_owned(), step.to_owned(), generation)).cloned().unwrap_or_default()
+    }
+
+    fn highest(&self, subject: &str, step: &str) -> i64 {
+        self.highest.get(&(subject.to_owned(), step.to_owned())).copied().unwrap_or(0)
+    }
+}
+
+fn subject(row: &AnyRow) -> Result<String, StoreError> {
+    Ok(row.try_get::<Option<String>, _>("subject_id")?.unwrap_or_default())
+}

@@ -1,0 +1,81 @@
+//! What happened to an environment, told to people in order.
+
+use app::api::{Page, TimelineEvent};
+use sqlx::{AnyConnection, Row};
+
+use super::{Store, StoreError, Tx, id};
+use crate::domain::note::Note;
+
+impl Tx {
+    /// Appends one event. `actor` is a sign-in name; `None` when Bookend did it by itself.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn add_event(
+        &mut self,
+        environment: &str,
+        note: &Note,
+        actor: Option<&str>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        insert(self.connection(), environment, note, actor, now).await
+    }
+}
+
+pub(super) async fn insert(
+    connection: &mut AnyConnection,
+    environment: &str,
+    note: &Note,
+    actor: Option<&str>,
+    now: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into timeline_event (id, environment_id, at, kind, message, server, actor) \
+         values ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(id(now))
+    .bind(environment)
+    .bind(now)
+    .bind(note.kind)
+    .bind(&note.message)
+    .bind(note.server.as_deref())
+    .bind(actor)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Newest first; `cursor` is the `next` of the page before.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn timeline(
+        &self,
+        environment: &str,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<TimelineEvent>, StoreError> {
+        let rows = sqlx::query(
+            "select id, at, kind, message, server, actor from timeline_event \
+             where environment_id = $1 and id < $2 order by id desc limit $3",
+        )
+        .bind(environment)
+        .bind(cursor.unwrap_or("~"))
+        .bind(i64::from(limit) + 1)
+        .fetch_all(&mut *self.read().await?)
+        .await?;
+        let mut items = Vec::with_capacity(rows.len());
+        for row in &rows {
+            items.push(TimelineEvent {
+                id: row.try_get("id")?,
+                at: row.try_get("at")?,
+                kind: row.try_get("kind")?,
+                message: row.try_get("message")?,
+                server: row.try_get("server")?,
+                actor: row.try_get("actor")?,
+            });
+        }
+        Ok(super::page(items, limit, |event: &TimelineEvent| event.id.clone()))
+    }
+}
