@@ -16,7 +16,7 @@ impl Tx {
     /// # Errors
     /// When the database refuses it; then none is kept.
     pub async fn append_log(
-        &self,
+        &mut self,
         server: &str,
         generation: i64,
         lines: &[AgentLine],
