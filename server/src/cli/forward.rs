@@ -54,33 +54,32 @@ pub async fn forward(client: &Client, forward: ForwardArguments, output: Output)
     }
 }
 
-/// One connection, both ways, until both sides have ended it.
+/// One connection, both ways, until both sides have ended it. An empty message ends one direction.
 async fn carry(client: &Client, path: &[&str], connection: TcpStream) -> Result<(), Failure> {
     let (mut to_server, mut from_server) = client.websocket(path, &[]).await?.split();
     let (mut reader, mut writer) = connection.into_split();
     let up = async {
         let mut buffer = vec![0; 32 * 1024];
-        while let Ok(length @ 1..) = reader.read(&mut buffer).await {
-            if to_server.send(Message::Binary(buffer[..length].to_vec().into())).await.is_err() {
+        loop {
+            // An error of the local side is an end like any other.
+            let length = reader.read(&mut buffer).await.unwrap_or(0);
+            let sent = to_server.send(Message::Binary(buffer[..length].to_vec().into())).await;
+            if length == 0 || sent.is_err() {
                 return;
             }
         }
-        // Says that nothing more comes from here; what comes from there is still taken.
-        let _ = to_server.close().await;
     };
     let down = async {
         while let Some(Ok(message)) = from_server.next().await {
-            let Message::Binary(bytes) = message else { continue };
-            if writer.write_all(&bytes).await.is_err() {
-                return;
+            match message {
+                Message::Binary(bytes) if bytes.is_empty() => break,
+                Message::Binary(bytes) if writer.write_all(&bytes).await.is_err() => return,
+                Message::Close(_) => break,
+                _ => {}
             }
         }
         let _ = writer.shutdown().await;
     };
-    tokio::pin!(up, down);
-    tokio::select! {
-        () = &mut down => {}
-        () = &mut up => down.await,
-    }
+    tokio::join!(up, down);
     Ok(())
 }

@@ -23,10 +23,8 @@ impl Shelf {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&sqlite_url(&directory.path().join("bookend.db"))).await.unwrap();
         let mut tx = store.write().await.unwrap();
-        sqlx::query("insert into team (id, name) values ('team', 'Default'), ('other', 'Other')")
-            .execute(tx.connection())
-            .await
-            .unwrap();
+        tx.team("Default", TEAM).await.unwrap();
+        tx.team("Other", "other").await.unwrap();
         tx.commit().await.unwrap();
         Self { store, _directory: directory, now: 1_000 }
     }
