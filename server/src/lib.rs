@@ -5,6 +5,7 @@ pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod domain;
+pub mod http;
 pub mod keys;
 pub mod serve;
 pub mod service;

@@ -41,6 +41,12 @@ impl SessionCookie {
             .filter(|value| !value.is_empty())
     }
 
+    /// The session's secret out of a request's headers.
+    pub fn read_headers(self, headers: &axum::http::HeaderMap) -> Option<&str> {
+        let lines = headers.get_all(axum::http::header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+        lines.filter_map(|line| self.read(line)).next()
+    }
+
     fn value(self, secret: &str, seconds: i64) -> String {
         let secure = if self.secure { "; Secure" } else { "" };
         format!("{}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}", self.name())

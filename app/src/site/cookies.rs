@@ -10,7 +10,7 @@ pub(super) const THEME_COOKIE: &str = "bookend_theme";
 const YEAR_SECONDS: u32 = 365 * 24 * 3600;
 
 /// The first cookie of that name.
-pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     lines(headers)
         .flat_map(|line| line.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))

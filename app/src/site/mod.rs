@@ -23,6 +23,7 @@ use crate::portal::{SessionCookie, SharedPortal};
 use crate::{forms, pages};
 
 pub use assets::SiteAssets;
+pub use cookies::cookie;
 pub(crate) use cookies::theme_chosen;
 pub(crate) use page::{Page, answer, see_other};
 pub(crate) use shell::Place;

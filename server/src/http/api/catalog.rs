@@ -1,0 +1,40 @@
+//! What can be ordered.
+
+use app::api::{CatalogEntry, TemplateDetail};
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Problems;
+use crate::http::SharedEdge;
+use crate::http::extract::{By, Path, Query};
+use crate::http::problem::Problem;
+
+/// The catalog
+#[utoipa::path(get, path = "/catalog", tag = "catalog", responses((status = 200, body = [CatalogEntry]), Problems))]
+pub async fn catalog(State(edge): State<SharedEdge>, By(actor): By) -> Result<axum::Json<Vec<CatalogEntry>>, Problem> {
+    Ok(axum::Json(edge.portal.catalog(&actor).await?))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Version {
+    /// The version on offer when absent.
+    version: Option<String>,
+}
+
+/// One template
+#[utoipa::path(
+    get, path = "/catalog/{template}", tag = "catalog",
+    params(("template" = String, Path, description = "Its name"), Version),
+    responses((status = 200, body = TemplateDetail), Problems)
+)]
+pub async fn template(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path(name): Path<String>,
+    Query(query): Query<Version>,
+) -> Result<axum::Json<TemplateDetail>, Problem> {
+    Ok(axum::Json(edge.portal.template(&actor, &name, query.version.as_deref()).await?))
+}
