@@ -30,7 +30,10 @@ impl Client {
     /// portal's: a token never goes to another place.
     pub fn new(url: Option<&str>) -> Result<Self, Failure> {
         let stored = credentials::load();
-        let address = url.or(stored.as_ref().map(|stored| stored.url.as_str())).unwrap_or(DEFAULT_URL);
+        let address = url
+            .filter(|url| !url.is_empty())
+            .or(stored.as_ref().map(|stored| stored.url.as_str()))
+            .unwrap_or(DEFAULT_URL);
         let base = portal_address(address)?;
         let stored = stored.filter(|stored| portal_address(&stored.url).is_ok_and(|known| known == base));
         let given = std::env::var("BOOKEND_TOKEN").ok().filter(|token| !token.is_empty());
@@ -48,6 +51,10 @@ impl Client {
         if base.scheme() == "http" {
             // Reading the system's certificates takes longer than the whole rest.
             builder = builder.tls_certs_only([]);
+        }
+        if is_this_machine(&base) {
+            // Proxies are for places further away, whatever the environment says.
+            builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| Failure::local(super::chain(&error)))?;
         Ok(Self { http, base, token })
@@ -174,6 +181,11 @@ async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
         Failure::local(format!("the portal's answer is not understood: {error}"))
             .detail("Are this program and the portal of the same version?")
     })
+}
+
+fn is_this_machine(base: &Url) -> bool {
+    let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Reads a portal's address.
