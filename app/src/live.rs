@@ -94,7 +94,7 @@ where
 
 #[cfg(feature = "hydrate")]
 mod stream {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::rc::Rc;
     use std::time::Duration;
 
@@ -105,48 +105,97 @@ mod stream {
 
     use super::Connection;
 
-    type Heard = Rc<dyn Fn(Option<String>)>;
+    /// A tab nobody looks at gives its connection back: a browser has only six of them for all tabs of a site together.
+    const UNSEEN: Duration = Duration::from_secs(60);
 
-    /// A browser retries by itself when a connection breaks, but gives up for good when the portal answers with an error,
-    /// as a proxy does while the portal restarts. Then a new stream is opened.
-    pub(super) fn open(address: String, heard: Heard, connection: WriteSignal<Connection>) {
-        attempt(address, heard, connection, Rc::new(Cell::new(false)), 1);
+    /// An event stream for as long as the page lives.
+    struct Stream {
+        address: String,
+        heard: Rc<dyn Fn(Option<String>)>,
+        connection: WriteSignal<Connection>,
+        source: RefCell<Option<EventSource>>,
+        /// Something may have been missed since the last connection.
+        missed: Cell<bool>,
+        failures: Cell<u32>,
     }
 
-    fn attempt(address: String, heard: Heard, connection: WriteSignal<Connection>, lost: Rc<Cell<bool>>, tries: u32) {
-        let Ok(source) = EventSource::new(&address) else { return };
+    pub(super) fn open(address: String, heard: Rc<dyn Fn(Option<String>)>, connection: WriteSignal<Connection>) {
+        let stream = Rc::new(Stream {
+            address,
+            heard,
+            connection,
+            source: RefCell::default(),
+            missed: Cell::new(false),
+            failures: Cell::new(0),
+        });
+        connect(&stream);
+        let seen_or_not = Closure::<dyn FnMut()>::new(move || {
+            if !document().hidden() {
+                connect(&stream);
+                return;
+            }
+            let stream = stream.clone();
+            set_timeout(move || disconnect_unseen(&stream), UNSEEN);
+        });
+        let _ = document().add_event_listener_with_callback("visibilitychange", seen_or_not.as_ref().unchecked_ref());
+        seen_or_not.forget();
+    }
+
+    fn disconnect_unseen(stream: &Stream) {
+        if document().hidden()
+            && let Some(source) = stream.source.take()
+        {
+            source.close();
+            stream.missed.set(true);
+        }
+    }
+
+    fn connect(stream: &Rc<Stream>) {
+        if stream.source.borrow().is_some() {
+            return;
+        }
+        let Ok(source) = EventSource::new(&stream.address) else { return };
         let opened = {
-            let (heard, lost) = (heard.clone(), lost.clone());
+            let stream = stream.clone();
             Closure::<dyn FnMut()>::new(move || {
-                connection.set(Connection::Live);
-                if lost.replace(false) {
-                    heard(None);
+                stream.failures.set(0);
+                stream.connection.set(Connection::Live);
+                if stream.missed.replace(false) {
+                    (stream.heard)(None);
                 }
             })
         };
         let message = {
-            let heard = heard.clone();
-            Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| heard(event.data().as_string()))
+            let stream = stream.clone();
+            Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| (stream.heard)(event.data().as_string()))
         };
         let failed = {
-            let source = source.clone();
-            Closure::<dyn FnMut()>::new(move || {
-                connection.set(Connection::Lost);
-                lost.set(true);
-                if source.ready_state() == EventSource::CLOSED {
-                    source.set_onerror(None);
-                    let (address, heard, lost) = (address.clone(), heard.clone(), lost.clone());
-                    let wait = Duration::from_secs(u64::from(tries.min(6)));
-                    set_timeout(move || attempt(address, heard, connection, lost, tries + 1), wait);
-                }
-            })
+            let (stream, source) = (stream.clone(), source.clone());
+            Closure::<dyn FnMut()>::new(move || broken(&stream, &source))
         };
         source.set_onopen(Some(opened.as_ref().unchecked_ref()));
         source.set_onmessage(Some(message.as_ref().unchecked_ref()));
         source.set_onerror(Some(failed.as_ref().unchecked_ref()));
-        // The stream lives as long as the page; so do its listeners.
         opened.forget();
         message.forget();
         failed.forget();
+        stream.source.replace(Some(source));
+    }
+
+    /// A browser retries by itself when a connection breaks, but gives up for good when it is answered with an error, as by
+    /// a proxy while the portal restarts, or when the session has ended. Reading again finds out which.
+    fn broken(stream: &Rc<Stream>, source: &EventSource) {
+        stream.connection.set(Connection::Lost);
+        stream.missed.set(true);
+        if source.ready_state() != EventSource::CLOSED {
+            return;
+        }
+        source.set_onerror(None);
+        stream.source.take();
+        (stream.heard)(None);
+        stream.failures.set(stream.failures.get() + 1);
+        let wait = Duration::from_secs(u64::from(stream.failures.get().min(6)));
+        let stream = stream.clone();
+        set_timeout(move || connect(&stream), wait);
     }
 }

@@ -46,7 +46,7 @@ fn content(
         {created.map(created_token)}
         <section class="card" aria-labelledby="tokens">
             <h2 id="tokens">"API tokens"</h2>
-            <p class="card__text">"For scripts and the command line: give it as "<code>"BOOKEND_TOKEN"</code>"."</p>
+            <p class="card__text">"For scripts and the command line: give it as "<code>"BOOKEND_TOKEN"</code>". "<a href="/api">"Read about the API"</a></p>
             {if tokens.is_empty() {
                 view! { <p class="card__text">"You have none."</p> }.into_any()
             } else {
