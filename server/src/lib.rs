@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod domain;
 pub mod http;
+pub mod engine;
 pub mod keys;
 pub mod serve;
 pub mod service;

@@ -1,10 +1,14 @@
 //! What the store knows of agents: who has enrolled, and what they last said.
 
+use std::collections::BTreeMap;
+
 use agent::api::{Phase, Status};
 use sqlx::Row;
 
 use super::{Store, StoreError, Tx, json, timeline};
+use crate::domain::facts::Desired;
 use crate::domain::note::Note;
+use crate::domain::topology::{ServerSpec, Topology};
 
 /// What a connecting agent is held against.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +21,45 @@ pub struct AgentCredentials {
     pub deleted: bool,
 }
 
+/// What a server's configuration is made from.
+#[derive(Clone, Debug)]
+pub struct ServerConfiguration {
+    pub environment: String,
+    pub environment_name: String,
+    pub desired: Desired,
+    pub generation: i64,
+    pub spec: ServerSpec,
+    /// Without secrets.
+    pub parameters: BTreeMap<String, String>,
+    pub sealed_secrets: Option<String>,
+}
+
 impl Store {
+    /// # Errors
+    /// When the database cannot be read. `None`: there is no such server.
+    pub async fn server_configuration(&self, server: &str) -> Result<Option<ServerConfiguration>, StoreError> {
+        let row = sqlx::query(
+            "select e.id, e.name, e.desired, e.topology, e.parameters, e.sealed_secrets, s.name as server, s.generation \
+             from server s join environment e on e.id = s.environment_id where s.id = $1",
+        )
+        .bind(server)
+        .fetch_optional(&mut *self.read().await?)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let topology: Topology = json::read("a topology", &row.try_get::<String, _>("topology")?)?;
+        let name: String = row.try_get("server")?;
+        let Some(spec) = topology.servers.into_iter().find(|spec| spec.name == name) else { return Ok(None) };
+        Ok(Some(ServerConfiguration {
+            environment: row.try_get("id")?,
+            environment_name: row.try_get("name")?,
+            desired: json::word("a desire", row.try_get("desired")?)?,
+            generation: row.try_get("generation")?,
+            spec,
+            parameters: json::read("parameters", &row.try_get::<String, _>("parameters")?)?,
+            sealed_secrets: row.try_get("sealed_secrets")?,
+        }))
+    }
+
     /// # Errors
     /// When the database cannot be read. `None`: there is no such server.
     pub async fn agent_credentials(&self, server: &str) -> Result<Option<AgentCredentials>, StoreError> {

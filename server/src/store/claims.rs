@@ -47,6 +47,18 @@ impl Store {
         Ok(leases)
     }
 
+    /// Environments of this provisioner that are not deleted.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn living_environments(&self, provisioner: &str) -> Result<Vec<EnvironmentId>, StoreError> {
+        let rows = sqlx::query("select id from environment where deleted_at is null and provisioner = $1")
+            .bind(provisioner)
+            .fetch_all(&mut *self.read().await?)
+            .await?;
+        rows.iter().map(|row| Ok(EnvironmentId::new(row.try_get::<String, _>("id")?))).collect()
+    }
+
     /// Extends everything this owner holds.
     ///
     /// # Errors
@@ -67,7 +79,8 @@ impl Store {
     /// When the database cannot be read.
     pub async fn next_due(&self) -> Result<Option<i64>, StoreError> {
         let row = sqlx::query(
-            "select (select min(due_at) from environment where due_at is not null) as due, \
+            "select (select min(case when due_at > lease_until then due_at else lease_until end) from environment \
+             where due_at is not null) as due, \
              (select min(next_event_at) from environment where next_event_at is not null) as event",
         )
         .fetch_one(&mut *self.read().await?)

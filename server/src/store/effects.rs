@@ -79,7 +79,6 @@ impl Store {
         &self,
         lease: &Lease,
         generation: i64,
-        answers: &[Answer],
         renewals: &[Renewal],
         requests: &[Request],
         now: i64,
@@ -87,7 +86,6 @@ impl Store {
         let environment = lease.environment();
         let mut tx = self.write().await?;
         tx.guard(lease, Some(generation)).await?;
-        write_answers(&mut tx, lease, answers, now).await?;
         for renewal in renewals {
             let renewed = sqlx::query(
                 "update server set generation = generation + 1, attempts = $3, retry_at = $4, healthy_at = null, \
@@ -154,7 +152,31 @@ impl Store {
         Ok(recorded)
     }
 
-    /// Commits, in one transaction: answers not yet written, where the environment stands, and that the lease is over.
+    /// Commits what came of the steps asked for.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`]: nothing was written; whoever has the lease now finds the steps unanswered.
+    pub async fn answer(&self, lease: &Lease, answers: &[Answer], now: i64) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        tx.guard(lease, None).await?;
+        for answer in answers {
+            sqlx::query(
+                "update effect set outcome = $3, message = $4, retry_at = $5, finished_at = $6 \
+                 where token = $1 and fence = $2",
+            )
+            .bind(answer.token.as_str())
+            .bind(lease.fence())
+            .bind(answer.outcome.as_str())
+            .bind(answer.message.as_deref())
+            .bind(answer.retry_at)
+            .bind(now)
+            .execute(tx.connection())
+            .await?;
+        }
+        tx.commit().await
+    }
+
+    /// Commits, in one transaction: where the environment stands, and that the lease is over.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or [`StoreError::Stale`] when the desire changed: nothing was written.
@@ -162,14 +184,12 @@ impl Store {
         &self,
         lease: &Lease,
         generation: i64,
-        answers: &[Answer],
         settlement: &Settlement,
         now: i64,
     ) -> Result<(), StoreError> {
         let environment = lease.environment().as_str();
         let mut tx = self.write().await?;
         tx.guard(lease, Some(generation)).await?;
-        write_answers(&mut tx, lease, answers, now).await?;
         sqlx::query(
             "update environment set state = $2, waiting_for = $3, failure = $4, servers_ready = $5, \
              ready_at = coalesce($6, ready_at), deleted_at = coalesce($7, deleted_at), network_observed = $8, \
@@ -219,17 +239,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] when there is nothing to let go of.
-    pub async fn release(
-        &self,
-        lease: &Lease,
-        answers: &[Answer],
-        waiting_for: &str,
-        due_at: i64,
-        now: i64,
-    ) -> Result<(), StoreError> {
+    pub async fn release(&self, lease: &Lease, waiting_for: &str, due_at: i64) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         tx.guard(lease, None).await?;
-        write_answers(&mut tx, lease, answers, now).await?;
         sqlx::query(
             "update environment set waiting_for = $2, due_at = $3, lease_until = 0, lease_owner = null where id = $1",
         )
@@ -240,22 +252,4 @@ impl Store {
         .await?;
         tx.commit().await
     }
-}
-
-async fn write_answers(tx: &mut super::Tx, lease: &Lease, answers: &[Answer], now: i64) -> Result<(), StoreError> {
-    for answer in answers {
-        sqlx::query(
-            "update effect set outcome = $3, message = $4, retry_at = $5, finished_at = $6 \
-             where token = $1 and fence = $2",
-        )
-        .bind(answer.token.as_str())
-        .bind(lease.fence())
-        .bind(answer.outcome.as_str())
-        .bind(answer.message.as_deref())
-        .bind(answer.retry_at)
-        .bind(now)
-        .execute(tx.connection())
-        .await?;
-    }
-    Ok(())
 }

@@ -11,7 +11,7 @@ use super::{Store, StoreError, Tx, json};
 const CHUNK_BYTES: usize = 16 * 1024;
 
 impl Tx {
-    /// Keeps those of these lines that are new, and of older ones no more than fit into `bound` bytes per server.
+    /// Keeps those of these lines (in order of their numbers) that are new, and of older ones no more than fit into `bound` bytes per server.
     ///
     /// # Errors
     /// When the database refuses it; then none is kept.
@@ -26,17 +26,20 @@ impl Tx {
         let connection = self.connection();
         let newest = newest_chunk(connection, server, generation).await?;
         let last = newest.as_ref().map_or(0, |chunk| chunk.seq_last);
-        let mut fresh = lines.iter().filter(|line| line.seq > last).peekable();
+        let mut fresh = &lines[lines.partition_point(|line| line.seq <= last)..];
         let mut growing = newest.filter(|chunk| chunk.bytes < CHUNK_BYTES);
         let mut begun = false;
-        while let Some(first) = fresh.peek() {
+        while let Some(first) = fresh.first() {
             let (seq_first, mut seq_last) = (first.seq as i64, first.seq as i64);
             let room = CHUNK_BYTES - growing.as_ref().map_or(0, |chunk| chunk.bytes);
             let mut text = String::new();
-            while let Some(line) = fresh.next_if(|_| text.len() < room) {
+            while let [line, rest @ ..] = fresh
+                && text.len() < room
+            {
                 text += &json::write("a log line", line)?;
                 text.push('\n');
                 seq_last = line.seq as i64;
+                fresh = rest;
             }
             let query = match &growing {
                 Some(_) => sqlx::query(

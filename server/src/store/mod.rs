@@ -36,7 +36,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Executor};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-pub use agents::AgentCredentials;
+pub use agents::{AgentCredentials, ServerConfiguration};
 pub use audit::AuditEvent;
 pub use claims::Lease;
 pub use effects::{Answer, Recorded, Settlement};

@@ -44,8 +44,8 @@ pub(super) fn bring_up(draft: &mut Draft, topology: &Topology, observed: &Observ
         if failed.contains(&server.name) || doomed.iter().any(|other| other.id == server.id) {
             continue;
         }
-        if server.started >= server.generation {
-            follow(draft, server, spec, topology, observed);
+        if let Some(machine) = server.machine() {
+            follow(draft, server, &machine.state);
             continue;
         }
         let unmet: Vec<&str> = spec
@@ -297,15 +297,14 @@ fn start(
     });
 }
 
-/// A server that was asked to start and about which [`judge`] had nothing to say: what it is waited for.
-fn follow(draft: &mut Draft, server: &Server, spec: &ServerSpec, topology: &Topology, observed: &Observed) {
+/// A server that is there and about which [`judge`] had nothing to say: what is waited for.
+fn follow(draft: &mut Draft, server: &Server, machine: &MachineState) {
     let name = Some(server.name.as_str());
     let look_again = draft.now + LOOK_AGAIN_MS;
-    match server.machine().map(|machine| &machine.state) {
-        None => start(draft, server, spec, topology, observed, Vec::new()),
-        Some(MachineState::Starting { doing }) => draft.wait(name, format!("{}: {doing}", server.name), look_again),
-        Some(MachineState::Stopping) => draft.wait(name, format!("{} to end", server.name), look_again),
-        Some(MachineState::Running) => {
+    match machine {
+        MachineState::Starting { doing } => draft.wait(name, format!("{}: {doing}", server.name), look_again),
+        MachineState::Stopping => draft.wait(name, format!("{} to end", server.name), look_again),
+        MachineState::Running => {
             let phase = server.status.as_ref().map(|status| status.phase).unwrap_or_default();
             match (server.link, phase) {
                 (AgentLink::Connected, Phase::Healthy) => {}
@@ -324,7 +323,7 @@ fn follow(draft: &mut Draft, server: &Server, spec: &ServerSpec, topology: &Topo
             }
         }
         // Judged: it failed for good or gets a new generation.
-        Some(MachineState::Dead { .. } | MachineState::Failed { .. }) => {}
+        MachineState::Dead { .. } | MachineState::Failed { .. } => {}
     }
 }
 

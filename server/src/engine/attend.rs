@@ -1,0 +1,164 @@
+//! One activation: from a claimed environment to one that is settled, waits, or has been given up.
+
+use std::time::Duration;
+
+use app::api::State;
+
+use super::{Shared, execute};
+use crate::domain::facts::{Failure, Observed};
+use crate::domain::note::Note;
+use crate::domain::plan::{Decision, plan};
+use crate::domain::state::{View, derive_from};
+use crate::store::{Lease, Loaded, Settlement, StoreError};
+
+/// Doing and looking again this often in one activation; then others have their turn.
+const ROUNDS: usize = 20;
+/// The provisioner could not be asked what there is: again after this long.
+const BLIND: Duration = Duration::from_secs(3);
+/// Lines of log that go with a failure.
+const FAILURE_LINES: usize = 20;
+
+pub(super) async fn attend(shared: &Shared, lease: &Lease) {
+    let environment = lease.environment();
+    for _ in 0..ROUNDS {
+        match round(shared, lease).await {
+            Ok(Next::Again) => {}
+            Ok(Next::Done) => {
+                shared.bell.tell(environment.as_str());
+                return;
+            }
+            // Somebody wants something else now: look again.
+            Err(StoreError::Stale) => {}
+            Err(StoreError::LeaseLost) => return,
+            Err(error) => {
+                tracing::error!(%environment, %error, "an environment could not be worked on; it will be tried again");
+                let due_at = shared.clock.now() + BLIND.as_millis() as i64;
+                if let Err(error) = shared.store.release(lease, "the database", due_at).await {
+                    tracing::warn!(%environment, %error, "it will be due when its lease ends");
+                }
+                return;
+            }
+        }
+    }
+    let now = shared.clock.now();
+    if let Err(error) = shared.store.release(lease, "its next turn", now).await {
+        tracing::warn!(%environment, %error, "it will be due when its lease ends");
+    }
+}
+
+enum Next {
+    Again,
+    Done,
+}
+
+async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
+    let environment = lease.environment();
+    let mut loaded = shared.store.facts(environment.as_str()).await?.ok_or(StoreError::NotFound)?;
+    let before = loaded.facts.observed.clone();
+    let now = shared.clock.now();
+    let Some(provisioner) = shared.provisioners.get(&loaded.provisioner) else {
+        let waiting_for = format!("the provisioner {}, which this portal does not have", loaded.provisioner);
+        shared.store.release(lease, &waiting_for, now + 60_000).await?;
+        return Ok(Next::Done);
+    };
+    if !before.untouched() {
+        match provisioner.observe(std::slice::from_ref(environment)).await {
+            Ok(seen) => seen
+                .iter()
+                .filter(|seen| seen.environment == *environment)
+                .for_each(|seen| loaded.facts.observed.update(seen)),
+            Err(error) => {
+                let waiting_for = format!("a look at its servers: {error}");
+                shared.store.release(lease, &waiting_for, now + BLIND.as_millis() as i64).await?;
+                return Ok(Next::Done);
+            }
+        }
+    }
+    let facts = &loaded.facts;
+    let decision = plan(&facts.intent, &facts.topology, &facts.observed, now);
+    if let Decision::Do(work) = &decision {
+        let recorded = shared.store.record(lease, facts.intent.generation, &work.renewals, &work.requests, now).await?;
+        shared.bell.tell(environment.as_str());
+        let answers = execute::execute(shared, provisioner.as_ref(), &work.requests, recorded).await;
+        if !answers.is_empty() {
+            shared.store.answer(lease, &answers, shared.clock.now()).await?;
+        }
+        return Ok(Next::Again);
+    }
+    let decision = with_lines(shared, environment.as_str(), decision).await;
+    let view = derive_from(facts, &decision, now);
+    let settlement = settlement(&loaded, &before, &decision, &view, now);
+    let generation = facts.intent.generation;
+    shared.store.settle(lease, generation, &settlement, now).await?;
+    Ok(Next::Done)
+}
+
+/// A failure that comes without the lines that matter gets the last ones of its server's log.
+async fn with_lines(shared: &Shared, environment: &str, decision: Decision) -> Decision {
+    let Decision::GiveUp(mut failure) = decision else { return decision };
+    if let (Some(server), true) = (&failure.server, failure.lines.is_empty()) {
+        match shared.store.log_tail(environment, Some(server), FAILURE_LINES).await {
+            Ok(lines) => failure.lines = lines.into_iter().map(|line| line.text).collect(),
+            Err(error) => tracing::warn!(environment, %error, "a failure is told without the last lines of its log"),
+        }
+    }
+    Decision::GiveUp(failure)
+}
+
+fn settlement(loaded: &Loaded, before: &Observed, decision: &Decision, view: &View, now: i64) -> Settlement {
+    let observed = &loaded.facts.observed;
+    let changed = observed.servers.iter().zip(&before.servers).filter(|(now, before)| now.machines != before.machines);
+    let became = |state: State| view.state == state && loaded.state != state;
+    let network = &observed.network;
+    Settlement {
+        state: view.state,
+        waiting_for: view.waiting_for.clone(),
+        failure: view.failure.clone(),
+        servers_ready: view.servers_ready(),
+        ready_at: became(State::Ready).then_some(now),
+        deleted_at: became(State::Deleted).then_some(now),
+        due_at: match decision {
+            Decision::Wait(waiting) => Some(waiting.until.max(now + 1)),
+            _ => None,
+        },
+        hints: loaded.hints,
+        network_observed: network.present || (network.seen && network.created > network.deleted),
+        observed: changed.map(|(server, _)| (server.id.clone(), server.machines.clone())).collect(),
+        volumes_seen: observed
+            .volumes
+            .iter()
+            .filter(|volume| volume.present && !volume.seen)
+            .map(|volume| volume.id.clone())
+            .collect(),
+        notes: note(loaded, view, now).into_iter().collect(),
+    }
+}
+
+/// What people are told when an environment comes to rest in another state.
+fn note(loaded: &Loaded, view: &View, now: i64) -> Option<Note> {
+    if view.state == loaded.state {
+        return None;
+    }
+    let intent = &loaded.facts.intent;
+    let name = &intent.name;
+    match (view.state, &view.failure) {
+        (State::Ready, _) if loaded.state == State::Repairing => {
+            Some(Note::new("drift_repaired", "Everything is healthy again"))
+        }
+        (State::Ready, _) => {
+            let took = (now - intent.desired_at).max(0);
+            let took = if took < 1000 { format!("{took} ms") } else { format!("{:.1} s", took as f64 / 1000.0) };
+            Some(Note::new("ready", format!("{name} is ready after {took}")))
+        }
+        (State::Parked, _) => Some(Note::new("parked", format!("{name} is parked; its volumes are kept"))),
+        (State::Deleted, _) => Some(Note::new("deleted", format!("{name} is deleted"))),
+        (State::Failed, Some(Failure { server, step, cause, .. })) => {
+            let message = format!("Gave up: {step}: {cause}");
+            Some(match server {
+                Some(server) => Note::about("failed", server, message),
+                None => Note::new("failed", message),
+            })
+        }
+        _ => None,
+    }
+}

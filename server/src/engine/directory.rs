@@ -1,0 +1,126 @@
+//! What the agents' hub needs of the database ([`AgentDirectory`]): who may connect, what it should be, what it said.
+
+use agent::api::{Config, Status};
+use agent::link::Hello;
+use async_trait::async_trait;
+use provisioners::ServerId;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::Bell;
+use super::configuration::{ConfigurationError, config};
+use crate::agents::{AgentDirectory, DirectoryError, EnrolError, Enrolled, LogBatch};
+use crate::clock::Clock;
+use crate::keys::InstallationKey;
+use crate::store::{AgentCredentials, Store, StoreError};
+
+/// Log kept per server, in bytes; older lines go.
+const LOG_BOUND: u64 = 8 * 1024 * 1024;
+
+/// See the module.
+pub struct Directory {
+    pub store: Store,
+    pub key: InstallationKey,
+    pub clock: Clock,
+    pub bell: Bell,
+}
+
+#[async_trait]
+impl AgentDirectory for Directory {
+    async fn enrol(&self, hello: &Hello) -> Result<Enrolled, EnrolError> {
+        let key_hash: String = Sha256::digest(&hello.session_key).iter().map(|byte| format!("{byte:02x}")).collect();
+        let credentials = self.credentials(hello).await?;
+        let environment = match known(&credentials, hello, &key_hash) {
+            true => self.store.set_agent_connected(&hello.server, hello.generation, true, self.clock.now()).await,
+            false => Ok(Some(self.enrol_fresh(hello, &credentials, &key_hash).await?)),
+        };
+        if let Some(environment) = environment.map_err(unavailable)? {
+            self.bell.ring(&environment);
+        }
+        let last_log_seq = self.store.last_log_line(&hello.server, hello.generation).await.map_err(unavailable)?;
+        let config = self.config(&ServerId::new(&hello.server), hello.generation).await;
+        Ok(Enrolled { config: config.map_err(EnrolError::Unavailable)?, last_log_seq })
+    }
+
+    async fn config(&self, server: &ServerId, generation: i64) -> Result<Option<Config>, DirectoryError> {
+        match self.store.server_configuration(server.as_str()).await? {
+            Some(known) if known.generation == generation => {
+                Ok(config(&self.key, &known).map_err(ConfigurationError::from)?)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn record_status(&self, server: &ServerId, generation: i64, status: &Status) -> Result<(), DirectoryError> {
+        let now = self.clock.now();
+        if let Some(environment) = self.store.report_status(server.as_str(), generation, status, now).await? {
+            self.bell.ring(&environment);
+        }
+        Ok(())
+    }
+
+    async fn disconnected(&self, server: &ServerId, generation: i64) -> Result<(), DirectoryError> {
+        let now = self.clock.now();
+        if let Some(environment) = self.store.set_agent_connected(server.as_str(), generation, false, now).await? {
+            self.bell.ring(&environment);
+        }
+        Ok(())
+    }
+
+    async fn append_logs(&self, batches: &[LogBatch]) -> Result<(), DirectoryError> {
+        let now = self.clock.now();
+        let mut tx = self.store.write().await?;
+        for batch in batches {
+            tx.append_log(batch.server.as_str(), batch.generation, &batch.lines, LOG_BOUND, now).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+impl Directory {
+    async fn credentials(&self, hello: &Hello) -> Result<AgentCredentials, EnrolError> {
+        match self.store.agent_credentials(&hello.server).await.map_err(unavailable)? {
+            Some(known) if known.deleted => Err(refused("this server is no more")),
+            Some(known) if known.generation != hello.generation => Err(refused("this server has been replaced")),
+            Some(known) => Ok(known),
+            None => Err(refused("no such server")),
+        }
+    }
+
+    /// The environment it belongs to.
+    async fn enrol_fresh(
+        &self,
+        hello: &Hello,
+        credentials: &AgentCredentials,
+        key_hash: &str,
+    ) -> Result<String, EnrolError> {
+        let expected = self.key.enrolment(&ServerId::new(&hello.server), hello.generation);
+        let given = hello.enrolment.as_deref().unwrap_or_default();
+        if credentials.enrolled_generation >= hello.generation || !same(expected.reveal(), given) {
+            return Err(refused("the enrolment token is wrong or used"));
+        }
+        let enrolled = self.store.enrol_agent(&hello.server, hello.generation, key_hash).await.map_err(unavailable)?;
+        if !enrolled && !known(&self.credentials(hello).await?, hello, key_hash) {
+            return Err(refused("the enrolment token is wrong or used"));
+        }
+        Ok(credentials.environment.clone())
+    }
+}
+
+/// It has enrolled before, with this very key.
+fn known(credentials: &AgentCredentials, hello: &Hello, key_hash: &str) -> bool {
+    credentials.enrolled_generation == hello.generation
+        && credentials.key_hash.as_deref().is_some_and(|known| same(known, key_hash))
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.as_bytes().ct_eq(other.as_bytes()).into()
+}
+
+fn refused(reason: &str) -> EnrolError {
+    EnrolError::Refused(reason.to_owned())
+}
+
+fn unavailable(error: StoreError) -> EnrolError {
+    EnrolError::Unavailable(Box::new(error))
+}

@@ -1,0 +1,88 @@
+//! Doing what was recorded: everything side by side, except what must come after something else.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use provisioners::{Effect, ProvisionError, Provisioner, Step};
+use tokio::sync::watch;
+
+use super::Shared;
+use crate::domain::facts::Outcome;
+use crate::domain::plan::Request;
+use crate::store::{Answer, Recorded};
+
+/// A provisioner that has not answered by then may or may not have done it.
+const PATIENCE: Duration = Duration::from_secs(120);
+const FIRST_PAUSE_MS: i64 = 500;
+const LONGEST_PAUSE_MS: i64 = 30_000;
+
+/// Asks for all of these; `requests` and `recorded` go together by index. What comes of it is to be written down.
+pub(super) async fn execute(
+    shared: &Shared,
+    provisioner: &dyn Provisioner,
+    requests: &[Request],
+    recorded: Vec<Recorded>,
+) -> Vec<Answer> {
+    let done: Vec<watch::Sender<Option<bool>>> = requests.iter().map(|_| watch::channel(None).0).collect();
+    let steps = requests.iter().zip(&recorded).enumerate().map(|(index, (request, recorded))| {
+        let before: Vec<_> = request.after.iter().map(|earlier| done[*earlier].subscribe()).collect();
+        let done = &done[index];
+        async move {
+            let mut ready = true;
+            for mut earlier in before {
+                let accepted = earlier.wait_for(Option::is_some).await.is_ok_and(|accepted| *accepted == Some(true));
+                ready &= accepted;
+            }
+            let answer = match (ready, &recorded.step()) {
+                // A server that needs another one is stopped before it where that works out, and stopped in any case.
+                (true, _) | (false, Step::StopServer { .. }) => one(shared, provisioner, request, recorded).await,
+                (false, _) => Answer {
+                    token: recorded.token().clone(),
+                    outcome: Outcome::Retryable,
+                    message: Some("what it stands on is not there yet".to_owned()),
+                    retry_at: shared.clock.now(),
+                },
+            };
+            done.send_replace(Some(answer.outcome == Outcome::Accepted));
+            answer
+        }
+    });
+    join_all(steps).await
+}
+
+async fn one(shared: &Shared, provisioner: &dyn Provisioner, request: &Request, recorded: &Recorded) -> Answer {
+    if let (Some(gently), Step::StopServer { server, .. }) = (&request.gently, recorded.step()) {
+        shared.agents.stop(server, Duration::from_millis(gently.timeout_ms)).await;
+    }
+    let enrolment = match recorded.step() {
+        Step::StartServer { server } => Some(shared.key.enrolment(&server.id, server.generation)),
+        _ => None,
+    };
+    let effect = Effect {
+        token: recorded.token().clone(),
+        environment: recorded.environment().clone(),
+        step: recorded.step().clone(),
+        enrolment,
+    };
+    let answer = tokio::time::timeout(PATIENCE, provisioner.request(&effect)).await.unwrap_or_else(|_| {
+        let message = format!("the provisioner did not answer within {} seconds", PATIENCE.as_secs());
+        Err(ProvisionError::Unknown { message })
+    });
+    let now = shared.clock.now();
+    let pause = |least: i64| now + least.max(pause_after(recorded.attempts()));
+    let (outcome, message, retry_at) = match answer {
+        Ok(()) => (Outcome::Accepted, None, now),
+        Err(ProvisionError::Retryable { message, after }) => {
+            (Outcome::Retryable, Some(message), pause(i64::try_from(after.as_millis()).unwrap_or(LONGEST_PAUSE_MS)))
+        }
+        Err(ProvisionError::Rejected { message }) => (Outcome::Rejected, Some(message), now),
+        Err(ProvisionError::Unknown { message }) => (Outcome::Unknown, Some(message), pause(0)),
+    };
+    Answer { token: effect.token, outcome, message, retry_at }
+}
+
+/// Doubles with each call.
+fn pause_after(calls: i64) -> i64 {
+    let doublings = u32::try_from((calls - 1).clamp(0, 10)).unwrap_or(0);
+    (FIRST_PAUSE_MS << doublings).min(LONGEST_PAUSE_MS)
+}

@@ -1,0 +1,94 @@
+//! Noticing what changes by itself: a provisioner's hints at once, and a look over everything now and then, because hints
+//! may be lost. Looking is cheap (one observation for many environments, no writing); only what needs work becomes due.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use provisioners::{EnvironmentId, Provisioner};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::Shared;
+use crate::domain::plan::{Decision, plan};
+use crate::domain::state::derive_from;
+use crate::store::StoreError;
+
+const LOOK_OVER: Duration = Duration::from_secs(30);
+/// Environments observed by one call.
+const BATCH: usize = 100;
+
+pub(super) async fn watch(shared: Arc<Shared>, provisioner: Arc<dyn Provisioner>) {
+    let mut hints = provisioner.changes();
+    let mut rounds = tokio::time::interval(LOOK_OVER);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let mut all = false;
+        let mut changed = BTreeSet::new();
+        tokio::select! {
+            _ = rounds.tick() => all = true,
+            hint = hints.recv() => match hint {
+                Ok(environment) => { changed.insert(environment); }
+                Err(RecvError::Lagged(_)) => all = true,
+                Err(RecvError::Closed) => return,
+            },
+        }
+        while let Ok(environment) = hints.try_recv() {
+            changed.insert(environment);
+        }
+        let looked = async {
+            if all {
+                changed.extend(everything(&shared, provisioner.as_ref()).await?);
+            }
+            let changed: Vec<EnvironmentId> = changed.into_iter().collect();
+            for batch in changed.chunks(BATCH) {
+                look(&shared, provisioner.as_ref(), batch).await?;
+            }
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = looked.await {
+            tracing::warn!(%error, "the engine could not look for changes; it will look again");
+        }
+    }
+}
+
+/// What should be there, and what is there.
+async fn everything(shared: &Shared, provisioner: &dyn Provisioner) -> Result<Vec<EnvironmentId>, StoreError> {
+    let mut all = shared.store.living_environments(provisioner.name()).await?;
+    match provisioner.inventory().await {
+        Ok(found) => all.extend(found),
+        Err(error) => tracing::warn!(%error, "the provisioner could not say what it has"),
+    }
+    Ok(all)
+}
+
+async fn look(
+    shared: &Shared,
+    provisioner: &dyn Provisioner,
+    environments: &[EnvironmentId],
+) -> Result<(), StoreError> {
+    let seen = match provisioner.observe(environments).await {
+        Ok(seen) => seen,
+        Err(error) => {
+            tracing::warn!(%error, "the provisioner could not be observed");
+            return Ok(());
+        }
+    };
+    let now = shared.clock.now();
+    for seen in seen {
+        let environment = seen.environment.as_str();
+        // One that the database does not know is not ours to touch.
+        let Some(mut loaded) = shared.store.facts(environment).await? else { continue };
+        loaded.facts.observed.update(&seen);
+        let facts = &loaded.facts;
+        let decision = plan(&facts.intent, &facts.topology, &facts.observed, now);
+        let label = derive_from(facts, &decision, now).state;
+        let new_failure = matches!(decision, Decision::GiveUp(_)) && facts.intent.failure.is_none();
+        if matches!(decision, Decision::Do(_)) || new_failure || label != loaded.state {
+            let mut tx = shared.store.write().await?;
+            tx.touch(environment, now).await?;
+            tx.commit().await?;
+            shared.bell.wake();
+        }
+    }
+    Ok(())
+}
