@@ -1,1 +1,305 @@
-//! conformance
+//! The stories every provisioner must pass, whatever place it has servers at.
+//!
+//! They do not pick cases: they walk through the life of an environment step by step, and perform every step twice; then,
+//! for every step, once for each moment the provisioner passes on the way, with the portal killed there and with the change
+//! failing there. After each, a portal that starts anew must find exactly the right servers, or bring them about by
+//! repeating the step, and in the end nothing may be left.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use crate::local::{Trouble, arm, passed};
+use crate::{
+    Effect, EffectToken, EnvironmentId, Host, Image, MachineState, ObservedEnvironment, ProvisionError, Provisioner,
+    Secret, ServerId, ServerPlan, Step, VolumeId, VolumeMount, VolumePlan,
+};
+
+/// What became of a step in a portal that was in trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Performed {
+    /// The step was over before trouble struck.
+    Done,
+    Failed(String),
+    Killed,
+}
+
+/// What the stories need of the place under test.
+#[async_trait]
+pub trait Place: Send + Sync {
+    /// The provisioner as a portal that starts now opens it. The one opened before is no more.
+    async fn open(&self) -> Box<dyn Provisioner>;
+    /// Opens the provisioner in a process of its own, performs the step there, and lets trouble strike at this moment of it.
+    fn perform_in_trouble(&self, effect: &Effect, trouble: Trouble, at: u64) -> Performed;
+    /// Servers of the environment that really run, however many the provisioner admits to.
+    fn running(&self, environment: &EnvironmentId) -> usize;
+    /// What there is of an environment that should be gone: processes, mounts, directories, control groups.
+    fn leftovers(&self, environment: &EnvironmentId) -> Vec<String>;
+    /// Ends a server's machine from outside, as a person with `kill -9` would.
+    fn kill_server(&self, environment: &EnvironmentId, server: &ServerId);
+    /// Takes the environment's network away from outside.
+    fn kill_network(&self, environment: &EnvironmentId);
+}
+
+/// The life the stories lead an environment through: two servers, one volume of each own and one shared.
+pub fn life() -> Vec<Step> {
+    let volume = |id: &str| VolumePlan { id: VolumeId::new(id), name: id.to_owned(), size_bytes: 1 << 20 };
+    vec![
+        Step::CreateNetwork,
+        Step::CreateVolume { volume: volume("data") },
+        Step::StartServer { server: Box::new(server("web", 1)) },
+        Step::StopServer { server: ServerId::new("web"), generation: 1 },
+        Step::StartServer { server: Box::new(server("web", 2)) },
+        Step::StartServer { server: Box::new(server("db", 1)) },
+        Step::StopServer { server: ServerId::new("web"), generation: 2 },
+        Step::StopServer { server: ServerId::new("db"), generation: 1 },
+        Step::DeleteVolume { volume: VolumeId::new("data") },
+        Step::DeleteNetwork,
+    ]
+}
+
+/// A server of the life.
+pub fn server(name: &str, generation: i64) -> ServerPlan {
+    let address = |name: &str| Ipv4Addr::new(10, 64, 0, if name == "web" { 2 } else { 3 });
+    let host = |name: &str| Host { name: name.to_owned(), address: address(name) };
+    ServerPlan {
+        id: ServerId::new(name),
+        name: name.to_owned(),
+        generation,
+        address: address(name),
+        image: Image::Host,
+        cpu_millis: Some(500),
+        memory_bytes: Some(128 << 20),
+        mounts: vec![VolumeMount { volume: VolumeId::new("data"), path: "/data".to_owned() }],
+        hosts: vec![host("web"), host("db")],
+        internet: false,
+    }
+}
+
+/// The effect of a step, the same every time.
+pub fn effect(environment: &EnvironmentId, step: &Step) -> Effect {
+    let token = EffectToken::new("0".repeat(64));
+    Effect { token, environment: environment.clone(), step: step.clone(), enrolment: Some(Secret::new("enrol")) }
+}
+
+/// What there must be after some steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Expected {
+    network: bool,
+    servers: BTreeSet<(String, i64)>,
+    volumes: BTreeSet<String>,
+}
+
+impl Expected {
+    fn after(steps: &[Step]) -> Self {
+        let mut expected = Self::default();
+        for step in steps {
+            match step {
+                Step::CreateNetwork => expected.network = true,
+                Step::CreateVolume { volume } => drop(expected.volumes.insert(volume.id.to_string())),
+                Step::StartServer { server } => {
+                    drop(expected.servers.insert((server.id.to_string(), server.generation)))
+                }
+                Step::StopServer { server, generation } => {
+                    expected.servers.retain(|(id, other)| id != server.as_str() || other > generation);
+                }
+                Step::DeleteVolume { volume } => drop(expected.volumes.remove(volume.as_str())),
+                Step::DeleteNetwork => {
+                    expected.network = false;
+                    expected.servers.clear();
+                }
+            }
+        }
+        expected
+    }
+
+    fn of(observed: &ObservedEnvironment) -> Self {
+        Self {
+            network: observed.network,
+            servers: observed.servers.iter().map(|server| (server.server.to_string(), server.generation)).collect(),
+            volumes: observed.volumes.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// Every step performed twice in a row leaves what performing it once leaves.
+pub async fn every_step_may_be_repeated(place: &dyn Place) {
+    let environment = EnvironmentId::new("repeated");
+    let provisioner = place.open().await;
+    let life = life();
+    for (number, step) in life.iter().enumerate() {
+        for time in ["first", "second"] {
+            let requested = provisioner.request(&effect(&environment, step)).await;
+            assert_eq!(requested, Ok(()), "{step:?} for the {time} time");
+            expect(place, provisioner.as_ref(), &environment, &life[..=number], step).await;
+        }
+    }
+    expect_nothing(place, provisioner.as_ref(), &environment).await;
+}
+
+/// Every step, with trouble at every moment of it: a portal that comes after finds what was or what was to be, repeats the
+/// step, and has exactly what was to be. Returns how many moments there were.
+pub async fn every_step_survives_trouble_at_every_moment(place: &dyn Place, trouble: Trouble) -> u64 {
+    let life = life();
+    let mut moments = 0;
+    for (number, step) in life.iter().enumerate() {
+        let environment = EnvironmentId::new(format!("step-{number}"));
+        for moment in 0.. {
+            let provisioner = place.open().await;
+            for before in &life[..number] {
+                let requested = provisioner.request(&effect(&environment, before)).await;
+                assert_eq!(requested, Ok(()), "{before:?} before {step:?}");
+            }
+            drop(provisioner);
+            let performed = place.perform_in_trouble(&effect(&environment, step), trouble, moment);
+            let provisioner = place.open().await;
+            let context = format!("{trouble:?} at moment {moment} of {step:?}: {performed:?}");
+
+            let found = Expected::of(&observe(provisioner.as_ref(), &environment).await);
+            let possible = [Expected::after(&life[..number]), Expected::after(&life[..=number])];
+            let partly = matches!(step, Step::DeleteNetwork) && found.volumes == possible[1].volumes;
+            assert!(possible.contains(&found) || partly, "{context}: found {found:?}");
+            let running = place.running(&environment);
+            assert!(
+                running <= found.servers.len(),
+                "{context}: {running} servers run, but only {found:?} are admitted to"
+            );
+
+            let again = provisioner.request(&effect(&environment, step)).await;
+            assert_eq!(again, Ok(()), "{context}: when repeated");
+            expect(place, provisioner.as_ref(), &environment, &life[..=number], step).await;
+            end(provisioner.as_ref(), &environment).await;
+            expect_nothing(place, provisioner.as_ref(), &environment).await;
+            if performed == Performed::Done {
+                moments += moment;
+                break;
+            }
+        }
+    }
+    moments
+}
+
+/// A server that dies by itself is noticed without asking, told apart from one that runs, and makes way for the next
+/// generation; so is a network that is taken away.
+pub async fn what_ends_by_itself_is_noticed_at_once(place: &dyn Place) {
+    let environment = EnvironmentId::new("dying");
+    let provisioner = place.open().await;
+    let mut changes = provisioner.changes();
+    let life = life();
+    for step in &life[..3] {
+        assert_eq!(provisioner.request(&effect(&environment, step)).await, Ok(()), "{step:?}");
+    }
+    let started = Step::StartServer { server: Box::new(server("db", 1)) };
+    assert_eq!(provisioner.request(&effect(&environment, &started)).await, Ok(()));
+
+    place.kill_server(&environment, &ServerId::new("web"));
+    hear(&mut changes, &environment).await;
+    let dead = |observed: &ObservedEnvironment, name: &str| {
+        let found = observed.servers.iter().find(|server| server.server.as_str() == name).map(|server| &server.state);
+        matches!(found, Some(MachineState::Dead { reason }) if !reason.is_empty())
+    };
+    let observed = observe(provisioner.as_ref(), &environment).await;
+    assert!(dead(&observed, "web") && !dead(&observed, "db"), "{observed:?}");
+
+    // The same is said by a portal that was not there when it happened.
+    drop(provisioner);
+    place.kill_server(&environment, &ServerId::new("db"));
+    let provisioner = place.open().await;
+    let observed = observe(provisioner.as_ref(), &environment).await;
+    assert!(dead(&observed, "web") && dead(&observed, "db"), "{observed:?}");
+
+    for step in [&life[3], &life[4]] {
+        assert_eq!(provisioner.request(&effect(&environment, step)).await, Ok(()), "{step:?}");
+    }
+    let mut changes = provisioner.changes();
+    place.kill_network(&environment);
+    hear(&mut changes, &environment).await;
+    let observed = observe(provisioner.as_ref(), &environment).await;
+    assert!(!observed.network && dead(&observed, "web"), "{observed:?}");
+    assert_eq!(observed.volumes, [VolumeId::new("data")], "volumes outlive networks");
+
+    // Repaired: a new network, then the next generation; the dead one does not come back with the network.
+    assert_eq!(provisioner.request(&effect(&environment, &life[0])).await, Ok(()));
+    let observed = observe(provisioner.as_ref(), &environment).await;
+    assert!(observed.network && dead(&observed, "web"), "{observed:?}");
+    assert_eq!(place.running(&environment), 0);
+    end(provisioner.as_ref(), &environment).await;
+    expect_nothing(place, provisioner.as_ref(), &environment).await;
+}
+
+/// A request that arrives after its server was stopped starts nothing, and one that lacks its volume invents none.
+pub async fn late_and_impossible_requests_change_nothing(place: &dyn Place) {
+    let environment = EnvironmentId::new("late");
+    let provisioner = place.open().await;
+    let life = life();
+    for step in &life[..4] {
+        assert_eq!(provisioner.request(&effect(&environment, step)).await, Ok(()), "{step:?}");
+    }
+    let late = provisioner.request(&effect(&environment, &life[2])).await;
+    assert!(matches!(late, Err(ProvisionError::Rejected { .. })), "{late:?}");
+    assert_eq!(provisioner.request(&effect(&environment, &life[8])).await, Ok(()));
+    let without = provisioner.request(&effect(&environment, &life[4])).await;
+    assert!(matches!(without, Err(ProvisionError::Rejected { .. })), "{without:?}");
+    assert_eq!(Expected::of(&observe(provisioner.as_ref(), &environment).await).servers, BTreeSet::new());
+    assert_eq!(place.running(&environment), 0);
+    end(provisioner.as_ref(), &environment).await;
+    expect_nothing(place, provisioner.as_ref(), &environment).await;
+}
+
+async fn observe(provisioner: &dyn Provisioner, environment: &EnvironmentId) -> ObservedEnvironment {
+    let observed = provisioner.observe(std::slice::from_ref(environment)).await;
+    let mut observed = observed.unwrap_or_else(|error| panic!("could not observe {environment}: {error}"));
+    assert_eq!(observed.len(), 1, "one answer per environment");
+    observed.remove(0)
+}
+
+/// Exactly what these steps leave, and every server running.
+async fn expect(
+    place: &dyn Place,
+    provisioner: &dyn Provisioner,
+    environment: &EnvironmentId,
+    steps: &[Step],
+    last: &Step,
+) {
+    let observed = loop {
+        let observed = observe(provisioner, environment).await;
+        let starting = |state: &MachineState| matches!(state, MachineState::Starting { .. } | MachineState::Stopping);
+        if !observed.servers.iter().any(|server| starting(&server.state)) {
+            break observed;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(Expected::of(&observed), Expected::after(steps), "after {last:?}");
+    let all_run = observed.servers.iter().all(|server| server.state == MachineState::Running);
+    assert!(all_run, "after {last:?}: {:?}", observed.servers);
+    assert_eq!(place.running(environment), observed.servers.len(), "after {last:?}: servers that really run");
+}
+
+async fn expect_nothing(place: &dyn Place, provisioner: &dyn Provisioner, environment: &EnvironmentId) {
+    let observed = observe(provisioner, environment).await;
+    assert_eq!(Expected::of(&observed), Expected::default());
+    let inventory = provisioner.inventory().await;
+    assert!(inventory.as_ref().is_ok_and(|known| !known.contains(environment)), "{inventory:?}");
+    assert_eq!(place.leftovers(environment), Vec::<String>::new(), "left of {environment}");
+}
+
+/// Takes down whatever is there.
+async fn end(provisioner: &dyn Provisioner, environment: &EnvironmentId) {
+    let observed = observe(provisioner, environment).await;
+    let stops = observed.servers.iter().map(|server| (server.server.clone(), server.generation));
+    let stops = stops.map(|(server, generation)| Step::StopServer { server, generation });
+    let volumes = observed.volumes.iter().map(|volume| Step::DeleteVolume { volume: volume.clone() });
+    for step in stops.chain(volumes).chain([Step::DeleteNetwork]) {
+        assert_eq!(provisioner.request(&effect(environment, &step)).await, Ok(()), "{step:?} in the end");
+    }
+}
+
+async fn hear(changes: &mut tokio::sync::broadcast::Receiver<EnvironmentId>, environment: &EnvironmentId) {
+    let heard = async { while changes.recv().await.as_ref() != Ok(environment) {} };
+    assert!(
+        tokio::time::timeout(Duration::from_secs(20), heard).await.is_ok(),
+        "nobody said that {environment} changed"
+    );
+}

@@ -24,6 +24,7 @@ mod protocol;
 mod serve;
 mod server;
 mod sys;
+mod unpack;
 mod world;
 
 use std::process::ExitCode;
@@ -32,8 +33,27 @@ pub use protocol::{
     Bind, File, Launch, Outlet, Overlay, Reply, Request, ServerState, ServerStatus, VERSION, World, ended_by_signal,
 };
 
-/// The word that selects this program in the binary that carries it.
+pub use unpack::Unpack;
+
+/// The words that select these programs in the binary that carries them.
 pub const COMMAND: &str = "holder";
+pub const UNPACK_COMMAND: &str = "unpack";
+
+/// Unpacks an image: `<binary> unpack <Unpack as JSON>`. Says why not on standard output.
+#[must_use]
+pub fn run_unpack(arguments: &[String]) -> ExitCode {
+    let plan = match arguments {
+        [json] => serde_json::from_str::<Unpack>(json).map_err(|error| error.to_string()),
+        _ => Err("usage: unpack <plan>; started by the portal, not by hand".to_owned()),
+    };
+    match plan.and_then(|plan| unpack::unpack(&plan).map_err(|failure| failure.to_string())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            println!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Runs a holder: `<binary> holder <World as JSON>`, with the locked file of the environment as standard input and a pipe
 /// that takes one line, `ready` or the reason why not, as standard output. Returns when the holder is up (in the process

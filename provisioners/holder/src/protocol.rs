@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const VERSION: u32 = 1;
 
 /// The surroundings a holder makes for itself before it serves.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct World {
     /// Names this holder among all that ever held the environment.
     pub incarnation: String,

@@ -47,19 +47,7 @@ pub fn enter(world: &World, serve: fn(Place) -> !) -> Result<(), Failure> {
     let report =
         rustix::io::fcntl_dupfd_cloexec(std::io::stdout().as_fd(), 3).attempting(|| "keep the pipe".to_owned())?;
 
-    let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
-    if let Some((user, group)) = world.user {
-        sys::unshare(libc::CLONE_NEWNS).attempting(|| "make a mount namespace".to_owned())?;
-        build_root(world)?;
-        become_user(user, group)?;
-        sys::unshare(namespaces).attempting(|| "make a user namespace".to_owned())?;
-        map_ids(user, group)?;
-    } else {
-        let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        sys::unshare(namespaces).attempting(|| "make a user namespace".to_owned())?;
-        map_ids(user, group)?;
-        build_root(world)?;
-    }
+    surround(world, libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID)?;
     match sys::fork().attempting(|| "start the holder".to_owned())? {
         Fork::Parent { .. } => Ok(()),
         Fork::Child => {
@@ -76,6 +64,22 @@ pub fn enter(world: &World, serve: fn(Place) -> !) -> Result<(), Failure> {
                 }
             }
         }
+    }
+}
+
+/// Moves this process into new namespaces and a new root, as the unprivileged user.
+pub fn surround(world: &World, namespaces: libc::c_int) -> Result<(), Failure> {
+    if let Some((user, group)) = world.user {
+        sys::unshare(libc::CLONE_NEWNS).attempting(|| "make a mount namespace".to_owned())?;
+        build_root(world)?;
+        become_user(user, group)?;
+        sys::unshare(namespaces).attempting(|| "make a user namespace".to_owned())?;
+        map_ids(user, group)
+    } else {
+        let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        sys::unshare(namespaces).attempting(|| "make a user namespace".to_owned())?;
+        map_ids(user, group)?;
+        build_root(world)
     }
 }
 

@@ -4,8 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use tokio::task::JoinHandle;
+
 use super::error::{LocalError, Result};
 use super::holder as client;
+use super::image::oci::Words;
 use super::layout::EnvironmentLayout;
 use super::link::{self, Meeting};
 use super::watch::{self, Watch};
@@ -19,7 +22,22 @@ pub struct Environment {
     structure: RwLock<()>,
     /// One step at a time for one server.
     turns: Mutex<HashMap<ServerId, Arc<Mutex<()>>>>,
+    /// Servers that wait for their image.
+    waiting: Mutex<HashMap<ServerId, Waiting>>,
     attached: Mutex<Option<Attached>>,
+}
+
+/// A server whose image is being fetched; dropping it gives the server up, not the image.
+struct Waiting {
+    generation: i64,
+    words: Words,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// What a holder that serves is watched and served by.
@@ -43,8 +61,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Environment {
     pub fn new(id: EnvironmentId, layout: EnvironmentLayout) -> Self {
-        let (turns, attached) = (Mutex::default(), Mutex::default());
-        Self { id, layout, structure: RwLock::default(), turns, attached }
+        Self {
+            id,
+            layout,
+            structure: RwLock::default(),
+            turns: Mutex::default(),
+            waiting: Mutex::default(),
+            attached: Mutex::default(),
+        }
     }
 
     pub async fn create_network(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<()> {
@@ -58,6 +82,7 @@ impl Environment {
     pub async fn delete_network(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<()> {
         self.exclusively(shared, |environment, shared| {
             environment.detach();
+            lock(&environment.waiting).clear();
             network::delete(&environment.layout, &shared.trash)?;
             shared.tools.limits.remove_all(&environment.id)?;
             lock(&environment.turns).clear();
@@ -104,6 +129,7 @@ impl Environment {
 
     pub async fn stop_server(self: &Arc<Self>, shared: &Arc<Shared>, server: ServerId, generation: i64) -> Result<()> {
         self.beside(shared, move |environment, shared| {
+            lock(&environment.waiting).retain(|waiting, on| *waiting != server || on.generation > generation);
             let turn = environment.turn(&server);
             let _turn = lock(&turn);
             servers::stop(&environment.id, &environment.layout, &server, generation, &shared.tools, &shared.trash)
@@ -118,7 +144,10 @@ impl Environment {
             let records = servers::records(layout)?;
             // After the records: a server that is recorded now is one its holder may know, not the other way round.
             let roster = client::list(layout)?;
-            let observed = |record| servers::observed(&environment.id, record, roster.as_ref(), None, &shared.tools);
+            let observed = |record: &servers::Record| {
+                let doing = environment.doing(record);
+                servers::observed(&environment.id, record, roster.as_ref(), doing, &shared.tools)
+            };
             Ok(ObservedEnvironment {
                 environment: environment.id.clone(),
                 network: roster.is_some(),
@@ -146,19 +175,49 @@ impl Environment {
         .await
     }
 
-    /// Stops meeting and watching; what runs goes on running.
+    /// Stops meeting, watching and fetching; what runs goes on running.
     pub fn detach(&self) {
+        lock(&self.waiting).clear();
         lock(&self.attached).take();
     }
 
     /// Brings an accepted server further.
-    fn go_on(&self, shared: &Arc<Shared>, record: &servers::Record) -> Result<()> {
+    fn go_on(self: &Arc<Self>, shared: &Arc<Shared>, record: &servers::Record) -> Result<()> {
         match &record.plan.image {
-            Image::Host => servers::launch(&self.id, &self.layout, record, &shared.tools.host, &shared.tools),
-            Image::Oci(reference) => {
-                servers::fail(&self.layout, record, &format!("Image {reference} cannot be had: only `host` can."))
+            Image::Host => servers::launch(
+                &self.id,
+                &self.layout,
+                record,
+                &shared.tools.host,
+                &shared.layout.images(),
+                &shared.tools,
+            ),
+            Image::Oci(reference) if record.failure.is_none() => {
+                self.fetch(shared, record, reference.clone());
+                Ok(())
             }
+            Image::Oci(_) => Ok(()),
         }
+    }
+
+    /// Launches a server when its image is there, unless that is being done.
+    fn fetch(self: &Arc<Self>, shared: &Arc<Shared>, record: &servers::Record, reference: String) {
+        let mut waiting = lock(&self.waiting);
+        let server = record.plan.id.clone();
+        let under_way = |on: &Waiting| on.generation == record.plan.generation && !on.task.is_finished();
+        if waiting.get(&server).is_some_and(under_way) {
+            return;
+        }
+        let words = Words::default();
+        let task = tokio::spawn(fetch(Arc::clone(self), Arc::clone(shared), record.clone(), reference, words.clone()));
+        waiting.insert(server, Waiting { generation: record.plan.generation, words, task });
+    }
+
+    /// What is being done about a server that is not started yet.
+    fn doing(&self, record: &servers::Record) -> Option<String> {
+        let waiting = lock(&self.waiting);
+        let on = waiting.get(&record.plan.id).filter(|on| on.generation == record.plan.generation)?;
+        Some(lock(&on.words).clone()).filter(|words| !words.is_empty())
     }
 
     async fn exclusively<T: Send + 'static>(
@@ -207,4 +266,42 @@ impl Environment {
         *attached = Some(Attached { incarnation: roster.incarnation, _meeting: meeting, _watch: watch });
         Ok(())
     }
+}
+
+/// Fetches an image, then launches the server that waits for it or says why it never will be.
+async fn fetch(
+    environment: Arc<Environment>,
+    shared: Arc<Shared>,
+    record: servers::Record,
+    reference: String,
+    words: Words,
+) {
+    let root = shared.images.prepare(&reference, &shared.layout, &shared.tools, &shared.trash, &words).await;
+    let id = environment.id.clone();
+    let finished = environment.beside(&shared, move |environment, shared| {
+        let turn = environment.turn(&record.plan.id);
+        let _turn = lock(&turn);
+        // Stopped in the meantime, and perhaps gone altogether.
+        if servers::record(&environment.layout, &record.plan.id, record.plan.generation)?.is_none() {
+            return Ok(());
+        }
+        let launched = root.and_then(|root| {
+            servers::launch(
+                &environment.id,
+                &environment.layout,
+                &record,
+                &root,
+                &shared.layout.images(),
+                &shared.tools,
+            )
+        });
+        match launched {
+            Ok(()) => Ok(()),
+            Err(error) => servers::fail(&environment.layout, &record, &error.to_string()),
+        }
+    });
+    if let Err(error) = finished.await {
+        tracing::warn!(environment = %id, %error, "could not note what became of a server");
+    }
+    let _ = shared.changes.send(id);
 }

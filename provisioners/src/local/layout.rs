@@ -3,6 +3,7 @@
 //! ```text
 //! lock                         held by the portal that uses this directory
 //! agent/KEY/bookend-agent      a copy of the agent, one per version
+//! tried                        under which circumstances a trial server ran
 //! installation                 names this provisioner among others on the machine
 //! images/NAME/                 roots that servers' disks are laid over
 //! trash/                       on its way out
@@ -73,6 +74,9 @@ impl Layout {
     /// A place that is tried out before any environment is made.
     pub fn trial(&self) -> EnvironmentLayout {
         EnvironmentLayout { root: self.root.join("trial") }
+    }
+    pub fn tried(&self) -> PathBuf {
+        self.root.join("tried")
     }
     pub fn installation(&self) -> PathBuf {
         self.root.join("installation")

@@ -50,6 +50,7 @@ use tokio::sync::broadcast;
 use self::disk::Trash;
 use self::environment::Environment;
 use self::error::{LocalError, Result};
+use self::image::oci::Images;
 use self::layout::Layout;
 use self::tools::Tools;
 use crate::{
@@ -83,8 +84,9 @@ pub struct Local {
 /// What steps need, shared by those in progress.
 struct Shared {
     layout: Layout,
-    tools: Tools,
-    trash: Trash,
+    tools: Arc<Tools>,
+    trash: Arc<Trash>,
+    images: Images,
     gateway: Gateway,
     capabilities: Capabilities,
     changes: broadcast::Sender<EnvironmentId>,
@@ -102,8 +104,9 @@ impl Local {
         let opened = opened.map_err(|error| OpenError::Interrupted(error.to_string()))??;
         let shared = Arc::new(Shared {
             layout: opened.layout,
-            tools: opened.tools,
-            trash: opened.trash,
+            tools: Arc::new(opened.tools),
+            trash: Arc::new(opened.trash),
+            images: Images::default(),
             gateway,
             capabilities: opened.capabilities,
             changes: broadcast::channel(1024).0,

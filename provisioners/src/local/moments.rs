@@ -2,11 +2,9 @@
 //! The conformance stories count them and then kill or fail the portal at each in turn, so that no change, however new,
 //! escapes being interrupted. Outside those stories a moment is nothing.
 
-use std::io;
-
 #[cfg(not(feature = "conformance"))]
 #[inline]
-pub fn moment() -> io::Result<()> {
+pub fn moment() -> std::io::Result<()> {
     Ok(())
 }
 

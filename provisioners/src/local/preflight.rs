@@ -89,6 +89,10 @@ fn prepare(layout: &Layout, config: &Config, owner: Owner) -> Result<Prepared, L
     disk::make_directory(&layout.environments())?;
     disk::make_directory(&layout.agents())?;
     disk::make_directory_for(&layout.images(), owner)?;
+    // Images a killed portal was still making.
+    for name in disk::names(&layout.images())?.iter().filter(|name| name.starts_with('.')) {
+        trash.take(&layout.images().join(name))?;
+    }
     let host = host::prepare(layout, owner, &trash)?;
     let agent = keep_agent(layout, &config.agent, &trash)?;
     Ok((trash, agent, host, installation(layout)?))
@@ -136,15 +140,27 @@ fn search(program: &str) -> Option<PathBuf> {
     candidates.filter(|path| path.is_absolute()).find(runs)
 }
 
-/// Makes an environment with a server that ends at once, and removes it.
+/// Makes an environment with a server that ends at once, and removes it, unless that went well before and nothing changed.
 fn try_out(layout: &Layout, tools: &Tools, trash: &Trash) -> Result<(), OpenError> {
     let trial = layout.trial();
     // One that an earlier portal was killed in.
     network::delete(&trial, trash).map_err(OpenError::Directory)?;
+    let circumstances = circumstances(tools);
+    if disk::read(&layout.tried()).ok().flatten().as_deref() == Some(circumstances.as_str()) {
+        return Ok(());
+    }
     let made = network::create(layout, &trial, tools).map_err(|error| no_namespaces(&error));
     let tried = made.and_then(|_| run_nothing(&trial, tools));
     let removed = network::delete(&trial, trash).map_err(OpenError::Directory);
-    tried.and(removed)
+    tried.and(removed)?;
+    disk::write_whole(&layout.tried(), circumstances.as_bytes(), 0o600).map_err(OpenError::Directory)
+}
+
+/// What a trial's outcome depends on: this boot, these programs.
+fn circumstances(tools: &Tools) -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let bubblewrap = std::fs::metadata(&tools.bubblewrap).map(|found| (found.ino(), found.mtime()));
+    format!("{} {:?} {} {} {:?}\n", boot.trim(), bubblewrap.ok(), tools.agent, tools.host.image, tools.owner)
 }
 
 fn run_nothing(trial: &EnvironmentLayout, tools: &Tools) -> Result<(), OpenError> {
@@ -249,7 +265,7 @@ fn capabilities(tools: &Tools) -> Capabilities {
     }
     notes.push("Sizes of volumes are noted, not enforced: volumes are directories.".to_owned());
     Capabilities {
-        oci_images: false,
+        oci_images: true,
         internet: tools.outlet.is_some(),
         cgroups: tools.limits.by_groups(),
         shared_volumes: true,

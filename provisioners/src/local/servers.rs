@@ -112,6 +112,7 @@ pub fn launch(
     environment: &EnvironmentLayout,
     record: &Record,
     root: &Root,
+    images: &Path,
     tools: &Tools,
 ) -> Result<()> {
     let plan = &record.plan;
@@ -122,6 +123,13 @@ pub fn launch(
     if !pending(record, roster.as_ref()) {
         // Started by a portal that was killed before it could note that, or never to be started.
         return disk::remove_file(&directory.join(IDENTITY));
+    }
+    for mount in &plan.mounts {
+        if let Some(link) = link_on_the_way(&images.join(&root.image), &mount.path) {
+            let message =
+                format!("A volume cannot be mounted at {}: {link} is a symbolic link in the image.", mount.path);
+            return Err(LocalError::Refused(message));
+        }
     }
     make_disk(&directory, plan, tools)?;
     let groups = tools.limits.prepare(id, plan)?;
@@ -140,6 +148,14 @@ pub fn launch(
         Some(_) => Err(LocalError::Later("The environment's holder gave a wrong answer.".to_owned())),
         None => Err(LocalError::Later("The environment's network went away while the server started.".to_owned())),
     }
+}
+
+/// The first symbolic link an image has in the place of a mount point or above it. Mounting follows links, and an image's
+/// may lead anywhere.
+fn link_on_the_way(image: &Path, path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let ways = (1..=parts.len()).map(|length| parts[..length].join("/"));
+    ways.into_iter().find(|way| image.join(way).is_symlink()).map(|way| format!("/{way}"))
 }
 
 /// Notes that a server can never start.

@@ -2,6 +2,7 @@
 //! name that says what is in it, and used by any number of servers.
 
 pub mod host;
+pub mod oci;
 
 /// What a server is made over, ready to use.
 pub use super::sandbox::Root;

@@ -1,0 +1,7 @@
+//! The local provisioner at work: real namespaces, real sandboxes, real portals that are really killed.
+
+mod attack_30;
+mod conformance;
+mod images;
+mod place;
+mod registry;

@@ -1,0 +1,223 @@
+//! A place for stories: a data directory with a local provisioner, a server program that does what the story tells it, and
+//! a look at the machine from outside.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use provisioners::conformance::{Performed, Place, Trouble, arm, passed};
+use provisioners::local::{Config, Local};
+use provisioners::{
+    AgentGateway, Duplex, Effect, EffectToken, EnvironmentId, Gateway, Provisioner, Secret, ServerId, Step,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use tests::programs;
+
+/// The servers' first process: reads scripts from its volume and writes what they say beside them, for ever.
+const AGENT: &str = r#"#!/bin/sh
+case "$1" in holder|unpack) exec "REAL" "$@";; esac
+[ -d /data ] || exec sleep 1000000
+cd /data
+ME=$(cat /etc/hostname)
+[ -p commands-$ME ] || mkfifo commands-$ME output-$ME
+while :; do sh < commands-$ME > output-$ME 2>&1; done
+"#;
+
+pub struct LocalPlace {
+    /// Removed with all its servers in the end.
+    pub directory: tempfile::TempDir,
+    /// The user portals run as; root when nothing is said.
+    user: Option<u32>,
+}
+
+struct NoPortal;
+
+impl AgentGateway for NoPortal {
+    fn accepted(&self, _stream: Box<dyn Duplex>) {}
+}
+
+fn gateway() -> Gateway {
+    Arc::new(NoPortal)
+}
+
+impl LocalPlace {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = Self { directory, user: None };
+        let agent = AGENT.replace("REAL", programs::dist().join("bookend-agent").to_str().expect("a path"));
+        fs::write(place.agent(), agent).expect("the servers' program");
+        fs::set_permissions(place.agent(), fs::Permissions::from_mode(0o755)).expect("a mode");
+        place
+    }
+
+    fn agent(&self) -> PathBuf {
+        self.directory.path().join("agent")
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    pub async fn local(&self) -> Local {
+        let config = Config { directory: self.data(), agent: self.agent() };
+        Local::open(config, gateway()).await.expect("a machine that can have servers")
+    }
+
+    pub fn volume(&self, environment: &EnvironmentId, volume: &str) -> PathBuf {
+        self.data().join("environments").join(environment.as_str()).join("volumes").join(volume).join("data")
+    }
+
+    /// Runs a script in a server as everything in it runs, and returns what it says.
+    pub fn run(&self, environment: &EnvironmentId, volume: &str, server: &str, script: &str) -> String {
+        let data = self.volume(environment, volume);
+        let output = data.join(format!("output-{server}"));
+        while !output.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let commands = data.join(format!("commands-{server}"));
+        fs::write(commands, script).expect("a server that reads");
+        fs::read_to_string(output).expect("a server that writes")
+    }
+
+    /// Processes whose command line names this place's environment: its holder.
+    fn holders(&self, environment: &EnvironmentId) -> Vec<i32> {
+        let named = format!("{}/environments/{environment}\"", self.data().display());
+        all_processes().filter(|pid| command_line(*pid).contains(&named)).collect()
+    }
+
+    fn servers(&self, environment: &EnvironmentId) -> Vec<(i32, String)> {
+        let holders = self.holders(environment);
+        let of_holder = |pid: &i32| parent(*pid).is_some_and(|parent| holders.contains(&parent));
+        let command = |pid| command_line(pid);
+        all_processes()
+            .filter(of_holder)
+            .map(|pid| (pid, command(pid)))
+            .filter(|(_, line)| line.contains("bwrap"))
+            .collect()
+    }
+}
+
+fn all_processes() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn command_line(pid: i32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
+
+fn kill(pid: i32) {
+    let pid = Pid::from_raw(pid).expect("a process id");
+    kill_process(pid, Signal::KILL).expect("a process to kill");
+}
+
+#[async_trait]
+impl Place for LocalPlace {
+    async fn open(&self) -> Box<dyn Provisioner> {
+        Box::new(self.local().await)
+    }
+
+    fn perform_in_trouble(&self, effect: &Effect, trouble: Trouble, at: u64) -> Performed {
+        let step = serde_json::to_string(&effect.step).expect("a step");
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--exact", "provisioner::place::a_portal_performs_one_step_in_trouble", "--nocapture"]);
+        command.env("BOOKEND_TROUBLE", format!("{trouble:?} {at}")).env("BOOKEND_STEP", step);
+        command.env("BOOKEND_ENVIRONMENT", effect.environment.as_str()).env("BOOKEND_DATA", self.data());
+        command.env("BOOKEND_AGENT", self.agent());
+        if let Some(user) = self.user {
+            command.uid(user);
+        }
+        let output = command.stdin(Stdio::null()).output().expect("a portal");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let outcome = said.lines().find_map(|line| line.split_once("OUTCOME ")).map(|(_, outcome)| outcome.to_owned());
+        match (outcome.as_deref(), output.status.signal()) {
+            (Some("done"), _) => Performed::Done,
+            (Some(error), _) => Performed::Failed(error.to_owned()),
+            (None, Some(9)) => Performed::Killed,
+            (None, _) => panic!("{said}{}", String::from_utf8_lossy(&output.stderr)),
+        }
+    }
+
+    fn running(&self, environment: &EnvironmentId) -> usize {
+        self.servers(environment).len()
+    }
+
+    fn leftovers(&self, environment: &EnvironmentId) -> Vec<String> {
+        let mut left: Vec<String> = self.holders(environment).iter().map(|pid| format!("process {pid}")).collect();
+        let directory = self.data().join("environments").join(environment.as_str());
+        if directory.exists() {
+            left.push(directory.display().to_string());
+        }
+        for entry in fs::read_dir(self.data().join("trash")).expect("a directory").flatten() {
+            left.push(entry.path().display().to_string());
+        }
+        left.extend(tests::leftovers::mounts(self.directory.path()));
+        let tag = fs::read_to_string(self.data().join("installation")).unwrap_or_default();
+        for controller in ["memory", "cpu", "pids"] {
+            let groups = Path::new("/sys/fs/cgroup").join(controller).join(format!("bookend-{tag}"));
+            let names = fs::read_dir(groups).into_iter().flatten().flatten().map(|entry| entry.path());
+            left.extend(names.filter(|path| path.is_dir()).map(|path| path.display().to_string()));
+        }
+        left
+    }
+
+    fn kill_server(&self, environment: &EnvironmentId, server: &ServerId) {
+        let servers = self.servers(environment);
+        let name = format!("--hostname {server} ");
+        let (monitor, _) = servers.iter().find(|(_, line)| line.contains(&name)).expect("a server that runs");
+        let first = all_processes().find(|pid| parent(*pid) == Some(*monitor)).expect("its first process");
+        kill(first);
+    }
+
+    fn kill_network(&self, environment: &EnvironmentId) {
+        for holder in self.holders(environment) {
+            kill(holder);
+        }
+    }
+}
+
+impl Drop for LocalPlace {
+    fn drop(&mut self) {
+        tests::leftovers::sweep(self.directory.path());
+    }
+}
+
+/// Not a story: the portal of [`Place::perform_in_trouble`], in a process of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_portal_performs_one_step_in_trouble() {
+    let of = |name: &str| std::env::var(name).ok();
+    let Some(trouble) = of("BOOKEND_TROUBLE") else { return };
+    let (kind, at) = trouble.split_once(' ').expect("a kind and a moment");
+    let kind = if kind == "Kill" { Trouble::Kill } else { Trouble::Fail };
+    let step: Step = serde_json::from_str(&of("BOOKEND_STEP").expect("a step")).expect("a step");
+    let config = Config {
+        directory: of("BOOKEND_DATA").expect("a directory").into(),
+        agent: of("BOOKEND_AGENT").expect("an agent").into(),
+    };
+    let local = Local::open(config, gateway()).await.expect("a machine that can have servers");
+    let effect = Effect {
+        token: EffectToken::new("0".repeat(64)),
+        environment: EnvironmentId::new(of("BOOKEND_ENVIRONMENT").expect("an environment")),
+        step,
+        enrolment: Some(Secret::new("enrol")),
+    };
+    let at: u64 = at.parse().expect("a number");
+    arm(Some((at, kind)));
+    let performed = local.request(&effect).await;
+    match performed {
+        // Trouble may have been passed over where nothing depends on it; the story goes on to the next moment.
+        Ok(()) if passed() > at => println!("OUTCOME struck and passed over"),
+        Ok(()) => println!("OUTCOME done"),
+        Err(error) => println!("OUTCOME {error}"),
+    }
+}
