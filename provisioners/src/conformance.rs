@@ -98,14 +98,12 @@ impl Expected {
         for step in steps {
             match step {
                 Step::CreateNetwork => expected.network = true,
-                Step::CreateVolume { volume } => drop(expected.volumes.insert(volume.id.to_string())),
-                Step::StartServer { server } => {
-                    drop(expected.servers.insert((server.id.to_string(), server.generation)))
-                }
+                Step::CreateVolume { volume } => expected.volumes.extend([volume.id.to_string()]),
+                Step::StartServer { server } => expected.servers.extend([(server.id.to_string(), server.generation)]),
                 Step::StopServer { server, generation } => {
                     expected.servers.retain(|(id, other)| id != server.as_str() || other > generation);
                 }
-                Step::DeleteVolume { volume } => drop(expected.volumes.remove(volume.as_str())),
+                Step::DeleteVolume { volume } => expected.volumes.retain(|id| id != volume.as_str()),
                 Step::DeleteNetwork => {
                     expected.network = false;
                     expected.servers.clear();

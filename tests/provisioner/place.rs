@@ -96,7 +96,7 @@ impl LocalPlace {
         all_processes()
             .filter(of_holder)
             .map(|pid| (pid, command(pid)))
-            .filter(|(_, line)| line.contains("bwrap"))
+            .filter(|(_, line)| line.starts_with("/run/bwrap "))
             .collect()
     }
 }
