@@ -61,7 +61,7 @@ pub struct Script {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     pub name: String,
-    /// Run with `/bin/sh -c "exec …"`.
+    /// Run with `/bin/sh -c` in a process group of its own.
     pub command: String,
     pub directory: Option<String>,
     pub variables: BTreeMap<String, String>,

@@ -8,3 +8,4 @@
 pub mod api;
 pub mod frame;
 pub mod link;
+pub mod run;

@@ -15,6 +15,7 @@ pub mod portal;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use identity::write_private;
 pub use identity::{Identity, IdentityError, Reach};
 
 /// What [`Hello::version`] must be.

@@ -1,0 +1,286 @@
+//! From a configuration to running services: commands, parameters, set-up, start-up, services, checks.
+
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::process::{self, Process};
+use super::status::{CheckFact, Facts, ServiceFact, Stage};
+use super::{Server, supervise};
+use crate::api::{CheckStatus, Config, Failure, Script, ServiceStatus};
+use crate::link::write_private;
+
+/// For a script that took too long, and for what scripts left running in the background, to end by itself.
+const SCRIPT_STOP: Duration = Duration::from_secs(2);
+
+pub(super) enum Command {
+    Apply(Box<Config>),
+    /// Answered when nothing runs any more.
+    Stop(oneshot::Sender<()>),
+}
+
+/// Follows the portal's wishes one after the other, for ever.
+pub(super) async fn follow(server: Arc<Server>, mut commands: mpsc::Receiver<Command>) {
+    let mut present: Option<Applied> = None;
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Apply(config) => {
+                if present.as_ref().is_some_and(|applied| applied.digest == config.digest) {
+                    continue;
+                }
+                if let Some(earlier) = present.take() {
+                    earlier.stop().await;
+                }
+                present = Some(Applied::start(&server, *config));
+            }
+            Command::Stop(reply) => {
+                if let Some(earlier) = present.take() {
+                    earlier.stop().await;
+                }
+                server.board.update(|facts| *facts = Facts::default());
+                reply.send(()).ok();
+            }
+        }
+    }
+}
+
+struct Applied {
+    digest: String,
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Applied {
+    fn start(server: &Arc<Server>, config: Config) -> Self {
+        let cancel = CancellationToken::new();
+        let digest = config.digest.clone();
+        server.begin(&config);
+        let task = tokio::spawn(run(server.clone(), Arc::new(config), cancel.clone()));
+        Self { digest, cancel, task }
+    }
+
+    async fn stop(self) {
+        self.cancel.cancel();
+        self.task.await.ok();
+    }
+}
+
+async fn run(server: Arc<Server>, config: Arc<Config>, cancel: CancellationToken) {
+    let mut background = Vec::new();
+    match prepare(&server, &config, &cancel, &mut background).await {
+        Ok(()) => keep_running(&server, &config, &cancel).await,
+        Err(Interrupted::Failed(failure)) => {
+            server.logs.say(&format!("{}: {}", failure.step, failure.cause));
+            server.board.update(|facts| facts.stage = Stage::Failed(failure));
+            cancel.cancelled().await;
+        }
+        Err(Interrupted::Cancelled) => {}
+    }
+    for group in background {
+        process::stop_group(group, SCRIPT_STOP).await;
+    }
+}
+
+enum Interrupted {
+    Cancelled,
+    Failed(Failure),
+}
+
+async fn prepare(
+    server: &Arc<Server>,
+    config: &Config,
+    cancel: &CancellationToken,
+    background: &mut Vec<Option<Pid>>,
+) -> Result<(), Interrupted> {
+    if let Some(missing) = config.requires.iter().find(|command| !is_on_path(command)) {
+        return Err(Interrupted::Failed(Failure {
+            step: format!("command `{missing}`"),
+            cause: format!("`{missing}` is not on the PATH of this server"),
+            lines: Vec::new(),
+            remedy: format!("Install `{missing}` where the server's image comes from, or choose an image that has it."),
+        }));
+    }
+    write_parameters(&server.directory.join("parameters"), config).map_err(|error| {
+        Interrupted::Failed(Failure {
+            step: "parameters".into(),
+            cause: format!("the parameter files cannot be written: {error}"),
+            lines: Vec::new(),
+            remedy: "Free space on the server's disk, then retry.".into(),
+        })
+    })?;
+    let fresh = fresh_markers(server, config);
+    if let Some(script) = config.setup.as_ref().filter(|_| !fresh.is_empty()) {
+        server.board.update(|facts| facts.stage = Stage::SettingUp);
+        background.push(run_script(server, config, "setup", script, cancel).await?);
+    }
+    for marker in fresh {
+        if let Err(error) = set_marker(&marker) {
+            server.logs.say(&format!("cannot note in {} that set-up is done: {error}", marker.display()));
+        }
+    }
+    if let Some(script) = &config.startup {
+        server.board.update(|facts| facts.stage = Stage::StartingUp);
+        background.push(run_script(server, config, "startup", script, cancel).await?);
+    }
+    Ok(())
+}
+
+/// Runs services and checks until cancelled; services stop in the reverse of the order they started in.
+async fn keep_running(server: &Arc<Server>, config: &Arc<Config>, cancel: &CancellationToken) {
+    server.board.update(|facts| facts.stage = Stage::Running);
+    let checks_cancel = CancellationToken::new();
+    let services: Vec<_> = (0..config.services.len())
+        .map(|index| {
+            let cancel = CancellationToken::new();
+            (tokio::spawn(supervise::service(server.clone(), config.clone(), index, cancel.clone())), cancel)
+        })
+        .collect();
+    let checks: Vec<_> = (0..config.checks.len())
+        .map(|index| tokio::spawn(supervise::check(server.clone(), config.clone(), index, checks_cancel.clone())))
+        .collect();
+    cancel.cancelled().await;
+    checks_cancel.cancel();
+    for check in checks {
+        check.await.ok();
+    }
+    for (service, cancel) in services.into_iter().rev() {
+        cancel.cancel();
+        service.await.ok();
+    }
+}
+
+/// Runs a script to its end and tells its process group, in which it may have left something running.
+async fn run_script(
+    server: &Arc<Server>,
+    config: &Config,
+    source: &str,
+    script: &Script,
+    cancel: &CancellationToken,
+) -> Result<Option<Pid>, Interrupted> {
+    let step = if source == "setup" { "set-up script" } else { "start-up script" };
+    let failed = |cause: String| {
+        Interrupted::Failed(Failure {
+            step: step.into(),
+            cause,
+            lines: server.logs.tail(&[source], 20),
+            remedy: "Correct the script in the template, or the order's parameters, then retry.".into(),
+        })
+    };
+    let file = server.state.join(source);
+    let mut process = write_private(&file, script.text.as_bytes())
+        .and_then(|()| Process::start(script_command(&script.text, &file, config), &server.logs, source))
+        .map_err(|error| failed(format!("it could not be started: {error}")))?;
+    let limit = Duration::from_millis(script.timeout_ms);
+    let cause = tokio::select! {
+        ended = process.wait() => match ended {
+            Ok(status) if status.success() => return Ok(process.group()),
+            Ok(status) => format!("it {}", process::describe(status)),
+            Err(error) => error.to_string(),
+        },
+        () = tokio::time::sleep(limit) => {
+            process.stop(SCRIPT_STOP).await;
+            format!("it did not end within {} s", limit.as_secs_f32())
+        }
+        () = cancel.cancelled() => {
+            process.stop(SCRIPT_STOP).await;
+            return Err(Interrupted::Cancelled);
+        }
+    };
+    process.kill();
+    Err(failed(cause))
+}
+
+/// By the script's own `#!` line, as the kernel reads it, or with `sh -e`. The file need not be executable, so it may lie
+/// on a disk mounted `noexec`.
+fn script_command(text: &str, file: &Path, config: &Config) -> tokio::process::Command {
+    let line =
+        text.strip_prefix("#!").and_then(|rest| rest.lines().next()).map(str::trim).filter(|line| !line.is_empty());
+    let mut command = match line.map(|line| line.split_once(char::is_whitespace).unwrap_or((line, ""))) {
+        Some((interpreter, argument)) => {
+            let mut command = process::command(interpreter, &config.variables);
+            if !argument.trim().is_empty() {
+                command.arg(argument.trim());
+            }
+            command
+        }
+        None => {
+            let mut command = process::command("/bin/sh", &config.variables);
+            command.arg("-e");
+            command
+        }
+    };
+    command.arg(file);
+    command
+}
+
+fn is_on_path(command: &str) -> bool {
+    let executable =
+        |path: &Path| path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
+    if command.contains('/') {
+        return executable(Path::new(command));
+    }
+    std::env::split_paths(&process::path()).any(|directory| executable(&directory.join(command)))
+}
+
+/// One file per parameter, and none of an earlier configuration.
+fn write_parameters(directory: &Path, config: &Config) -> std::io::Result<()> {
+    private_directory(directory)?;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if !entry.file_name().to_str().is_some_and(|name| config.parameters.contains_key(name)) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    config.parameters.iter().try_for_each(|(name, value)| write_private(&directory.join(name), value.as_bytes()))
+}
+
+/// Where a finished set-up is noted and is not yet: in each volume, or with the agent when there is no volume.
+fn fresh_markers(server: &Server, config: &Config) -> Vec<PathBuf> {
+    let name = format!("setup-{}", config.server);
+    let mut places: Vec<PathBuf> =
+        config.volumes.iter().map(|volume| Path::new(volume).join(".bookend").join(&name)).collect();
+    if places.is_empty() {
+        places.push(server.state.join("setup-done"));
+    }
+    places.retain(|place| !place.exists());
+    places
+}
+
+fn set_marker(marker: &Path) -> std::io::Result<()> {
+    if let Some(directory) = marker.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    std::fs::write(marker, b"")
+}
+
+pub(super) fn private_directory(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Facts at the beginning of a configuration.
+pub(super) fn first_facts(config: &Config) -> Facts {
+    let service = |service: &crate::api::Service| ServiceFact {
+        status: ServiceStatus { name: service.name.clone(), running: false, restarts: 0, last_end: None },
+        good: false,
+        failure: None,
+        hopeless: false,
+    };
+    let check = |check: &crate::api::Check| CheckFact {
+        status: CheckStatus { name: check.name.clone(), passing: false, message: "not asked yet".into() },
+        failure: None,
+    };
+    Facts {
+        config: Some(config.digest.clone()),
+        stage: Stage::StartingUp,
+        services: config.services.iter().map(service).collect(),
+        checks: config.checks.iter().map(check).collect(),
+        overdue: None,
+        was_healthy: false,
+    }
+}
