@@ -77,7 +77,11 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
     let facts = &loaded.facts;
     let decision = plan(&facts.intent, &facts.topology, &facts.observed, now);
     if let Decision::Do(work) = &decision {
-        let recorded = shared.store.record(lease, facts.intent.generation, &work.renewals, &work.requests, now).await?;
+        let label = match derive_from(facts, &decision, now).state {
+            State::Ordered => State::Preparing,
+            label => label,
+        };
+        let recorded = shared.store.record(lease, facts.intent.generation, label, work, now).await?;
         shared.bell.tell(environment.as_str());
         let answers = execute::execute(shared, provisioner.as_ref(), &work.requests, recorded).await;
         if !answers.is_empty() {

@@ -17,6 +17,8 @@ mod configuration;
 mod directory;
 mod execute;
 mod schedules;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use sqlx::Row;
 use super::{Lease, Store, StoreError, json, timeline};
 use crate::domain::facts::{Failure, Outcome};
 use crate::domain::note::Note;
-use crate::domain::plan::{Renewal, Request};
+use crate::domain::plan::Work;
 
 /// A step that is committed to the database with its token and exact request. The engine calls a provisioner with nothing
 /// else, and only [`Store::record`] makes one.
@@ -69,7 +69,7 @@ pub struct Settlement {
 }
 
 impl Store {
-    /// Commits, in one transaction: new server generations, and the steps about to be asked for. Steps come back in the
+    /// Commits, in one transaction: new server generations, the steps about to be asked for, and the label meanwhile. Steps come back in the
     /// order they were given.
     ///
     /// # Errors
@@ -79,13 +79,19 @@ impl Store {
         &self,
         lease: &Lease,
         generation: i64,
-        renewals: &[Renewal],
-        requests: &[Request],
+        label: State,
+        work: &Work,
         now: i64,
     ) -> Result<Vec<Recorded>, StoreError> {
+        let Work { renewals, requests } = work;
         let environment = lease.environment();
         let mut tx = self.write().await?;
         tx.guard(lease, Some(generation)).await?;
+        sqlx::query("update environment set state = $2, waiting_for = null where id = $1")
+            .bind(environment.as_str())
+            .bind(label.as_str())
+            .execute(tx.connection())
+            .await?;
         for renewal in renewals {
             let renewed = sqlx::query(
                 "update server set generation = generation + 1, attempts = $3, retry_at = $4, healthy_at = null, \

@@ -1,0 +1,378 @@
+//! Stories of the engine in a simulated world: every fault at every step, not a few chosen ones.
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use agent::api::{Restart, Service};
+use app::api::{Action, State};
+use provisioners::Image;
+use sqlx::Executor;
+use tempfile::TempDir;
+
+use self::world::{Behaviour, Fault, World};
+use super::{Bell, Directory, Engine, Parts};
+use crate::clock::Clock;
+use crate::domain::actions::change;
+use crate::domain::schedule;
+use crate::domain::topology::{MountSpec, Schedule, ScheduledAction, ServerSpec, Topology, VolumeSpec};
+use crate::keys::InstallationKey;
+use crate::store::{EnvironmentRecord, NewEnvironment, OrderKey, Ordered, Quota, Store, id, sqlite_url};
+
+const MORNING: i64 = 1_800_000_000_000;
+
+/// A portal's inside: database, engine, simulated world; time stands still unless it is moved.
+struct House {
+    _directory: TempDir,
+    store: Store,
+    time: Arc<AtomicI64>,
+    clock: Clock,
+    bell: Bell,
+    world: Arc<World>,
+    engine: Option<Engine>,
+}
+
+impl House {
+    async fn new() -> House {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&sqlite_url(&directory.path().join("bookend.db"))).await.unwrap();
+        let mut tx = store.write().await.unwrap();
+        let rows = "insert into team (id, name) values ('t', 'team'); \
+             insert into person (id, team_id, name, password_hash, role, created_at) values ('p', 't', 'anna', '', 'user', 0); \
+             insert into template (id, team_id, name, created_at) values ('tp', 't', 'shop', 0); \
+             insert into template_version (id, template_id, version, digest, source, created_at) \
+             values ('tv', 'tp', '1', '', '', 0);";
+        tx.connection().execute(rows).await.unwrap();
+        tx.commit().await.unwrap();
+        let time = Arc::new(AtomicI64::new(MORNING));
+        let clock = Clock::set_by(time.clone());
+        let bell = Bell::default();
+        let key = InstallationKey::new([7; 32]);
+        let world = World::new(Directory { store: store.clone(), key, clock: clock.clone(), bell: bell.clone() });
+        let mut house = House { _directory: directory, store, time, clock, bell, world, engine: None };
+        house.start().await;
+        house
+    }
+
+    /// A portal begins, after a crash of the one before if there was one.
+    async fn start(&mut self) {
+        self.engine = None;
+        let lock = crate::store::PortalLock::acquire(&self._directory.path().join("bookend.db")).unwrap();
+        self.store.begin_life(Some(&lock), self.clock.now()).await.unwrap();
+        self.engine = Some(Engine::start(Parts {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            key: InstallationKey::new([7; 32]),
+            bell: self.bell.clone(),
+            agents: self.world.clone(),
+            provisioners: vec![self.world.clone()],
+        }));
+    }
+
+    async fn order(&self, name: &str, topology: Topology) {
+        let now = self.clock.now();
+        let new = NewEnvironment {
+            id: id(now),
+            team_id: "t".into(),
+            owner_id: "p".into(),
+            owner_name: "anna".into(),
+            name: name.into(),
+            template_version_id: "tv".into(),
+            provisioner: "local".into(),
+            parameters: BTreeMap::new(),
+            sealed_secrets: None,
+            next_event: schedule::next(&topology.schedules, now),
+            topology,
+        };
+        let mut tx = self.store.write().await.unwrap();
+        let key = OrderKey { request_id: name, digest: "d" };
+        let ordered = tx.order(&new, Some(key), Quota { per_person: 1000, per_team: 1000 }, now).await.unwrap();
+        assert_eq!(ordered, Ordered::Created);
+        tx.commit().await.unwrap();
+        self.bell.ring(&new.id);
+    }
+
+    async fn show(&self, name: &str) -> EnvironmentRecord {
+        self.store.environment("t", name).await.unwrap().unwrap()
+    }
+
+    async fn ask(&self, name: &str, action: Action) {
+        self.time.fetch_add(1, Ordering::SeqCst);
+        loop {
+            let environment = self.show(name).await.summary.id;
+            let now = self.clock.now();
+            let mut tx = self.store.write().await.unwrap();
+            let facts = tx.facts(&environment).await.unwrap().unwrap().facts;
+            let change = change(action, &facts, now).unwrap();
+            match tx.change_desire(&environment, facts.intent.generation, &change, Some("anna"), now).await {
+                Ok(()) => {
+                    tx.commit().await.unwrap();
+                    self.bell.ring(&environment);
+                    return;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Moves the time on to whatever the engine waits for, until the environment is in this state.
+    async fn until(&self, id: &str, state: State) -> EnvironmentRecord {
+        let mut news = self.bell.subscribe();
+        for _ in 0..400 {
+            let record = self.show(id).await;
+            if record.summary.state == state {
+                return record;
+            }
+            // Either something happens, or nothing will before its time comes.
+            if tokio::time::timeout(Duration::from_millis(20), news.recv()).await.is_err()
+                && let Some(due) = self.store.next_due().await.unwrap()
+            {
+                self.time.fetch_max(due, Ordering::SeqCst);
+                self.bell.wake();
+            }
+        }
+        let record = self.show(id).await;
+        panic!(
+            "never {state}: {:?} {:?}\n{:#?}",
+            record.summary,
+            record.facts.intent,
+            self.timeline(&record.summary.id).await
+        );
+    }
+
+    /// Until the first server has this generation.
+    async fn until_generation(&self, id: &str, generation: i64) {
+        let mut news = self.bell.subscribe();
+        while self.show(id).await.facts.observed.servers[0].generation < generation {
+            let _ = tokio::time::timeout(Duration::from_millis(50), news.recv()).await;
+        }
+    }
+
+    async fn timeline(&self, environment: &str) -> Vec<String> {
+        let events = self.store.timeline(environment, None, 200).await.unwrap().items;
+        events.into_iter().rev().map(|event| format!("{}: {}", event.kind, event.message)).collect()
+    }
+}
+
+fn server(name: &str, number: u8, needs: &[&str], volume: Option<&str>) -> ServerSpec {
+    ServerSpec {
+        name: name.into(),
+        group: name.into(),
+        address: Ipv4Addr::new(10, 0, 0, number),
+        image: Image::Host,
+        cpu_millis: None,
+        memory_bytes: None,
+        internet: false,
+        needs: needs.iter().map(|need| (*need).to_owned()).collect(),
+        mounts: volume.iter().map(|volume| MountSpec { volume: (*volume).into(), path: "/data".into() }).collect(),
+        variables: BTreeMap::new(),
+        requires: Vec::new(),
+        setup: None,
+        startup: None,
+        services: vec![Service {
+            name: "main".into(),
+            command: "sleep 1".into(),
+            directory: None,
+            variables: BTreeMap::new(),
+            restart: Restart::Always,
+            stop_timeout_ms: 1000,
+        }],
+        checks: Vec::new(),
+        ports: Vec::new(),
+    }
+}
+
+/// A database and a web server that needs it.
+fn shop() -> Topology {
+    Topology {
+        servers: vec![server("db", 2, &[], Some("data")), server("web", 3, &["db"], None)],
+        volumes: vec![VolumeSpec { name: "data".into(), size_bytes: 1 << 30 }],
+        ..Topology::default()
+    }
+}
+
+#[tokio::test]
+async fn an_order_becomes_ready_is_parked_resumed_and_deleted() {
+    let house = House::new().await;
+    house.order("shop", shop()).await;
+    let ready = house.until("shop", State::Ready).await;
+    assert_eq!((ready.summary.servers_ready, ready.summary.servers_total), (2, 2));
+    let calls = house.world.with(|state| std::mem::take(&mut state.calls));
+    assert_eq!(calls[..2].iter().collect::<std::collections::BTreeSet<_>>().len(), 2, "{calls:?}");
+    assert_eq!(calls[2..], ["StartServer", "StartServer"]);
+
+    house.ask("shop", Action::Park).await;
+    house.until("shop", State::Parked).await;
+    house.world.with(|state| {
+        assert!(state.servers.is_empty() && state.networks.is_empty());
+        assert_eq!(state.volumes.len(), 1, "the data is kept");
+        assert_eq!(state.stopped_gently.len(), 2, "services were asked to end");
+        assert_eq!(state.stopped_gently[0], ready.facts.observed.servers[1].id, "who needs another ends first");
+    });
+
+    house.ask("shop", Action::Resume).await;
+    let resumed = house.until("shop", State::Ready).await;
+    assert!(resumed.facts.observed.servers.iter().all(|server| server.generation == 2));
+
+    house.ask("shop", Action::Delete).await;
+    house.until(&ready.summary.id, State::Deleted).await;
+    house.world.with(|state| {
+        assert!(state.servers.is_empty() && state.networks.is_empty() && state.volumes.is_empty());
+    });
+    assert!(house.store.environment("t", "shop").await.unwrap().is_none(), "the name is free again");
+    let timeline = house.timeline(&ready.summary.id).await;
+    for kind in
+        ["ordered", "server_starting", "server_ready", "ready", "parking", "parked", "resuming", "deleting", "deleted"]
+    {
+        assert!(timeline.iter().any(|line| line.starts_with(&format!("{kind}: "))), "{kind} in {timeline:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_dies_is_replaced_and_the_timeline_says_so() {
+    let house = House::new().await;
+    house.order("shop", shop()).await;
+    let ready = house.until("shop", State::Ready).await;
+    let db = ready.facts.observed.servers[0].id.clone();
+    house.world.kill(&db);
+    house.until_generation("shop", 2).await;
+    let repaired = house.until("shop", State::Ready).await;
+    assert_eq!(repaired.facts.observed.servers[0].generation, 2);
+    assert_eq!(repaired.facts.observed.servers[1].generation, 1, "the other one is left alone");
+    let timeline = house.timeline(&ready.summary.id).await;
+    assert!(timeline.iter().any(|line| line.contains("db died: killed by SIGKILL. It is replaced")), "{timeline:#?}");
+    assert!(timeline.iter().any(|line| line.starts_with("drift_repaired")), "{timeline:#?}");
+}
+
+#[tokio::test]
+async fn a_failed_set_up_is_told_with_its_cause_and_can_be_retried() {
+    let house = House::new().await;
+    house.world.with(|state| state.behaviour = Some(Behaviour::Fails));
+    house.order("shop", shop()).await;
+    let failed = house.until("shop", State::Failed).await;
+    let failure = failed.facts.intent.failure.clone().unwrap();
+    assert_eq!((failure.server.as_deref(), failure.cause.as_str()), (Some("db"), "ended with code 3"));
+    assert_eq!(failure.lines, ["no such package"]);
+    house.world.with(|state| state.behaviour = None);
+    house.ask("shop", Action::Retry).await;
+    house.until("shop", State::Ready).await;
+}
+
+#[tokio::test]
+async fn a_server_whose_agent_never_connects_ends_in_a_failure_not_in_a_loop() {
+    let house = House::new().await;
+    house.world.with(|state| state.behaviour = Some(Behaviour::Silent));
+    house.order("shop", shop()).await;
+    let failed = house.until("shop", State::Failed).await;
+    let failure = failed.facts.intent.failure.clone().unwrap();
+    assert!(failure.cause.contains("its agent did not connect"), "{failure:?}");
+    assert_eq!(house.world.with(|state| state.started.len()), 5);
+    house.ask("shop", Action::Delete).await;
+    house.until(&failed.summary.id, State::Deleted).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_order_that_was_never_ready_leaves_nothing() {
+    let house = House::new().await;
+    house.world.with(|state| state.behaviour = Some(Behaviour::Silent));
+    house.order("shop", shop()).await;
+    let starting = house.until("shop", State::Starting).await;
+    house.ask("shop", Action::Cancel).await;
+    house.until(&starting.summary.id, State::Deleted).await;
+    house.world.with(|state| assert!(state.servers.is_empty() && state.volumes.is_empty()));
+}
+
+#[tokio::test]
+async fn rules_are_obeyed_and_what_was_missed_is_done_once() {
+    let mut house = House::new().await;
+    let rule = |action, cron: &str| Schedule { action, cron: cron.into(), time_zone: "UTC".into() };
+    let rules = vec![rule(ScheduledAction::Park, "0 19 * * *"), rule(ScheduledAction::Resume, "0 7 * * *")];
+    house.order("shop", Topology { schedules: rules, ..shop() }).await;
+    house.until("shop", State::Ready).await;
+    house.until("shop", State::Parked).await;
+    house.until("shop", State::Ready).await;
+
+    house.engine = None;
+    house.time.fetch_add(3 * 24 * 3_600_000, Ordering::SeqCst);
+    let evening = house.clock.now() / 86_400_000 * 86_400_000 + 20 * 3_600_000;
+    house.time.store(evening, Ordering::SeqCst);
+    house.start().await;
+    let parked = house.until("shop", State::Parked).await;
+    let timeline = house.timeline(&parked.summary.id).await;
+    assert_eq!(timeline.iter().filter(|line| line.starts_with("parked: ")).count(), 2, "{timeline:#?}");
+}
+
+/// Runs order → ready → park → resume → delete with one fault at the `at`-th call, and a crash where a call hangs. Says
+/// whether there was such a call.
+async fn life_with(fault: Fault, at: usize) -> bool {
+    let mut house = House::new().await;
+    let mut script = vec![Fault::None; at];
+    script.push(fault);
+    house.world.with(|state| state.script = script.into());
+    house.order("shop", shop()).await;
+    let id = house.show("shop").await.summary.id;
+    let stages = [
+        (None, State::Ready),
+        (Some(Action::Park), State::Parked),
+        (Some(Action::Resume), State::Ready),
+        (Some(Action::Delete), State::Deleted),
+    ];
+    for (action, wanted) in stages {
+        if let Some(action) = action {
+            house.ask(&id, action).await;
+        }
+        let mut hanging = house.world.hanging.subscribe();
+        tokio::select! {
+            _ = house.until(&id, wanted) => {}
+            _ = hanging.wait_for(|hanging| *hanging > 0) => {}
+            _ = house.until(&id, State::Failed) => {}
+        }
+        if *hanging.borrow() > 0 {
+            house.world.hanging.send_replace(0);
+            house.start().await;
+        }
+        if fault == Fault::Rejected {
+            tokio::select! {
+                _ = house.until(&id, wanted) => {}
+                _ = house.until(&id, State::Failed) => house.ask(&id, Action::Retry).await,
+            }
+        }
+        house.until(&id, wanted).await;
+    }
+    house.world.with(|state| {
+        assert!(state.servers.is_empty() && state.networks.is_empty() && state.volumes.is_empty(), "no leftovers");
+        let mut once = state.started.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), state.started.len(), "no server twice: {:?}", state.started);
+        assert!(state.started.len() >= 4);
+        state.script.is_empty()
+    })
+}
+
+macro_rules! every_step_survives {
+    ($($name:ident: $fault:ident,)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            let mut at = 0;
+            while life_with(Fault::$fault, at).await {
+                at += 1;
+            }
+            assert!(at > 10, "only {at} calls");
+        }
+    )*};
+}
+
+every_step_survives! {
+    every_step_may_be_performed_twice: Twice,
+    every_step_may_have_to_be_tried_again: Retryable,
+    every_step_may_be_rejected_and_retried_by_a_person: Rejected,
+    every_step_may_fail_without_anybody_knowing: UnknownNotDone,
+    every_step_may_succeed_without_anybody_knowing: UnknownDone,
+    the_portal_may_be_killed_before_every_step: HangsNotDone,
+    the_portal_may_be_killed_after_every_step: HangsDone,
+}

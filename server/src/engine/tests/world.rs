@@ -1,0 +1,259 @@
+//! A simulated outside world: a provisioner that keeps its servers in memory and does at each call what its script says, so
+//! that every fault can be enumerated. The agents in its servers enrol and report as real ones do.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use agent::api::{Failure, Phase, Status};
+use agent::link::Hello;
+use async_trait::async_trait;
+use provisioners::{
+    Capabilities, Effect, EnvironmentId, MachineState, ObservedEnvironment, ObservedServer, ProvisionError,
+    Provisioner, ServerId, Step, VolumeId,
+};
+use tokio::sync::{broadcast, watch};
+
+use crate::agents::AgentDirectory;
+use crate::engine::{Agents, Directory};
+
+/// What happens at one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// Did not happen, may later.
+    Retryable,
+    Rejected,
+    /// It did not happen, and nobody knows.
+    UnknownNotDone,
+    /// It did happen, and nobody knows.
+    UnknownDone,
+    /// It happens twice, as after a lost answer.
+    Twice,
+    /// The call never comes back: the caller is killed in the middle, before or after the thing is done.
+    HangsNotDone,
+    HangsDone,
+}
+
+/// How agents in new servers behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    Healthy,
+    /// Connects and says that its set-up script failed.
+    Fails,
+    Silent,
+}
+
+#[derive(Default)]
+pub struct State {
+    pub networks: BTreeSet<EnvironmentId>,
+    pub volumes: BTreeMap<VolumeId, EnvironmentId>,
+    pub servers: BTreeMap<ServerId, (EnvironmentId, i64, MachineState)>,
+    /// Highest generation that was stopped: what comes later for it is refused.
+    pub tombstones: BTreeMap<ServerId, i64>,
+    /// One for each call, in turn; afterwards there are none.
+    pub script: VecDeque<Fault>,
+    pub calls: Vec<String>,
+    /// Every (server, generation) that ever came up, to see that none did twice.
+    pub started: Vec<(ServerId, i64)>,
+    pub behaviour: Option<Behaviour>,
+    pub stopped_gently: Vec<ServerId>,
+}
+
+pub struct World {
+    pub state: Mutex<State>,
+    pub directory: Directory,
+    changes: broadcast::Sender<EnvironmentId>,
+    /// How many calls hang.
+    pub hanging: watch::Sender<usize>,
+}
+
+impl World {
+    pub fn new(directory: Directory) -> Arc<World> {
+        let (changes, _) = broadcast::channel(64);
+        Arc::new(World { state: Mutex::default(), directory, changes, hanging: watch::channel(0).0 })
+    }
+
+    pub fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.lock().unwrap())
+    }
+
+    /// This server dies by itself.
+    pub fn kill(&self, server: &ServerId) {
+        let environment = self.with(|state| {
+            let (environment, _, machine) = state.servers.get_mut(server).unwrap();
+            *machine = MachineState::Dead { reason: "killed by SIGKILL".into() };
+            environment.clone()
+        });
+        let _ = self.changes.send(environment);
+    }
+
+    /// Does the step, as a provisioner that may be asked twice; says whose agent comes up.
+    fn perform(&self, effect: &Effect) -> Option<(ServerId, i64, String)> {
+        let environment = effect.environment.clone();
+        self.with(|state| match &effect.step {
+            Step::CreateNetwork => {
+                state.networks.insert(environment);
+                None
+            }
+            Step::CreateVolume { volume } => {
+                state.volumes.insert(volume.id.clone(), environment);
+                None
+            }
+            Step::StartServer { server } => {
+                assert!(state.networks.contains(&environment), "a server is started into its network");
+                for mount in &server.mounts {
+                    assert!(state.volumes.contains_key(&mount.volume), "a server is started with its volumes");
+                }
+                let buried = state.tombstones.get(&server.id).is_some_and(|tombstone| *tombstone >= server.generation);
+                let there = state.servers.get(&server.id);
+                if buried || there.is_some_and(|(_, generation, _)| *generation == server.generation) {
+                    return None;
+                }
+                assert!(there.is_none(), "the generation before is gone first");
+                state.started.push((server.id.clone(), server.generation));
+                state.servers.insert(server.id.clone(), (environment, server.generation, MachineState::Running));
+                let token = effect.enrolment.as_ref().unwrap().reveal().to_owned();
+                Some((server.id.clone(), server.generation, token))
+            }
+            Step::StopServer { server, generation } => {
+                let tombstone = state.tombstones.entry(server.clone()).or_default();
+                *tombstone = (*tombstone).max(*generation);
+                if state.servers.get(server).is_some_and(|(_, running, _)| running <= generation) {
+                    state.servers.remove(server);
+                }
+                None
+            }
+            Step::DeleteVolume { volume } => {
+                state.volumes.remove(volume);
+                None
+            }
+            Step::DeleteNetwork => {
+                assert!(
+                    state.servers.values().all(|(owner, ..)| *owner != environment),
+                    "servers go before their network"
+                );
+                state.networks.remove(&environment);
+                None
+            }
+        })
+    }
+
+    async fn agent(&self, (server, generation, token): (ServerId, i64, String)) {
+        let hello = Hello {
+            version: 1,
+            server: server.to_string(),
+            generation,
+            enrolment: Some(token),
+            session_key: format!("key of {server} {generation}"),
+        };
+        let behaviour = self.with(|state| state.behaviour).unwrap_or(Behaviour::Healthy);
+        if behaviour == Behaviour::Silent {
+            return;
+        }
+        let enrolled = self.directory.enrol(&hello).await.unwrap();
+        let config = enrolled.config.map(|config| config.digest);
+        let mut status = Status { config, phase: Phase::Healthy, ..Status::default() };
+        if behaviour == Behaviour::Fails {
+            status.phase = Phase::Failed;
+            status.failure = Some(Failure {
+                step: "set-up script".into(),
+                cause: "ended with code 3".into(),
+                lines: vec!["no such package".into()],
+                remedy: "Correct the script.".into(),
+            });
+        }
+        self.directory.record_status(&server, generation, &status).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl Provisioner for World {
+    fn name(&self) -> &str {
+        "local"
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        static CAPABILITIES: Capabilities =
+            Capabilities { oci_images: true, internet: true, cgroups: true, shared_volumes: true, notes: Vec::new() };
+        &CAPABILITIES
+    }
+
+    async fn observe(&self, environments: &[EnvironmentId]) -> Result<Vec<ObservedEnvironment>, ProvisionError> {
+        Ok(self.with(|state| {
+            environments
+                .iter()
+                .map(|environment| ObservedEnvironment {
+                    environment: environment.clone(),
+                    network: state.networks.contains(environment),
+                    servers: state
+                        .servers
+                        .iter()
+                        .filter(|(_, (owner, ..))| owner == environment)
+                        .map(|(server, (_, generation, machine))| ObservedServer {
+                            server: server.clone(),
+                            generation: *generation,
+                            state: machine.clone(),
+                            limits: String::new(),
+                        })
+                        .collect(),
+                    volumes: state
+                        .volumes
+                        .iter()
+                        .filter(|(_, owner)| *owner == environment)
+                        .map(|(volume, _)| volume.clone())
+                        .collect(),
+                })
+                .collect()
+        }))
+    }
+
+    async fn request(&self, effect: &Effect) -> Result<(), ProvisionError> {
+        let fault = self.with(|state| {
+            let name = format!("{:?}", effect.step);
+            state.calls.push(name.split([' ', '{']).next().unwrap_or_default().to_owned());
+            state.script.pop_front().unwrap_or(Fault::None)
+        });
+        let unknown = Err(ProvisionError::Unknown { message: "the line went dead".into() });
+        match fault {
+            Fault::Retryable => {
+                return Err(ProvisionError::Retryable { message: "too busy".into(), after: Duration::from_millis(10) });
+            }
+            Fault::Rejected => return Err(ProvisionError::Rejected { message: "it is forbidden here".into() }),
+            Fault::UnknownNotDone => return unknown,
+            Fault::HangsNotDone => {}
+            Fault::None | Fault::Twice | Fault::UnknownDone | Fault::HangsDone => {
+                let agent = self.perform(effect);
+                if fault == Fault::Twice {
+                    assert_eq!(self.perform(effect), None, "a repetition starts nothing");
+                }
+                if let Some(agent) = agent {
+                    self.agent(agent).await;
+                }
+            }
+        }
+        match fault {
+            Fault::HangsNotDone | Fault::HangsDone => {
+                self.hanging.send_modify(|hanging| *hanging += 1);
+                std::future::pending().await
+            }
+            Fault::UnknownDone => unknown,
+            _ => Ok(()),
+        }
+    }
+
+    async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError> {
+        Ok(self.with(|state| state.networks.iter().cloned().collect()))
+    }
+
+    fn changes(&self) -> broadcast::Receiver<EnvironmentId> {
+        self.changes.subscribe()
+    }
+}
+
+#[async_trait]
+impl Agents for World {
+    async fn stop(&self, server: &ServerId, _patience: Duration) {
+        self.with(|state| state.stopped_gently.push(server.clone()));
+    }
+}
