@@ -199,8 +199,11 @@ fn bind_mount(source: &File, target: &str, directory: bool) -> Result<(), Failur
     if directory {
         std::fs::create_dir_all(target).attempting(|| format!("make {target}"))?;
     } else {
-        make_parent(target)?;
-        File::create(target).attempting(|| format!("make {target}"))?;
+        // It may be there already, in a directory that was bound before and cannot be written.
+        if !Path::new(target).exists() {
+            make_parent(target)?;
+            File::create(target).attempting(|| format!("make {target}"))?;
+        }
     }
     let source = format!("/proc/self/fd/{}", source.as_raw_fd());
     mount_bind_recursive(&source, target).attempting(|| format!("bind {target}"))

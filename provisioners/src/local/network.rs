@@ -62,6 +62,11 @@ fn world(layout: &Layout, environment: &EnvironmentLayout, tools: &Tools) -> Res
         bind(&tools.bubblewrap, inside::BUBBLEWRAP, false),
         bind(&layout.images().join(&tools.host.image).join("etc"), "/etc", false),
     ];
+    // Outlets ask the machine's own resolver; servers have another file of that name.
+    let resolver = Path::new("/etc/resolv.conf");
+    if tools.outlet.is_some() && resolver.is_file() {
+        binds.push(bind(resolver, &text(resolver), false));
+    }
     for device in ["null", "zero", "full", "random", "urandom", "tty", "net/tun"] {
         let path = Path::new("/dev").join(device);
         if path.exists() {

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use holder::{Reply, Request, ServerState};
 use rustix::fs::{FlockOperation, flock};
@@ -77,8 +78,14 @@ fn own(layout: &Layout) -> Result<File, OpenError> {
     let path = layout.lock();
     let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let lock = lock.attempting(|| format!("open {}", path.display())).map_err(OpenError::Directory)?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| OpenError::InUse(layout.root().to_owned()))?;
-    Ok(lock)
+    // The lock of a portal that was just killed lives until its last half-started child does: a moment.
+    for _ in 0..100 {
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(lock);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(OpenError::InUse(layout.root().to_owned()))
 }
 
 type Prepared = (Trash, String, super::image::Root, String);
@@ -242,13 +249,17 @@ fn no_namespaces(error: &LocalError) -> OpenError {
         ),
     ];
     let found = settings.iter().find(|(path, forbidding, _)| setting(path).as_deref() == Some(*forbidding));
+    let reason = error.to_string();
     let remedy = match found {
         Some((_, _, allow)) => format!("Allow it: sudo sysctl -w {allow}"),
+        None if !["namespace", "uid_map", "mount"].iter().any(|word| reason.contains(word)) => {
+            return no_servers(reason);
+        }
         None => "Inside a container, start it so that it may (podman: --security-opt unmask=ALL, docker: \
                  --security-opt seccomp=unconfined)."
             .to_owned(),
     };
-    OpenError::NoNamespaces { reason: error.to_string(), remedy }
+    OpenError::NoNamespaces { reason, remedy }
 }
 
 fn capabilities(tools: &Tools) -> Capabilities {

@@ -80,7 +80,8 @@ fn arguments(plan: &ServerPlan, root: &Root, machine: &Machine) -> Vec<String> {
     arguments.add(&["--unshare-user", "--disable-userns", "--uid", &user, "--gid", &user]);
     arguments.add(&["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]);
     arguments.add(&["--hostname", &plan.name, "--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
-    arguments.add(&["--as-pid-1", "--clearenv"]);
+    // bubblewrap stays the first process inside and reaps what nobody waits for; it ends when the agent does.
+    arguments.add(&["--clearenv"]);
     for (name, value) in variables(plan, root) {
         arguments.add(&["--setenv", &name, &value]);
     }
