@@ -1,8 +1,17 @@
 //! The stories every provisioner must pass, told of the local one.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
 use provisioners::conformance::{self, Trouble};
+use tests::programs;
 
 use super::place::LocalPlace;
+
+/// Anybody who is not root.
+const SOMEBODY: u32 = 54_321;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_step_may_be_repeated() {
@@ -28,4 +37,30 @@ async fn what_ends_by_itself_is_noticed_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn late_and_impossible_requests_change_nothing() {
     conformance::late_and_impossible_requests_change_nothing(&LocalPlace::new()).await;
+}
+
+/// The stories above are told by whoever runs the tests. When that is root, an ordinary user tells the main ones again.
+#[test]
+fn an_ordinary_users_portal_does_the_same() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // Programs where that user can run them, whatever directory they were built in.
+    let directory = tempfile::tempdir().expect("a directory");
+    let (stories, agent) = (directory.path().join("stories"), directory.path().join("bookend-agent"));
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+    fs::copy(std::env::current_exe().expect("this program"), &stories).expect("a copy of this program");
+    fs::copy(programs::dist().join("bookend-agent"), &agent).expect("a copy of the agent");
+    fs::write(directory.path().join("bookend"), "").expect("a file");
+    let told = [
+        "provisioner::conformance::every_step_may_be_repeated",
+        "provisioner::conformance::what_ends_by_itself_is_noticed_at_once",
+        "provisioner::attack_30::attack_30_a_server_gains_no_privilege",
+        "provisioner::attack_30::servers_reach_their_peers_by_name_and_no_other_environment",
+    ];
+    let mut command = Command::new(stories);
+    command.args(told).arg("--exact").env("BOOKEND_DIST", directory.path()).current_dir("/");
+    let output = command.uid(SOMEBODY).gid(SOMEBODY).output().expect("stories told by somebody");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("4 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -30,8 +30,6 @@ while :; do sh < commands-$ME > output-$ME 2>&1; done
 pub struct LocalPlace {
     /// Removed with all its servers in the end.
     pub directory: tempfile::TempDir,
-    /// The user portals run as; root when nothing is said.
-    user: Option<u32>,
 }
 
 struct NoPortal;
@@ -47,7 +45,7 @@ fn gateway() -> Gateway {
 impl LocalPlace {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let place = Self { directory, user: None };
+        let place = Self { directory };
         let agent = AGENT.replace("REAL", programs::dist().join("bookend-agent").to_str().expect("a path"));
         fs::write(place.agent(), agent).expect("the servers' program");
         fs::set_permissions(place.agent(), fs::Permissions::from_mode(0o755)).expect("a mode");
@@ -134,9 +132,6 @@ impl Place for LocalPlace {
         command.env("BOOKEND_TROUBLE", format!("{trouble:?} {at}")).env("BOOKEND_STEP", step);
         command.env("BOOKEND_ENVIRONMENT", effect.environment.as_str()).env("BOOKEND_DATA", self.data());
         command.env("BOOKEND_AGENT", self.agent());
-        if let Some(user) = self.user {
-            command.uid(user);
-        }
         let output = command.stdin(Stdio::null()).output().expect("a portal");
         let said = String::from_utf8_lossy(&output.stdout);
         let outcome = said.lines().find_map(|line| line.split_once("OUTCOME ")).map(|(_, outcome)| outcome.to_owned());
