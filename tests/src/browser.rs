@@ -113,6 +113,16 @@ impl Browser {
         .await
     }
 
+    /// Does something in a new tab, closes it, and comes back to the tab of before.
+    pub async fn in_new_tab(&self, work: impl AsyncFnOnce() -> Outcome) -> Outcome {
+        let before = self.page.window().await?;
+        let tab = self.page.new_window(true).await?;
+        self.page.switch_to_window(tab.handle).await?;
+        work().await?;
+        self.page.close_window().await?;
+        Ok(self.page.switch_to_window(before).await?)
+    }
+
     /// Everything the page shows.
     pub async fn text(&self) -> Outcome<String> {
         Ok(self.page.find(Locator::Css("body")).await?.text().await?)

@@ -4,11 +4,30 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::Portal;
+
 /// A process that works for, or on, the portal's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     pub id: u32,
     pub command: String,
+}
+
+/// Everything that runs for the portal's environments: holders, sandboxes, agents, and what they started.
+pub fn of_servers(portal: &Portal) -> Vec<Process> {
+    let mut found = processes(portal.scratch());
+    found.retain(|process| Some(process.id) != portal.process_id());
+    found
+}
+
+/// How many servers these are: each has one agent, which is the first process of its own namespace.
+pub fn servers(processes: &[Process]) -> usize {
+    let is_first = |process: &&Process| {
+        let status = fs::read_to_string(format!("/proc/{}/status", process.id)).unwrap_or_default();
+        let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+        process.command.contains("bookend-agent") && ids.split_whitespace().nth(2) == Some("1")
+    };
+    processes.iter().filter(is_first).count()
 }
 
 /// Processes that name a path below `home` in their command line, or see one among their mounts, or work in one.

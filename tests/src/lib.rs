@@ -10,7 +10,7 @@ pub mod programs;
 
 pub use api::Api;
 pub use browser::Browser;
-pub use portal::Portal;
+pub use portal::{Portal, Setting};
 
 /// Whatever goes wrong below a story ends it.
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

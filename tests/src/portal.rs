@@ -1,5 +1,6 @@
 //! A real portal process on loopback, with a data directory of its own that goes with it.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -15,10 +16,25 @@ use crate::{Api, Outcome, leftovers, programs};
 /// How long a portal may take to say where it listens. Only a portal that never will lets a story wait so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Portal {
+/// How a portal is to be run.
+pub struct Setting {
     home: tempfile::TempDir,
+    data: PathBuf,
+    /// A program that runs the portal in its turn.
+    inside: Vec<String>,
     options: Vec<String>,
     variables: Vec<(String, String)>,
+    listen: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    Empty,
+    Full,
+}
+
+pub struct Portal {
+    setting: Setting,
     process: Option<Child>,
     /// Where it listens; the same after a restart.
     pub address: SocketAddr,
@@ -26,36 +42,116 @@ pub struct Portal {
     pub setup_link: Option<String>,
 }
 
-impl Portal {
-    /// A new portal with nothing in it.
-    pub async fn start() -> Outcome<Self> {
-        Self::start_with(&[], &[]).await
-    }
-
-    /// The same with further options of `bookend serve` and variables in its environment.
-    pub async fn start_with(options: &[&str], variables: &[(&str, &str)]) -> Outcome<Self> {
+impl Setting {
+    pub fn new() -> Outcome<Self> {
         let home = tempfile::Builder::new().prefix("bookend-test-").tempdir()?;
         // Servers run as other users than the portal when that runs as root.
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755))?;
-        let mut portal = Self {
+        Ok(Self {
+            data: home.path().join("data"),
             home,
-            options: options.iter().map(|&option| option.to_owned()).collect(),
-            variables: variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            process: None,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            setup_link: None,
-        };
+            inside: Vec::new(),
+            options: Vec::new(),
+            variables: Vec::new(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        })
+    }
+
+    /// With further options of `bookend serve`.
+    pub fn options(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Run by this program, which gets the portal and its options as its last arguments.
+    pub fn inside(mut self, program: &[&str]) -> Self {
+        self.inside = program.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// On data that exist already, which stay where they are.
+    pub fn on(mut self, data: PathBuf) -> Self {
+        self.data = data;
+        self
+    }
+
+    /// The data directory is a disk of 24 MiB of its own; it is seen by the portal only and goes with it.
+    pub fn small_disk(self, disk: Disk) -> Self {
+        let fill = if disk == Disk::Full { "dd if=/dev/zero of=\"$0/fill\" bs=4k 2>/dev/null;" } else { "" };
+        let mount = "mkdir -p \"$0\" && mount -t tmpfs -o size=24m,mode=755 tmpfs \"$0\" || exit";
+        let script = format!("{mount}; {fill} exec \"$@\"");
+        let data = self.data.display().to_string();
+        let become_root: &[&str] =
+            if rustix::process::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+        let words = [&["unshare", "--mount"], become_root, &["--", "sh", "-c", &script, &data]].concat();
+        self.inside(&words)
+    }
+
+    pub async fn start(self) -> Outcome<Portal> {
+        let address = self.listen;
+        let mut portal = Portal { setting: self, process: None, address, setup_link: None };
         portal.run().await?;
         Ok(portal)
     }
 
+    /// Starts it, expecting that it ends by itself without listening; what it said of that.
+    pub async fn refusal(&self) -> Outcome<String> {
+        let output = tokio::time::timeout(PATIENCE, self.serve(self.listen).output()).await??;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() {
+            return Err(format!("The portal ended as if all were well, saying: {said}").into());
+        }
+        if output.status.code().is_none() || said.contains("panicked") {
+            return Err(format!("The portal did not end by itself ({}), saying: {said}", output.status).into());
+        }
+        Ok(said)
+    }
+
+    fn serve(&self, address: SocketAddr) -> Command {
+        let mut words: Vec<OsString> = self.inside.iter().map(OsString::from).collect();
+        words.push(programs::bookend().into_os_string());
+        let mut command = clean_command(&words[0]);
+        command.args(&words[1..]).arg("serve").arg("--data-dir").arg(&self.data);
+        command.arg("--listen").arg(address.to_string()).args(&self.options);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+impl Portal {
+    /// A new portal with nothing in it.
+    pub async fn start() -> Outcome<Self> {
+        Setting::new()?.start().await
+    }
+
     pub fn data_directory(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.setting.data.clone()
+    }
+
+    /// The data directory as the portal sees it, also when it runs in a mount namespace of its own.
+    pub fn data_directory_inside(&self) -> PathBuf {
+        let process = self.process_id().unwrap_or_default();
+        let path = self.data_directory();
+        Path::new(&format!("/proc/{process}/root")).join(path.strip_prefix("/").unwrap_or(&path))
     }
 
     /// A folder beside the data directory, for whatever a story needs.
     pub fn scratch(&self) -> &Path {
-        self.home.path()
+        self.setting.home.path()
+    }
+
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().and_then(Child::id)
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -104,8 +200,13 @@ impl Portal {
 
     /// The same for the administrator of this name; made when there is none yet.
     pub async fn person(&self, name: &str) -> Outcome<Api> {
-        let mut command = self.command(&["token", "create", "--data-dir"]);
-        let output = command.arg(self.data_directory()).args(["--user", name]).output().await?;
+        let mut command = self.beside()?;
+        let output = command
+            .args(["token", "create", "--data-dir"])
+            .arg(self.data_directory())
+            .args(["--user", name])
+            .output()
+            .await?;
         if !output.status.success() {
             return Err(format!("No token: {}", String::from_utf8_lossy(&output.stderr)).into());
         }
@@ -119,29 +220,29 @@ impl Portal {
 
     /// The same, not yet run.
     pub fn client_command(&self, api: &Api, arguments: &[&str]) -> Command {
-        let mut command = self.command(arguments);
-        command.env("BOOKEND_URL", self.url("")).env("BOOKEND_TOKEN", api.token());
+        let mut command = clean_command(programs::bookend().as_os_str());
+        command.args(arguments).env("BOOKEND_URL", self.url("")).env("BOOKEND_TOKEN", api.token());
         command
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(programs::bookend());
-        command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-        // What the person who runs the tests has set up for themselves does not count.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("BOOKEND_") {
-                command.env_remove(name);
-            }
+    /// `bookend` where it sees the data as the portal does, which may be in a mount namespace of its own.
+    fn beside(&self) -> Outcome<Command> {
+        if self.setting.inside.is_empty() {
+            return Ok(clean_command(programs::bookend().as_os_str()));
         }
-        command
+        let process = self.process_id().ok_or("The portal is not running.")?;
+        let mut command = clean_command(OsStr::new("nsenter"));
+        command.arg(format!("--target={process}")).arg("--mount");
+        if !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.arg("--").arg(programs::bookend());
+        Ok(command)
     }
 
     async fn run(&mut self) -> Outcome {
         let log = File::options().create(true).append(true).open(self.log_file())?;
-        let mut command = self.command(&["serve", "--data-dir"]);
-        command.arg(self.data_directory()).arg("--listen").arg(self.address.to_string()).args(&self.options);
-        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn()?;
+        let mut process = self.setting.serve(self.address).stdout(Stdio::piped()).stderr(log).spawn()?;
         let output = process.stdout.take().ok_or("The portal has no standard output.")?;
         let said = tokio::time::timeout(PATIENCE, read_greeting(BufReader::new(output))).await?;
         let Some(greeting) = said? else {
@@ -155,7 +256,7 @@ impl Portal {
     }
 
     fn log_file(&self) -> PathBuf {
-        self.home.path().join("portal.log")
+        self.setting.home.path().join("portal.log")
     }
 }
 
@@ -163,8 +264,20 @@ impl Drop for Portal {
     fn drop(&mut self) {
         // Servers outlive the portal: they are what a killed portal must find again. Here nobody will.
         drop(self.process.take());
-        leftovers::sweep(self.home.path());
+        leftovers::sweep(self.setting.home.path());
     }
+}
+
+/// A command untouched by what the person who runs the tests has set up for themselves.
+fn clean_command(program: &OsStr) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("BOOKEND_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 struct Greeting {

@@ -122,8 +122,8 @@ fn browser_part(workspace: &Workspace, progress: &Progress, compiler: &Compiler)
     let made = when_changed(workspace, progress, "browser part", &["app"], compiler, &product, |part| {
         let mut cargo = compiler.cargo(workspace);
         cargo.env("CARGO_TARGET_DIR", &directory);
-        cargo.args(["build", "--package", "app", "--lib", "--features", "hydrate", "--profile", "web"]);
-        cargo.args(["--target", wasm::TARGET]);
+        cargo.args(["rustc", "--package", "app", "--lib", "--crate-type", "cdylib", "--features", "hydrate"]);
+        cargo.args(["--profile", "web", "--target", wasm::TARGET]);
         run::logged("build the browser part", &mut cargo, &workspace.log("browser-part"), part)
     });
     made.map(|()| product)

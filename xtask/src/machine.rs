@@ -49,17 +49,12 @@ pub const TESTING: &[Need] = &[
     need("docker-registry", "docker-registry"),
 ];
 
-/// Makes sure all `needs` are met. `purpose` completes "… is needed to".
-pub fn provide(
-    workspace: &Workspace,
-    progress: &Progress,
-    title: &'static str,
-    purpose: &str,
-    needs: &[Need],
-) -> Outcome<()> {
+/// Makes sure all `needs` are met, with one installation for all that are not. `purpose` completes "to …".
+pub fn provide(workspace: &Workspace, progress: &Progress, purpose: &str, needs: &[Need]) -> Outcome<()> {
+    const TITLE: &str = "packages";
     let packages = missing_packages(needs);
     if packages.is_empty() {
-        progress.fresh(title, "all there");
+        progress.fresh(TITLE, "all there");
         return Ok(());
     }
     let list = packages.join(" ");
@@ -75,7 +70,7 @@ pub fn provide(
              repeat:\n\n    sudo apt-get update && sudo apt-get install -y --no-install-recommends {list}"
         ));
     };
-    progress.part(title, |part| {
+    progress.part(TITLE, |part| {
         let log = workspace.log("packages");
         part.at("reading package lists");
         run::logged("read the package lists", apt(prefix).arg("update"), &log, part)?;

@@ -15,9 +15,10 @@ use crate::workspace::Workspace;
 pub fn test(options: &TestOptions) -> Outcome<()> {
     let workspace = Workspace::find();
     let progress = Progress::begin();
-    let needs = [machine::RUNNING, machine::TESTING].concat();
-    machine::provide(&workspace, &progress, "packages", "run the tests", &needs)?;
-    let compiler = wasm::compiler(&workspace, &progress)?;
+    let compiler = wasm::choose(&workspace, &progress)?;
+    let needs = [machine::RUNNING, machine::TESTING, compiler.needs()].concat();
+    machine::provide(&workspace, &progress, "build Bookend and run its tests", &needs)?;
+    compiler.prepare(&workspace, &progress)?;
     build::everything(&workspace, &progress, &compiler, Flavour::Tests)?;
     let postgres = progress.part("PostgreSQL", |part| postgres::start(&workspace, part))?;
     eprintln!("{}\n", progress.end());

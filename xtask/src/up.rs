@@ -41,7 +41,9 @@ pub fn build(workspace: &Workspace) -> Outcome<()> {
 }
 
 fn prepare(workspace: &Workspace, progress: &Progress) -> Outcome<()> {
-    machine::provide(workspace, progress, "packages", "run servers of its own", machine::RUNNING)?;
-    let compiler = wasm::compiler(workspace, progress)?;
+    let compiler = wasm::choose(workspace, progress)?;
+    let needs = [machine::RUNNING, compiler.needs()].concat();
+    machine::provide(workspace, progress, "build Bookend and run servers of its own", &needs)?;
+    compiler.prepare(workspace, progress)?;
     build::everything(workspace, progress, &compiler, Flavour::Release)
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Outcome;
-use crate::machine;
+use crate::machine::{self, Need};
 use crate::progress::Progress;
 use crate::run;
 use crate::workspace::Workspace;
@@ -24,6 +24,22 @@ pub enum Compiler {
 }
 
 impl Compiler {
+    /// What it needs of the machine.
+    pub fn needs(&self) -> &'static [Need] {
+        match self {
+            Compiler::InUse => &[],
+            Compiler::Debian { .. } => machine::DEBIAN_WASM,
+        }
+    }
+
+    /// Makes it able to build for the browser, once its needs are met.
+    pub fn prepare(&self, workspace: &Workspace, progress: &Progress) -> Outcome<()> {
+        match self {
+            Compiler::InUse => Ok(()),
+            Compiler::Debian { sysroot } => standard_library(workspace, progress, sysroot),
+        }
+    }
+
     /// Cargo with this compiler.
     pub fn cargo(&self, workspace: &Workspace) -> Command {
         match self {
@@ -45,26 +61,25 @@ impl Compiler {
     }
 }
 
-/// Finds or makes a compiler that can build for the browser.
-pub fn compiler(workspace: &Workspace, progress: &Progress) -> Outcome<Compiler> {
+/// Which compiler it is to be; asks rustup for the target where that is missing.
+pub fn choose(workspace: &Workspace, progress: &Progress) -> Outcome<Compiler> {
+    let debian = Compiler::Debian { sysroot: workspace.target.join("wasm-sysroot") };
     if std::env::var_os("BOOKEND_WASM").is_some_and(|way| way == "debian") {
-        return debian(workspace, progress);
+        return Ok(debian);
     }
     if target_is_installed() {
         progress.fresh(TITLE, "all there");
         return Ok(Compiler::InUse);
     }
-    if machine::has("rustup") {
-        let added = progress.part(TITLE, |part| {
-            let mut rustup = Command::new("rustup");
-            rustup.args(["target", "add", TARGET]);
-            Ok(run::logged("add the wasm target", &mut rustup, &workspace.log("wasm-target"), part).is_ok())
-        })?;
-        if added && target_is_installed() {
-            return Ok(Compiler::InUse);
-        }
+    if !machine::has("rustup") {
+        return Ok(debian);
     }
-    debian(workspace, progress)
+    progress.part(TITLE, |part| {
+        let mut rustup = Command::new("rustup");
+        rustup.args(["target", "add", TARGET]);
+        let added = run::logged("add the wasm target", &mut rustup, &workspace.log("wasm-target"), part).is_ok();
+        Ok(if added && target_is_installed() { Compiler::InUse } else { debian })
+    })
 }
 
 fn target_is_installed() -> bool {
@@ -72,38 +87,30 @@ fn target_is_installed() -> bool {
     libraries.is_some_and(|folder| has_library(Path::new(&folder), "libstd-"))
 }
 
-fn debian(workspace: &Workspace, progress: &Progress) -> Outcome<Compiler> {
-    let purpose = format!("build the browser part without rustup's {TARGET} target");
-    machine::provide(workspace, progress, "packages: Debian's compiler", &purpose, machine::DEBIAN_WASM)?;
-    let sysroot = workspace.target.join("wasm-sysroot");
+/// Builds the standard library for the browser from Debian's source, unless this version's is there.
+fn standard_library(workspace: &Workspace, progress: &Progress, sysroot: &Path) -> Outcome<()> {
     let libraries = sysroot.join("lib/rustlib").join(TARGET).join("lib");
     let version = run::answer(Command::new("/usr/bin/rustc").arg("-V")).unwrap_or_default();
     let built_by = sysroot.join("built-by");
     if has_library(&libraries, "libstd-") && fs::read_to_string(&built_by).is_ok_and(|text| text == version) {
-        progress.fresh(TITLE, "Debian's compiler, standard library there");
-        return Ok(Compiler::Debian { sysroot });
+        progress.fresh("wasm standard library", "all there");
+        return Ok(());
     }
     progress.part("wasm standard library", |part| {
         part.at(&version);
-        let _ = fs::remove_dir_all(&sysroot);
+        let _ = fs::remove_dir_all(sysroot);
         let scaffold = sysroot.join("scaffold");
         let target = scaffold.join("target");
         write_empty_crate(&scaffold).map_err(|error| format!("Cannot write {}: {error}", scaffold.display()))?;
         let mut cargo = debian_cargo(&scaffold);
-        cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target).args([
-            "build",
-            "-Zbuild-std=std,panic_abort",
-            "--release",
-            "--target",
-            TARGET,
-        ]);
+        cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target);
+        cargo.args(["build", "-Zbuild-std=std,panic_abort", "--release", "--target", TARGET]);
         run::logged("build the standard library for the browser", &mut cargo, &workspace.log("wasm-sysroot"), part)?;
         let copied = copy_libraries(&target.join(TARGET).join("release/deps"), &libraries)
             .and_then(|()| fs::remove_dir_all(&scaffold))
             .and_then(|()| fs::write(&built_by, &version));
         copied.map_err(|error| format!("Cannot lay out {}: {error}", sysroot.display()))
-    })?;
-    Ok(Compiler::Debian { sysroot })
+    })
 }
 
 fn debian_cargo(directory: &Path) -> Command {
