@@ -14,11 +14,15 @@ const DISK_INTERVAL: Duration = Duration::from_secs(60);
 const DISK_ENTRIES: usize = 50_000;
 const DISK_SLICE: usize = 200;
 
+/// A server has better things to do while it starts.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// Samples for ever.
 pub(super) async fn sample(newest: watch::Sender<Option<Metrics>>, places: watch::Receiver<Vec<PathBuf>>) {
     let mut before: Option<(Instant, u64)> = None;
     let mut disk = (Instant::now(), 0);
     let mut first = true;
+    tokio::time::sleep(FIRST).await;
     loop {
         if first || disk.0.elapsed() >= DISK_INTERVAL || places.has_changed().unwrap_or(false) {
             let places = places.borrow().clone();
