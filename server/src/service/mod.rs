@@ -1,3 +1,196 @@
-//! The use cases: what people, programs and schedules can ask of Bookend.
+//! The use cases: what people, programs and schedules can ask of Bookend. [`Service`] is the [`Portal`] behind pages, REST
+//! and command line.
+//!
+//! Guaranteed: every use case authorises on its first line ([`access`]); whatever changes something is one transaction with
+//! its audit event in it; what belongs to another team is not there. Deliberately absent: bringing anything about. A use
+//! case changes what is desired and wakes the engine.
 
+mod access;
 pub mod catalog;
+mod channels;
+mod environments;
+mod live;
+mod names;
+mod orders;
+mod people;
+mod signing_in;
+mod trouble;
+mod view;
+
+use std::sync::Arc;
+
+use app::api::*;
+use app::portal::{Actor, Channel, Duplex, Live, Portal, SessionStarted, SignedIn};
+use async_trait::async_trait;
+use provisioners::Capabilities;
+use tokio::sync::broadcast;
+
+use crate::agents::Hub;
+use crate::auth::identity::Identities;
+use crate::auth::password::Passwords;
+use crate::clock::Clock;
+use crate::keys::InstallationKey;
+use crate::store::{self, AuditEvent, Store, StoreError, Tx};
+
+/// What the use cases stand on.
+pub struct Service {
+    pub store: Store,
+    pub hub: Hub,
+    pub identities: Arc<Identities>,
+    pub passwords: Passwords,
+    pub key: InstallationKey,
+    pub clock: Clock,
+    /// Name of the provisioner that new environments get, and what it can do here.
+    pub provisioner: String,
+    pub capabilities: Capabilities,
+    /// Has the engine look at an environment soon; a hint.
+    pub wake: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Where everybody says what has changed, and pages hear of it.
+    pub changes: broadcast::Sender<LiveEvent>,
+}
+
+impl Service {
+    /// After the commit: the engine looks, and so do the pages.
+    fn wake(&self, environment: &str) {
+        (self.wake)(environment);
+        // Nobody may be looking.
+        let _ = self.changes.send(LiveEvent::Environment { id: environment.to_string() });
+    }
+
+    async fn audit(
+        &self,
+        tx: &mut Tx,
+        by: &SignedIn,
+        action: &str,
+        target: &str,
+        detail: serde_json::Value,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        tx.audit(&AuditEvent {
+            id: &store::id(now),
+            team_id: Some(&by.team_id),
+            at: now,
+            actor: &by.name,
+            action,
+            target,
+            detail,
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Portal for Service {
+    // Anybody
+    async fn sign_in(&self, actor: &Actor, name: &str, password: &str) -> Result<SessionStarted, ApiError> {
+        signing_in::sign_in(self, actor, name, password).await
+    }
+    async fn first_administrator(
+        &self,
+        _: &Actor,
+        link: &str,
+        name: &str,
+        password: &str,
+    ) -> Result<SessionStarted, ApiError> {
+        signing_in::first_administrator(self, link, name, password).await
+    }
+    async fn check_setup_link(&self, _: &Actor, link: &str) -> Result<(), ApiError> {
+        signing_in::open_link(self, link).await.map(drop)
+    }
+
+    // Whoever is signed in, about themselves
+    async fn sign_out(&self, actor: &Actor, session: &str) -> Result<(), ApiError> {
+        signing_in::sign_out(self, access::person(actor)?, session).await
+    }
+    async fn me(&self, actor: &Actor) -> Result<PersonView, ApiError> {
+        signing_in::me(self, actor).await
+    }
+    async fn tokens(&self, actor: &Actor) -> Result<Vec<TokenView>, ApiError> {
+        people::tokens(self, access::person(actor)?).await
+    }
+    async fn create_token(&self, actor: &Actor, request: TokenRequest) -> Result<TokenCreated, ApiError> {
+        people::create_token(self, access::person(actor)?, request).await
+    }
+    async fn revoke_token(&self, actor: &Actor, id: &str) -> Result<(), ApiError> {
+        people::revoke_token(self, access::person(actor)?, id).await
+    }
+
+    // Administrators
+    async fn people(&self, actor: &Actor) -> Result<Vec<PersonView>, ApiError> {
+        people::people(self, access::administrator(actor)?).await
+    }
+    async fn create_person(&self, actor: &Actor, request: PersonRequest) -> Result<PersonView, ApiError> {
+        people::create(self, access::administrator(actor)?, request).await
+    }
+    async fn set_person_disabled(&self, actor: &Actor, name: &str, disabled: bool) -> Result<PersonView, ApiError> {
+        people::set_disabled(self, access::administrator(actor)?, name, disabled).await
+    }
+
+    // The team
+    async fn catalog(&self, actor: &Actor) -> Result<Vec<CatalogEntry>, ApiError> {
+        let by = access::person(actor)?;
+        catalog::catalog(&self.store, &by.team_id, &self.capabilities).await
+    }
+    async fn template(&self, actor: &Actor, name: &str, version: Option<&str>) -> Result<TemplateDetail, ApiError> {
+        let by = access::person(actor)?;
+        catalog::detail(&self.store, &by.team_id, name, version, &self.capabilities).await
+    }
+    async fn order(
+        &self,
+        actor: &Actor,
+        order: OrderRequest,
+        request_id: Option<&str>,
+    ) -> Result<EnvironmentDetail, ApiError> {
+        orders::order(self, access::person(actor)?, order, request_id).await
+    }
+    async fn environments(&self, actor: &Actor, query: EnvironmentQuery) -> Result<Page<EnvironmentSummary>, ApiError> {
+        environments::environments(self, access::person(actor)?, query).await
+    }
+    async fn environment(&self, actor: &Actor, environment: &str) -> Result<EnvironmentDetail, ApiError> {
+        environments::environment(self, access::person(actor)?, environment).await
+    }
+    async fn timeline(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<TimelineEvent>, ApiError> {
+        environments::timeline(self, access::person(actor)?, environment, cursor, limit).await
+    }
+    async fn events(&self, actor: &Actor, environment: Option<&str>) -> Result<Live<LiveEvent>, ApiError> {
+        live::events(self, access::person(actor)?, environment).await
+    }
+
+    // An environment's owner, and administrators: each of these checks the environment it finds
+    async fn act(&self, actor: &Actor, environment: &str, action: Action) -> Result<EnvironmentDetail, ApiError> {
+        environments::act(self, access::person(actor)?, environment, action).await
+    }
+    async fn logs(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        server: Option<&str>,
+        tail: u32,
+    ) -> Result<Vec<LogLine>, ApiError> {
+        live::logs(self, access::person(actor)?, environment, server, tail).await
+    }
+    async fn follow_logs(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        server: Option<&str>,
+        tail: u32,
+    ) -> Result<Live<LogLine>, ApiError> {
+        live::follow_logs(self, access::person(actor)?, environment, server, tail).await
+    }
+    async fn open(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        server: &str,
+        channel: Channel,
+    ) -> Result<Box<dyn Duplex>, ApiError> {
+        channels::open(self, access::person(actor)?, environment, server, channel).await
+    }
+}

@@ -1,4 +1,4 @@
-//! Teams, people, and the link that makes the first administrator.
+//! Teams and what is theirs, people, and the link that makes the first administrator.
 
 use super::{Store, StoreError, Tx};
 
@@ -45,6 +45,28 @@ impl Store {
     pub async fn people_of(&self, team_id: &str) -> Result<Vec<PersonRow>, StoreError> {
         let query = format!("{PERSON} where person.team_id = $1 order by person.name");
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(team_id).fetch_all(&mut *self.read().await?).await?)
+    }
+
+    /// The team an environment belongs to; it never changes.
+    pub async fn team_of_environment(&self, environment: &str) -> Result<Option<String>, StoreError> {
+        let found: Option<(String,)> = sqlx::query_as("select team_id from environment where id = $1")
+            .bind(environment)
+            .fetch_optional(&mut *self.read().await?)
+            .await?;
+        Ok(found.map(|(team,)| team))
+    }
+
+    /// What this person's earlier order with this key became: the environment, and the order's digest.
+    pub async fn order_before(
+        &self,
+        person_id: &str,
+        request_id: &str,
+    ) -> Result<Option<(String, String)>, StoreError> {
+        Ok(sqlx::query_as("select environment_id, digest from order_request where person_id = $1 and request_id = $2")
+            .bind(person_id)
+            .bind(request_id)
+            .fetch_optional(&mut *self.read().await?)
+            .await?)
     }
 
     /// Whether somebody can administer this installation.

@@ -1,0 +1,171 @@
+//! Environments as people list them, look at them and ask things of them.
+
+use app::api::{Action, ApiError, EnvironmentDetail, EnvironmentQuery, EnvironmentSummary, Page, State, TimelineEvent};
+use app::portal::SignedIn;
+use serde_json::json;
+
+use super::trouble::{failed, no_such};
+use super::{Service, access, view};
+use crate::auth::name;
+use crate::domain::actions;
+use crate::domain::facts::{Desired, Intent};
+use crate::store::{EnvironmentFilter, EnvironmentRecord, StoreError};
+
+const PAGE: u32 = 50;
+const LARGEST_PAGE: u32 = 200;
+/// A change that somebody else's overtook is decided anew this often.
+const OVERTAKEN: u32 = 5;
+
+/// The environment of this name or id in the person's team.
+///
+/// # Errors
+/// 404, also when it is another team's.
+pub(super) async fn find(service: &Service, by: &SignedIn, environment: &str) -> Result<EnvironmentRecord, ApiError> {
+    let found = service.store.environment(&by.team_id, environment).await.map_err(failed)?;
+    found.ok_or_else(|| no_such("environment", environment))
+}
+
+pub(super) async fn environment(
+    service: &Service,
+    by: &SignedIn,
+    environment: &str,
+) -> Result<EnvironmentDetail, ApiError> {
+    let record = find(service, by, environment).await?;
+    Ok(view::detail(service, by, &record))
+}
+
+pub(super) async fn environments(
+    service: &Service,
+    by: &SignedIn,
+    query: EnvironmentQuery,
+) -> Result<Page<EnvironmentSummary>, ApiError> {
+    let search = query.search.unwrap_or_default();
+    if search.chars().count() > 100 {
+        return Err(ApiError::field("search", "is longer than 100 characters"));
+    }
+    let owner = match query.owner.as_deref().filter(|owner| !owner.is_empty()) {
+        // What cannot be a name is nobody's.
+        Some(owner) => match name::sign_in_name(owner) {
+            Ok(owner) => owner,
+            Err(_) => return Ok(Page { items: Vec::new(), next: None }),
+        },
+        None => String::new(),
+    };
+    let filter = EnvironmentFilter {
+        search,
+        states: states(query.state.as_deref().unwrap_or_default())?,
+        owner,
+        cursor: cursor(query.cursor.as_deref())?,
+        limit: limit(query.limit.unwrap_or(PAGE))?,
+    };
+    service.store.environments(&by.team_id, &filter).await.map_err(failed)
+}
+
+pub(super) async fn timeline(
+    service: &Service,
+    by: &SignedIn,
+    environment: &str,
+    from: Option<&str>,
+    items: u32,
+) -> Result<Page<TimelineEvent>, ApiError> {
+    let (from, items) = (cursor(from)?, limit(items)?);
+    let record = find(service, by, environment).await?;
+    service.store.timeline(&record.summary.id, from.as_deref(), items).await.map_err(failed)
+}
+
+pub(super) async fn act(
+    service: &Service,
+    by: &SignedIn,
+    environment: &str,
+    action: Action,
+) -> Result<EnvironmentDetail, ApiError> {
+    for _ in 0..OVERTAKEN {
+        let record = find(service, by, environment).await?;
+        access::owner(by, &record)?;
+        let (id, intent) = (&record.summary.id, &record.facts.intent);
+        if is_so_already(action, intent) {
+            return Ok(view::detail(service, by, &record));
+        }
+        let now = service.clock.now();
+        let change = actions::change(action, &record.facts, now).map_err(|not_now| {
+            ApiError::conflict(format!("“{}” is {}", not_now.name, not_now.state))
+                .with_detail(not_now.to_string() + ".")
+        })?;
+        let changed = async {
+            let mut tx = service.store.write().await?;
+            tx.change_desire(id, intent.generation, &change, Some(&by.name), now).await?;
+            service.audit(&mut tx, by, action.as_str(), &record.summary.name, json!({ "environment": id })).await?;
+            tx.commit().await
+        };
+        match changed.await {
+            Ok(()) => {
+                service.wake(id);
+                return self::environment(service, by, id).await;
+            }
+            Err(StoreError::Stale) => continue,
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Err(ApiError::conflict("It is being changed by somebody else").with_detail("Look at it again, then decide."))
+}
+
+/// Asking for what is wanted already changes nothing.
+fn is_so_already(action: Action, intent: &Intent) -> bool {
+    let wanted = match action {
+        Action::Park => Desired::Parked,
+        Action::Resume => Desired::Running,
+        Action::Delete => Desired::Deleted,
+        Action::Restart | Action::Retry | Action::Cancel => return false,
+    };
+    intent.desired == wanted && intent.failure.is_none()
+}
+
+fn limit(limit: u32) -> Result<u32, ApiError> {
+    match limit {
+        1..=LARGEST_PAGE => Ok(limit),
+        _ => Err(ApiError::field("limit", "is from 1 to 200")),
+    }
+}
+
+/// A cursor is the id of a row: nothing else is let through to the database.
+fn cursor(cursor: Option<&str>) -> Result<Option<String>, ApiError> {
+    let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) else { return Ok(None) };
+    match uuid::Uuid::try_parse(cursor) {
+        Ok(id) => Ok(Some(id.to_string())),
+        Err(_) => Err(ApiError::field("cursor", "is not the `next` of a page before")),
+    }
+}
+
+fn states(list: &str) -> Result<Vec<State>, ApiError> {
+    let words = list.split(',').map(str::trim).filter(|word| !word.is_empty());
+    words
+        .map(|word| {
+            let state = serde_json::from_value(json!(word));
+            state.map_err(|_| {
+                let known = "ordered, preparing, starting, setting_up, checking, ready, repairing, parking, parked, deleting, \
+                     deleted, failed";
+                ApiError::field("state", format!("has something else than {known}"))
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_page_gave_as_next_is_a_cursor() {
+        assert_eq!(cursor(Some("")).unwrap(), None);
+        assert!(cursor(Some("019aa3a1-5a4b-7c3d-8e2f-0123456789ab")).unwrap().is_some());
+        for odd in ["' or 1=1 --", "~", "1", "\0"] {
+            assert_eq!(cursor(Some(odd)).unwrap_err().fields[0].field, "cursor");
+        }
+    }
+
+    #[test]
+    fn states_are_a_list_of_known_words() {
+        assert_eq!(states("ready, setting_up,").unwrap(), [State::Ready, State::SettingUp]);
+        assert_eq!(states("ready;drop table").unwrap_err().fields[0].field, "state");
+    }
+}

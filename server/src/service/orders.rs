@@ -1,0 +1,162 @@
+//! Ordering: from a form's values to rows, in one transaction.
+
+use std::collections::BTreeMap;
+
+use app::api::{ApiError, EnvironmentDetail, FieldError, OrderRequest};
+use app::portal::SignedIn;
+use serde_json::json;
+
+use super::trouble::failed;
+use super::{Service, catalog, environments, names};
+use crate::domain::template::names::{LABEL, is_label};
+use crate::domain::template::{self, Values};
+use crate::domain::{schedule, template::compile};
+use crate::store::{self, NewEnvironment, OrderKey, Ordered, Quota, StoreError};
+
+/// Enough for everything but a mistake or malice.
+const QUOTA: Quota = Quota { per_person: 1_000, per_team: 100_000 };
+/// Made-up names that may be taken before the person is asked for one.
+const NAME_ATTEMPTS: u32 = 5;
+
+pub(super) async fn order(
+    service: &Service,
+    by: &SignedIn,
+    order: OrderRequest,
+    request_id: Option<&str>,
+) -> Result<EnvironmentDetail, ApiError> {
+    check_request_id(request_id)?;
+    let digest = service.key.fingerprint(&serde_json::to_vec(&order).map_err(|_| ApiError::internal())?);
+    // Before anything else: the answer to a repeated order does not depend on what has changed since.
+    if let Some(request_id) = request_id
+        && let Some((environment, known)) =
+            service.store.order_before(&by.person_id, request_id).await.map_err(failed)?
+    {
+        return if known == digest {
+            environments::environment(service, by, &environment).await
+        } else {
+            Err(key_reused())
+        };
+    }
+    let (offered, values) = checked(service, by, &order).await?;
+    let key = request_id.map(|request_id| OrderKey { request_id, digest: &digest });
+    for attempt in 0.. {
+        let name = match &order.name {
+            Some(name) => name.clone(),
+            None => names::made_up(&offered.template.name, random()?, attempt),
+        };
+        let new = environment(service, by, &offered, &values, name)?;
+        return match commit(service, by, &order.template, &new, key).await.map_err(failed)? {
+            Ordered::Created => {
+                service.wake(&new.id);
+                environments::environment(service, by, &new.id).await
+            }
+            Ordered::Repeated { environment } => environments::environment(service, by, &environment).await,
+            Ordered::NameTaken if order.name.is_none() && attempt + 1 < NAME_ATTEMPTS => continue,
+            Ordered::NameTaken => Err(ApiError {
+                fields: vec![FieldError { field: "name".into(), message: "is taken; choose another".into() }],
+                ..ApiError::conflict(format!("There is an environment “{}” already", new.name))
+            }),
+            Ordered::KeyReused => Err(key_reused()),
+            Ordered::PersonQuota { limit } => Err(ApiError::conflict(format!("You have {limit} environments"))
+                .with_detail("That is as many as one person may have. Delete some first.")),
+            Ordered::TeamQuota { limit } => Err(ApiError::conflict(format!("Your team has {limit} environments"))
+                .with_detail("That is as many as one team may have. Delete some first.")),
+        };
+    }
+    Err(ApiError::internal())
+}
+
+async fn commit(
+    service: &Service,
+    by: &SignedIn,
+    template: &str,
+    new: &NewEnvironment,
+    key: Option<OrderKey<'_>>,
+) -> Result<Ordered, StoreError> {
+    let mut tx = service.store.write().await?;
+    let ordered = tx.order(new, key, QUOTA, service.clock.now()).await?;
+    if ordered == Ordered::Created {
+        let detail = json!({ "template": template, "environment": new.id });
+        service.audit(&mut tx, by, "order", &new.name, detail).await?;
+        tx.commit().await?;
+    }
+    Ok(ordered)
+}
+
+/// The template and the values, all of the order's mistakes told at once.
+async fn checked(
+    service: &Service,
+    by: &SignedIn,
+    order: &OrderRequest,
+) -> Result<(catalog::Offered, Values), ApiError> {
+    let mut wrong = Vec::new();
+    if order.name.as_ref().is_some_and(|name| !is_label(name)) {
+        wrong.push(FieldError { field: "name".into(), message: format!("should be {LABEL}") });
+    }
+    let (template, version) = (&order.template, order.version.as_deref());
+    let offered = catalog::to_order(&service.store, &by.team_id, template, version, &service.capabilities).await?;
+    match template::resolve(&offered.template, &order.parameters) {
+        Ok(values) if wrong.is_empty() => Ok((offered, values)),
+        Ok(_) => Err(ApiError::invalid(wrong)),
+        Err(more) => {
+            wrong.extend(more);
+            Err(ApiError::invalid(wrong))
+        }
+    }
+}
+
+fn environment(
+    service: &Service,
+    by: &SignedIn,
+    offered: &catalog::Offered,
+    values: &Values,
+    name: String,
+) -> Result<NewEnvironment, ApiError> {
+    let now = service.clock.now();
+    let id = store::id(now);
+    let topology = compile(&offered.template, &name, values);
+    let secrets: BTreeMap<String, String> =
+        values.secrets.iter().map(|(name, secret)| (name.clone(), secret.reveal().to_string())).collect();
+    let sealed_secrets = match secrets.is_empty() {
+        true => None,
+        false => Some(service.key.seal(&id, &secrets).map_err(|error| {
+            tracing::error!(%error, "secret parameters could not be sealed");
+            ApiError::internal()
+        })?),
+    };
+    Ok(NewEnvironment {
+        id,
+        team_id: by.team_id.clone(),
+        owner_id: by.person_id.clone(),
+        owner_name: by.name.clone(),
+        name,
+        template_version_id: offered.version_id.clone(),
+        provisioner: service.provisioner.clone(),
+        parameters: values.plain.clone(),
+        sealed_secrets,
+        next_event: schedule::next(&topology.schedules, now),
+        topology,
+    })
+}
+
+fn check_request_id(request_id: Option<&str>) -> Result<(), ApiError> {
+    let fine = |id: &str| (1..=200).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    match request_id {
+        Some(id) if !fine(id) => Err(ApiError::field("idempotency-key", "has 1 to 200 visible ASCII characters")),
+        _ => Ok(()),
+    }
+}
+
+fn key_reused() -> ApiError {
+    ApiError {
+        fields: vec![FieldError { field: "idempotency-key".into(), message: "was used for another order".into() }],
+        ..ApiError::conflict("This Idempotency-Key was used for another order")
+    }
+    .with_detail("Give each order a key of its own.")
+}
+
+fn random() -> Result<[u8; 3], ApiError> {
+    let mut bytes = [0; 3];
+    getrandom::fill(&mut bytes).map_err(|_| ApiError::internal())?;
+    Ok(bytes)
+}

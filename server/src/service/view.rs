@@ -1,0 +1,146 @@
+//! An environment as one person may see it.
+
+use std::collections::BTreeMap;
+
+use app::api::{
+    CheckView, EnvironmentDetail, MetricsView, OutputView, PortView, ServerView, ServiceView, State, VolumeView,
+};
+use app::portal::SignedIn;
+use provisioners::{Image, Secret};
+
+use super::{Service, access};
+use crate::domain::facts::Server;
+use crate::domain::state::{self, View};
+use crate::domain::topology::{PortSpec, ServerSpec};
+use crate::store::EnvironmentRecord;
+
+/// What stands for a value that is not shown.
+const HIDDEN: &str = "***";
+
+pub(super) fn detail(service: &Service, by: &SignedIn, record: &EnvironmentRecord) -> EnvironmentDetail {
+    let view = state::derive(&record.facts, service.clock.now());
+    let theirs = access::is_theirs(by, record);
+    let secrets = secrets(service, record);
+    let mut summary = record.summary.clone();
+    summary.state = view.state;
+    summary.waiting_for = view.waiting_for.clone();
+    summary.servers_ready = u32::try_from(view.servers_ready()).unwrap_or(u32::MAX);
+    let mut parameters = record.parameters.clone();
+    parameters.extend(secrets.keys().map(|name| (name.clone(), HIDDEN.to_string())));
+    EnvironmentDetail {
+        provisioner: record.provisioner.clone(),
+        parameters,
+        servers: servers(service, record, &view),
+        volumes: volumes(record),
+        outputs: outputs(record, view.state, theirs.then_some(&secrets)),
+        failure: view.failure,
+        actions: if theirs { view.actions } else { Vec::new() },
+        summary,
+    }
+}
+
+/// The order's secrets; none when they cannot be opened, which the log says.
+fn secrets(service: &Service, record: &EnvironmentRecord) -> BTreeMap<String, Secret> {
+    let Some(sealed) = &record.sealed_secrets else { return BTreeMap::new() };
+    service.key.unseal(&record.summary.id, sealed).unwrap_or_else(|error| {
+        tracing::error!(environment = %record.summary.id, %error, "secret parameters could not be opened");
+        BTreeMap::new()
+    })
+}
+
+fn outputs(record: &EnvironmentRecord, state: State, secrets: Option<&BTreeMap<String, Secret>>) -> Vec<OutputView> {
+    if state != State::Ready {
+        return Vec::new();
+    }
+    let none = BTreeMap::new();
+    let outputs = record.facts.topology.outputs.iter().map(|output| OutputView {
+        name: output.name.clone(),
+        title: output.title.clone(),
+        value: match (output.sensitive, secrets) {
+            (true, None) => HIDDEN.to_string(),
+            (_, secrets) => output.with_secrets(secrets.unwrap_or(&none)),
+        },
+        sensitive: output.sensitive,
+    });
+    outputs.collect()
+}
+
+fn servers(service: &Service, record: &EnvironmentRecord, view: &View) -> Vec<ServerView> {
+    let observed = record.facts.observed.servers.iter().zip(&view.servers);
+    observed
+        .map(|(server, view)| {
+            let spec = record.facts.topology.servers.iter().find(|spec| spec.name == server.name);
+            let status = server.status.as_ref();
+            ServerView {
+                id: server.id.to_string(),
+                name: server.name.clone(),
+                state: view.state,
+                generation: server.generation,
+                address: server.address.to_string(),
+                image: spec.map_or_else(String::new, |spec| image(&spec.image)),
+                waiting_for: view.waiting_for.clone(),
+                limits: server.machine().map(|machine| machine.limits.clone()).filter(|limits| !limits.is_empty()),
+                services: status.map_or_else(Vec::new, |status| status.services.iter().map(service_view).collect()),
+                checks: status.map_or_else(Vec::new, |status| status.checks.iter().map(check_view).collect()),
+                ports: spec.map_or_else(Vec::new, |spec| ports(&record.summary.name, spec)),
+                metrics: metrics(service, server),
+                failure: view.failure.clone(),
+            }
+        })
+        .collect()
+}
+
+fn service_view(service: &agent::api::ServiceStatus) -> ServiceView {
+    ServiceView {
+        name: service.name.clone(),
+        running: service.running,
+        restarts: service.restarts,
+        last_end: service.last_end.clone(),
+    }
+}
+
+fn check_view(check: &agent::api::CheckStatus) -> CheckView {
+    CheckView { name: check.name.clone(), passing: check.passing, message: check.message.clone() }
+}
+
+fn image(image: &Image) -> String {
+    match image {
+        Image::Host => "host".to_string(),
+        Image::Oci(reference) => reference.clone(),
+    }
+}
+
+fn ports(environment: &str, server: &ServerSpec) -> Vec<PortView> {
+    let url = |port: &PortSpec| {
+        let path: String = form_urlencoded::byte_serialize(port.path.as_bytes()).collect();
+        let query = if port.path == "/" { String::new() } else { format!("?path={path}") };
+        format!("/open/{environment}/{}/{}{query}", server.name, port.port)
+    };
+    server.ports.iter().map(|port| PortView { port: port.port, title: port.title.clone(), url: url(port) }).collect()
+}
+
+fn metrics(service: &Service, server: &Server) -> Option<MetricsView> {
+    let sample = service.hub.metrics(&server.id)?;
+    Some(MetricsView {
+        at: sample.at_ms,
+        cpu_millis: sample.cpu_millis,
+        memory_bytes: sample.memory_bytes,
+        memory_limit_bytes: sample.memory_limit_bytes,
+        disk_bytes: sample.disk_bytes,
+        uptime_ms: sample.uptime_ms,
+    })
+}
+
+fn volumes(record: &EnvironmentRecord) -> Vec<VolumeView> {
+    let servers_of = |volume: &str| {
+        let mounted = |server: &&ServerSpec| server.mounts.iter().any(|mount| mount.volume == volume);
+        record.facts.topology.servers.iter().filter(mounted).map(|server| server.name.clone()).collect()
+    };
+    let volumes = record.facts.observed.volumes.iter().map(|volume| VolumeView {
+        id: volume.id.to_string(),
+        name: volume.name.clone(),
+        size_bytes: volume.size_bytes,
+        servers: servers_of(&volume.name),
+    });
+    volumes.collect()
+}
