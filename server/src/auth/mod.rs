@@ -12,4 +12,5 @@ pub mod limit;
 pub mod name;
 pub mod password;
 pub mod secret;
+pub mod setup;
 pub mod token;

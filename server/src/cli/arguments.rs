@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::serve::default_data_dir;
+use crate::serve::{ServeOptions, default_data_dir};
 
 #[derive(Debug, Parser)]
 #[command(name = "bookend", version, about = "Order servers like books", after_help = AFTER_HELP)]
@@ -40,6 +40,8 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the portal
+    Serve(ServeOptions),
     /// Sign in and remember the portal and an API token
     Login(LoginArguments),
     /// List what can be ordered, or show one template

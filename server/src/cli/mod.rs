@@ -19,6 +19,7 @@ mod forward;
 mod logs;
 mod order;
 mod output;
+mod serve;
 mod template;
 mod terminal;
 mod wait;
@@ -42,6 +43,9 @@ pub fn run() -> ExitCode {
     CompleteEnv::with_factory(CommandLine::command).complete();
     let line = CommandLine::parse();
     let output = Output { json: line.json };
+    if let Command::Serve(options) = line.command {
+        return serve::run(options);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output.fail(Failure::local(format!("no thread could be started: {error}"))),
@@ -59,6 +63,8 @@ pub fn run() -> ExitCode {
 async fn dispatch(line: CommandLine, output: Output) -> Result<u8, Failure> {
     let client = || Client::new(line.url.as_deref());
     match line.command {
+        // It has a runtime of its own, and has been run.
+        Command::Serve(_) => {}
         Command::Completions { shell } => complete::script(&shell)?,
         Command::Login(login) => account::login(login, line.url.as_deref(), output).await?,
         Command::Token(TokenCommand::Create(create)) => match create.user.clone() {

@@ -99,7 +99,7 @@ pub(super) async fn act(
         };
         match changed.await {
             Ok(()) => {
-                service.wake(id);
+                service.bell.ring(id);
                 return self::environment(service, by, id).await;
             }
             Err(StoreError::Stale) => continue,

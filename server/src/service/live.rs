@@ -36,7 +36,7 @@ pub(super) async fn follow_logs(
 ) -> Result<Live<LogLine>, ApiError> {
     // Listened to first: what is stored while the tail is read comes twice, and is told apart by its position.
     let mut stored = service.hub.follow_logs();
-    let mut changes = service.changes.subscribe();
+    let mut changes = service.bell.subscribe();
     let (record, server) = readable(service, by, environment, server, tail).await?;
     let id = record.summary.id.clone();
     let store = service.store.clone();
@@ -167,7 +167,7 @@ pub(super) async fn events(
     by: &SignedIn,
     environment: Option<&str>,
 ) -> Result<Live<LiveEvent>, ApiError> {
-    let mut changes = service.changes.subscribe();
+    let mut changes = service.bell.subscribe();
     let only = match environment {
         Some(environment) => Some(environments::find(service, by, environment).await?.summary.id),
         None => None,

@@ -23,12 +23,12 @@ use app::api::*;
 use app::portal::{Actor, Channel, Duplex, Live, Portal, SessionStarted, SignedIn};
 use async_trait::async_trait;
 use provisioners::Capabilities;
-use tokio::sync::broadcast;
 
 use crate::agents::Hub;
 use crate::auth::identity::Identities;
 use crate::auth::password::Passwords;
 use crate::clock::Clock;
+use crate::engine::Bell;
 use crate::keys::InstallationKey;
 use crate::store::{self, AuditEvent, Store, StoreError, Tx};
 
@@ -43,20 +43,11 @@ pub struct Service {
     /// Name of the provisioner that new environments get, and what it can do here.
     pub provisioner: String,
     pub capabilities: Capabilities,
-    /// Has the engine look at an environment soon; a hint.
-    pub wake: Arc<dyn Fn(&str) + Send + Sync>,
-    /// Where everybody says what has changed, and pages hear of it.
-    pub changes: broadcast::Sender<LiveEvent>,
+    /// Where everybody says what has changed; the engine and the pages hear of it.
+    pub bell: Bell,
 }
 
 impl Service {
-    /// After the commit: the engine looks, and so do the pages.
-    fn wake(&self, environment: &str) {
-        (self.wake)(environment);
-        // Nobody may be looking.
-        let _ = self.changes.send(LiveEvent::Environment { id: environment.to_string() });
-    }
-
     async fn audit(
         &self,
         tx: &mut Tx,

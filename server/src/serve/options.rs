@@ -1,4 +1,4 @@
-//! `bookend serve`: the portal, from its options to a clean stop.
+//! What can be said on the command line of `bookend serve`.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
