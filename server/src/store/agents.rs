@@ -158,11 +158,18 @@ impl Store {
         if was_healthy != is_healthy {
             let name: String = row.try_get("name")?;
             set_healthy(&mut tx, server, is_healthy.then_some(now)).await?;
+            let wanted = sqlx::query("select id from environment where id = $1 and desired = 'running'")
+                .bind(&environment)
+                .fetch_optional(tx.connection())
+                .await?;
             let note = match is_healthy {
                 true => Note::about("server_ready", &name, format!("{name} is healthy")),
                 false => Note::about("server_unhealthy", &name, format!("{name} is no longer healthy{}", why(status))),
             };
-            timeline::insert(tx.connection(), &environment, &note, None, now).await?;
+            // Services that end because they were asked to are no news.
+            if wanted.is_some() {
+                timeline::insert(tx.connection(), &environment, &note, None, now).await?;
+            }
         }
         tx.touch(&environment, now).await?;
         tx.commit().await?;

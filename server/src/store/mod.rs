@@ -13,6 +13,8 @@
 mod agents;
 mod audit;
 mod claims;
+#[cfg(test)]
+mod conformance;
 mod desire;
 mod effects;
 mod environments;

@@ -1,0 +1,408 @@
+//! What the store promises, told once and run on SQLite and, when `BOOKEND_TEST_POSTGRES` names a server, on PostgreSQL.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use agent::api::{LogLine, Phase, Status};
+use app::api::{Action, State};
+use provisioners::{Image, Step, VolumeId};
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use tempfile::TempDir;
+
+use super::*;
+use crate::domain::actions::change;
+use crate::domain::facts::Outcome;
+use crate::domain::plan::{Request, Work};
+use crate::domain::topology::{ServerSpec, Topology, VolumeSpec};
+
+const NOW: i64 = 1_800_000_000_000;
+const LEASE: Duration = Duration::from_secs(10);
+const PLENTY: Quota = Quota { per_person: 10_000, per_team: 10_000 };
+
+struct Fixture {
+    store: Store,
+    _directory: TempDir,
+}
+
+async fn sqlite() -> Option<Fixture> {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&sqlite_url(&directory.path().join("bookend.db"))).await.unwrap();
+    Some(furnish(store, directory).await)
+}
+
+async fn postgres() -> Option<Fixture> {
+    let server = std::env::var("BOOKEND_TEST_POSTGRES").ok()?;
+    sqlx::any::install_default_drivers();
+    let name = format!("store_{}", id(NOW).replace('-', "_"));
+    let mut connection = AnyConnection::connect(&server).await.unwrap();
+    connection.execute(AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    let (address, options) =
+        server.split_once('?').map_or((server.as_str(), ""), |(address, options)| (address, options));
+    let slash = address.rfind('/').filter(|at| *at > "postgres://".len()).unwrap_or(address.len());
+    let options = if options.is_empty() { String::new() } else { format!("?{options}") };
+    let store = Store::open(&format!("{}/{name}{options}", &address[..slash])).await.unwrap();
+    Some(furnish(store, tempfile::tempdir().unwrap()).await)
+}
+
+async fn furnish(store: Store, directory: TempDir) -> Fixture {
+    let mut tx = store.write().await.unwrap();
+    for row in [
+        "insert into team (id, name) values ('t', 'team')",
+        "insert into person (id, team_id, name, password_hash, role, created_at) values ('p', 't', 'anna', '', 'user', 0)",
+        "insert into person (id, team_id, name, password_hash, role, created_at) values ('q', 't', 'bert', '', 'user', 0)",
+        "insert into template (id, team_id, name, created_at) values ('tp', 't', 'shop', 0)",
+        "insert into template_version (id, template_id, version, digest, source, created_at) \
+         values ('tv', 'tp', '1', '', '', 0)",
+    ] {
+        tx.connection().execute(row).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    Fixture { store, _directory: directory }
+}
+
+fn topology() -> Topology {
+    let server = ServerSpec {
+        name: "web".into(),
+        group: "web".into(),
+        address: Ipv4Addr::new(10, 0, 0, 2),
+        image: Image::Host,
+        cpu_millis: None,
+        memory_bytes: None,
+        internet: false,
+        needs: Vec::new(),
+        mounts: Vec::new(),
+        variables: BTreeMap::new(),
+        requires: Vec::new(),
+        setup: None,
+        startup: None,
+        services: Vec::new(),
+        checks: Vec::new(),
+        ports: Vec::new(),
+    };
+    let volume = VolumeSpec { name: "data".into(), size_bytes: 1 << 30 };
+    Topology { servers: vec![server], volumes: vec![volume], ..Topology::default() }
+}
+
+impl Fixture {
+    fn new_environment(&self, name: &str, owner: &str) -> NewEnvironment {
+        NewEnvironment {
+            id: id(NOW),
+            team_id: "t".into(),
+            owner_id: owner.into(),
+            owner_name: owner.into(),
+            name: name.into(),
+            template_version_id: "tv".into(),
+            provisioner: "local".into(),
+            parameters: BTreeMap::from([("size".into(), "3".into())]),
+            sealed_secrets: None,
+            topology: topology(),
+            next_event: None,
+        }
+    }
+
+    async fn order(&self, new: &NewEnvironment, key: Option<OrderKey<'_>>, quota: Quota) -> Ordered {
+        let mut tx = self.store.write().await.unwrap();
+        let ordered = tx.order(new, key, quota, NOW).await.unwrap();
+        if ordered == Ordered::Created {
+            tx.commit().await.unwrap();
+        }
+        ordered
+    }
+
+    async fn ordered(&self, name: &str) -> EnvironmentRecord {
+        assert_eq!(self.order(&self.new_environment(name, "p"), None, PLENTY).await, Ordered::Created);
+        self.store.environment("t", name).await.unwrap().unwrap()
+    }
+
+    async fn claimed(&self, now: i64) -> Lease {
+        self.store.claim("worker", now, LEASE, 1).await.unwrap().pop().unwrap()
+    }
+
+    async fn change(&self, environment: &str, action: Action) {
+        let mut tx = self.store.write().await.unwrap();
+        let facts = tx.facts(environment).await.unwrap().unwrap().facts;
+        let change = change(action, &facts, NOW).unwrap();
+        tx.change_desire(environment, facts.intent.generation, &change, Some("anna"), NOW).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+fn asking(step: Step) -> Work {
+    let request = Request { step, generation: 1, attempt: 0, after: Vec::new(), gently: None, note: None };
+    Work { renewals: Vec::new(), requests: vec![request] }
+}
+
+fn settlement(hints: i64, due_at: Option<i64>) -> Settlement {
+    Settlement {
+        state: State::Ready,
+        waiting_for: None,
+        failure: None,
+        servers_ready: 1,
+        ready_at: Some(NOW),
+        deleted_at: None,
+        due_at,
+        hints,
+        network_observed: true,
+        observed: Vec::new(),
+        volumes_seen: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+async fn orders_are_judged_in_one_transaction(at: Fixture) {
+    let key = |digest| Some(OrderKey { request_id: "click", digest });
+    let first = at.new_environment("one", "p");
+    assert_eq!(at.order(&first, key("a"), PLENTY).await, Ordered::Created);
+    let again = at.new_environment("one", "p");
+    assert_eq!(at.order(&again, key("a"), PLENTY).await, Ordered::Repeated { environment: first.id.clone() });
+    assert_eq!(at.order(&again, key("b"), PLENTY).await, Ordered::KeyReused);
+    assert_eq!(at.order(&at.new_environment("one", "q"), None, PLENTY).await, Ordered::NameTaken);
+    let one_each = Quota { per_person: 1, per_team: 2 };
+    assert_eq!(at.order(&at.new_environment("two", "p"), None, one_each).await, Ordered::PersonQuota { limit: 1 });
+    assert_eq!(at.order(&at.new_environment("two", "q"), None, one_each).await, Ordered::Created);
+    let one_team = Quota { per_person: 9, per_team: 2 };
+    assert_eq!(at.order(&at.new_environment("three", "q"), None, one_team).await, Ordered::TeamQuota { limit: 2 });
+
+    let record = at.store.environment("t", "one").await.unwrap().unwrap();
+    assert_eq!((record.summary.state, record.parameters["size"].as_str()), (State::Ordered, "3"));
+    assert_eq!((record.facts.observed.servers.len(), record.facts.observed.volumes.len()), (1, 1));
+    assert!(record.facts.observed.untouched());
+    assert!(at.store.environment("other", &first.id).await.unwrap().is_none(), "another team's is not there");
+}
+
+async fn a_quota_holds_when_orders_race(at: Fixture) {
+    let quota = Quota { per_person: 5, per_team: 100 };
+    let names: Vec<String> = (0..20).map(|number| format!("race-{number}")).collect();
+    let orders: Vec<NewEnvironment> = names.iter().map(|name| at.new_environment(name, "p")).collect();
+    let answers = futures::future::join_all(orders.iter().map(|new| at.order(new, None, quota))).await;
+    assert_eq!(answers.iter().filter(|answer| **answer == Ordered::Created).count(), 5, "{answers:?}");
+}
+
+async fn lists_are_filtered_and_come_in_pages(at: Fixture) {
+    for number in 0..7 {
+        at.order(&at.new_environment(&format!("shop-{number}"), if number < 3 { "p" } else { "q" }), None, PLENTY)
+            .await;
+    }
+    let list = async |filter: EnvironmentFilter| {
+        let page = at.store.environments("t", &filter).await.unwrap();
+        (page.items.into_iter().map(|item| item.name).collect::<Vec<_>>(), page.next)
+    };
+    let all = EnvironmentFilter { limit: 5, ..EnvironmentFilter::default() };
+    let (names, next) = list(all.clone()).await;
+    assert_eq!(names, ["shop-6", "shop-5", "shop-4", "shop-3", "shop-2"]);
+    assert_eq!(
+        list(EnvironmentFilter { cursor: next, ..all.clone() }).await,
+        (vec!["shop-1".into(), "shop-0".into()], None)
+    );
+    assert_eq!(list(EnvironmentFilter { owner: "anna".into(), ..all.clone() }).await.0.len(), 3);
+    assert_eq!(list(EnvironmentFilter { search: "P-6".into(), ..all.clone() }).await.0, ["shop-6"]);
+    assert!(list(EnvironmentFilter { search: "p_6".into(), ..all.clone() }).await.0.is_empty(), "no wildcards");
+    assert!(list(EnvironmentFilter { search: "' or 1=1 --".into(), ..all.clone() }).await.0.is_empty());
+    assert!(list(EnvironmentFilter { states: vec![State::Ready, State::Parked], ..all.clone() }).await.0.is_empty());
+    assert_eq!(list(EnvironmentFilter { states: vec![State::Ready, State::Ordered], ..all }).await.0.len(), 5);
+}
+
+async fn every_due_environment_is_claimed_exactly_once(at: Fixture) {
+    let mut tx = at.store.write().await.unwrap();
+    for number in 0..400 {
+        tx.order(&at.new_environment(&format!("many-{number}"), "p"), None, PLENTY, NOW).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let workers = (0..12).map(|worker| {
+        let store = at.store.clone();
+        tokio::spawn(async move {
+            let mut claimed = Vec::new();
+            loop {
+                let leases = store.claim(&format!("worker {worker}"), NOW, LEASE, 7).await.unwrap();
+                if leases.is_empty() {
+                    return claimed;
+                }
+                claimed.extend(leases.iter().map(|lease| lease.environment().clone()));
+            }
+        })
+    });
+    let mut all: Vec<_> =
+        futures::future::join_all(workers).await.into_iter().flat_map(|claimed| claimed.unwrap()).collect();
+    assert_eq!(all.len(), 400);
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 400);
+}
+
+async fn who_lost_the_lease_cannot_write(at: Fixture) {
+    at.ordered("one").await;
+    let stale = at.claimed(NOW).await;
+    assert!(at.store.claim("other", NOW + 1, LEASE, 1).await.unwrap().is_empty(), "it is held");
+    let later = NOW + LEASE.as_millis() as i64;
+    let fresh = at.claimed(later).await;
+    let work = asking(Step::CreateNetwork);
+    let refused = at.store.record(&stale, 1, State::Preparing, &work, later).await;
+    assert!(matches!(refused, Err(StoreError::LeaseLost)));
+    assert!(matches!(at.store.settle(&stale, 1, &settlement(0, None), later).await, Err(StoreError::LeaseLost)));
+    assert!(matches!(at.store.answer(&stale, &[], later).await, Err(StoreError::LeaseLost)));
+    at.store.record(&fresh, 1, State::Preparing, &work, later).await.unwrap();
+}
+
+async fn nothing_is_recorded_for_a_desire_that_has_changed(at: Fixture) {
+    let record = at.ordered("one").await;
+    let lease = at.claimed(NOW).await;
+    at.change(&record.summary.id, Action::Park).await;
+    let refused = at.store.record(&lease, 1, State::Preparing, &asking(Step::CreateNetwork), NOW).await;
+    assert!(matches!(refused, Err(StoreError::Stale)));
+    assert!(at.store.facts(&record.summary.id).await.unwrap().unwrap().facts.observed.untouched());
+}
+
+async fn a_step_is_recorded_with_its_exact_request_and_one_token(at: Fixture) {
+    let record = at.ordered("one").await;
+    let lease = at.claimed(NOW).await;
+    let work = asking(Step::CreateNetwork);
+    let first = at.store.record(&lease, 1, State::Preparing, &work, NOW).await.unwrap().pop().unwrap();
+    let again = at.store.record(&lease, 1, State::Preparing, &work, NOW).await.unwrap().pop().unwrap();
+    assert_eq!((first.token(), first.attempts(), again.attempts()), (again.token(), 1, 2));
+    assert_eq!(first.token().as_str().len(), 64);
+    let answer = Answer { token: first.token().clone(), outcome: Outcome::Accepted, message: None, retry_at: NOW };
+    at.store.answer(&lease, &[answer], NOW + 5).await.unwrap();
+    let network = at.store.facts(&record.summary.id).await.unwrap().unwrap().facts.observed.network;
+    assert_eq!((network.created, network.deleted), (1, 0));
+    assert_eq!(network.create.latest.unwrap().finished_at, Some(NOW + 5));
+}
+
+async fn a_volume_is_deleted_only_when_that_was_asked_for(at: Fixture) {
+    let record = at.ordered("one").await;
+    let volume = record.facts.observed.volumes[0].id.clone();
+    let lease = at.claimed(NOW).await;
+    let work = asking(Step::DeleteVolume { volume });
+    assert!(matches!(at.store.record(&lease, 1, State::Deleting, &work, NOW).await, Err(StoreError::Stale)));
+    let foreign = asking(Step::DeleteVolume { volume: VolumeId::new("somebody else's") });
+    assert!(matches!(at.store.record(&lease, 1, State::Deleting, &foreign, NOW).await, Err(StoreError::Stale)));
+    at.change(&record.summary.id, Action::Delete).await;
+    assert_eq!(at.store.record(&lease, 2, State::Deleting, &work, NOW).await.unwrap().len(), 1);
+}
+
+async fn what_happens_while_it_is_worked_on_makes_it_due_again(at: Fixture) {
+    let record = at.ordered("one").await;
+    let lease = at.claimed(NOW).await;
+    let hints = at.store.facts(&record.summary.id).await.unwrap().unwrap().hints;
+    let mut tx = at.store.write().await.unwrap();
+    tx.touch(&record.summary.id, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(at.store.claim("other", NOW + 1, LEASE, 1).await.unwrap().is_empty());
+    at.store.settle(&lease, 1, &settlement(hints, None), NOW).await.unwrap();
+    let lease = at.claimed(NOW).await;
+    at.store.settle(&lease, 1, &settlement(hints + 1, None), NOW).await.unwrap();
+    assert!(at.store.claim("other", NOW + 86_400_000, LEASE, 1).await.unwrap().is_empty(), "it rests");
+    assert_eq!(at.store.next_due().await.unwrap(), None);
+    let settled = at.store.environment("t", "one").await.unwrap().unwrap();
+    assert_eq!((settled.summary.state, settled.summary.ready_at), (State::Ready, Some(NOW)));
+}
+
+async fn an_agent_enrols_once_per_generation_and_its_news_are_kept(at: Fixture) {
+    let record = at.ordered("one").await;
+    let server = record.facts.observed.servers[0].id.to_string();
+    let tries = ["key one", "key two", "key three"].map(|key| at.store.enrol_agent(&server, 1, key));
+    let won: Vec<bool> = futures::future::join_all(tries).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(won.iter().filter(|won| **won).count(), 1);
+    assert!(!at.store.enrol_agent(&server, 2, "key of no generation").await.unwrap());
+
+    let healthy = Status { phase: Phase::Healthy, ..Status::default() };
+    assert_eq!(at.store.report_status(&server, 1, &healthy, NOW).await.unwrap().as_ref(), Some(&record.summary.id));
+    assert_eq!(at.store.report_status(&server, 1, &healthy, NOW).await.unwrap(), None, "no news");
+    assert_eq!(at.store.report_status(&server, 2, &healthy, NOW).await.unwrap(), None, "no such generation");
+    assert!(at.store.set_agent_connected(&server, 1, false, NOW).await.unwrap().is_some());
+    assert!(at.store.set_agent_connected(&server, 1, false, NOW).await.unwrap().is_none());
+    assert!(at.store.set_agent_connected(&server, 1, true, NOW).await.unwrap().is_some());
+    let timeline = at.store.timeline(&record.summary.id, None, 10).await.unwrap().items;
+    let kinds: Vec<&str> = timeline.iter().rev().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["ordered", "server_ready"]);
+    let configuration = at.store.server_configuration(&server).await.unwrap().unwrap();
+    assert_eq!((configuration.environment_name.as_str(), configuration.spec.name.as_str()), ("one", "web"));
+}
+
+async fn log_lines_are_kept_once_in_order_and_within_a_bound(at: Fixture) {
+    let record = at.ordered("one").await;
+    let server = record.facts.observed.servers[0].id.to_string();
+    let line = |seq: u64| LogLine { seq, at_ms: NOW + seq as i64, source: "main".into(), text: format!("line {seq}") };
+    let append = async |generation, from: u64, to: u64, bound| {
+        let lines: Vec<LogLine> = (from..=to).map(line).collect();
+        let mut tx = at.store.write().await.unwrap();
+        tx.append_log(&server, generation, &lines, bound, NOW).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    append(1, 1, 3, u64::MAX).await;
+    append(1, 2, 5, u64::MAX).await;
+    append(1, 1, 5, u64::MAX).await;
+    assert_eq!(at.store.last_log_line(&server, 1).await.unwrap(), 5);
+    let tail = async |count| {
+        let lines = at.store.log_tail(&record.summary.id, Some("web"), count).await.unwrap();
+        lines.into_iter().map(|line| line.position).collect::<Vec<_>>()
+    };
+    assert_eq!(tail(10).await, ["1.1", "1.2", "1.3", "1.4", "1.5"]);
+    assert_eq!(tail(2).await, ["1.4", "1.5"]);
+    append(2, 1, 3000, 64 * 1024).await;
+    assert_eq!(at.store.last_log_line(&server, 2).await.unwrap(), 3000);
+    let kept = tail(10_000).await;
+    assert!((500..2000).contains(&kept.len()), "{} lines", kept.len());
+    assert_eq!(kept.last().unwrap(), "2.3000");
+    assert!(at.store.log_tail(&record.summary.id, Some("db"), 10).await.unwrap().is_empty());
+}
+
+async fn a_write_that_is_dropped_undoes_itself_alone(at: Fixture) {
+    let note = |number: i64| crate::domain::note::Note::new("note", number.to_string());
+    let environment = at.ordered("one").await.summary.id;
+    let writes = (0..60).map(|number| {
+        let (store, environment, note) = (at.store.clone(), environment.clone(), note(number));
+        tokio::spawn(async move {
+            let mut tx = store.write().await.unwrap();
+            tx.add_event(&environment, &note, None, NOW + number).await.unwrap();
+            match number % 3 {
+                0 => drop(tx),
+                1 => tx.commit().await.unwrap(),
+                _ => {
+                    // A statement that fails takes its own transaction along, no other.
+                    assert!(tx.connection().execute("insert into team (id, name) values ('t', 'x')").await.is_err());
+                }
+            }
+        })
+    });
+    for written in futures::future::join_all(writes).await {
+        written.unwrap();
+    }
+    let events = at.store.timeline(&environment, None, 200).await.unwrap().items;
+    let mut kept: Vec<i64> = events.iter().filter_map(|event| event.message.parse().ok()).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, (0..60).filter(|number| number % 3 == 1).collect::<Vec<_>>());
+}
+
+macro_rules! on_both {
+    ($($story:ident,)*) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $story() {
+                super::$story(super::sqlite().await.unwrap()).await;
+            })*
+        }
+        mod on_postgresql {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $story() {
+                match super::postgres().await {
+                    Some(fixture) => super::$story(fixture).await,
+                    None => eprintln!("BOOKEND_TEST_POSTGRES names no server; `cargo xtask test` starts one"),
+                }
+            })*
+        }
+    };
+}
+
+on_both! {
+    orders_are_judged_in_one_transaction,
+    a_quota_holds_when_orders_race,
+    lists_are_filtered_and_come_in_pages,
+    every_due_environment_is_claimed_exactly_once,
+    who_lost_the_lease_cannot_write,
+    nothing_is_recorded_for_a_desire_that_has_changed,
+    a_step_is_recorded_with_its_exact_request_and_one_token,
+    a_volume_is_deleted_only_when_that_was_asked_for,
+    what_happens_while_it_is_worked_on_makes_it_due_again,
+    an_agent_enrols_once_per_generation_and_its_news_are_kept,
+    log_lines_are_kept_once_in_order_and_within_a_bound,
+    a_write_that_is_dropped_undoes_itself_alone,
+}
