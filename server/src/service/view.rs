@@ -21,10 +21,8 @@ pub(super) fn detail(service: &Service, by: &SignedIn, record: &EnvironmentRecor
     let view = state::derive(&record.facts, service.clock.now());
     let theirs = access::is_theirs(by, record);
     let secrets = secrets(service, record);
-    let mut summary = record.summary.clone();
-    summary.state = view.state;
-    summary.waiting_for = view.waiting_for.clone();
-    summary.servers_ready = u32::try_from(view.servers_ready()).unwrap_or(u32::MAX);
+    // The label as the engine last wrote it, so that this page and the lists never contradict each other.
+    let summary = record.summary.clone();
     let mut parameters = record.parameters.clone();
     parameters.extend(secrets.keys().map(|name| (name.clone(), HIDDEN.to_string())));
     EnvironmentDetail {
@@ -32,7 +30,7 @@ pub(super) fn detail(service: &Service, by: &SignedIn, record: &EnvironmentRecor
         parameters,
         servers: servers(service, record, &view),
         volumes: volumes(record),
-        outputs: outputs(record, view.state, theirs.then_some(&secrets)),
+        outputs: outputs(record, summary.state, theirs.then_some(&secrets)),
         failure: view.failure,
         actions: if theirs { view.actions } else { Vec::new() },
         summary,
