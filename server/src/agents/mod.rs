@@ -18,3 +18,6 @@ mod session;
 
 pub use directory::{AgentDirectory, DirectoryError, EnrolError, Enrolled, LogBatch};
 pub use hub::{Hub, OpenError, StopError};
+
+#[cfg(test)]
+mod tests;
