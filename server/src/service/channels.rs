@@ -4,6 +4,7 @@ use agent::api::ExecRequest;
 use app::api::ApiError;
 use app::portal::{Channel, Duplex, SignedIn};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::live::server_named;
 use super::trouble::failed;
@@ -23,7 +24,7 @@ pub(super) async fn open(
     let record = environments::find(service, by, environment).await?;
     access::owner(by, &record)?;
     let server = server_named(&record, server)?;
-    let channel = checked(channel)?;
+    let channel = own_terminal(by, checked(channel)?);
     let what = match &channel {
         Channel::Exec { .. } => Some("exec"),
         Channel::Terminal { .. } => Some("terminal"),
@@ -93,6 +94,18 @@ fn checked(channel: Channel) -> Result<Channel, ApiError> {
     }
 }
 
+/// Terminals are told apart by session id alone on the server: two people who choose the same id must not meet in one shell.
+fn own_terminal(by: &SignedIn, channel: Channel) -> Channel {
+    match channel {
+        Channel::Terminal { session, cols, rows } => {
+            let digest = Sha256::digest(format!("{}/{session}", by.person_id));
+            let session = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            Channel::Terminal { session, cols, rows }
+        }
+        other => other,
+    }
+}
+
 fn is_a_size(cols: u16, rows: u16) -> bool {
     (1..=1000).contains(&cols) && (1..=1000).contains(&rows)
 }
@@ -121,6 +134,25 @@ mod tests {
         ] {
             assert_eq!(exec(odd).unwrap_err().fields[0].field, "request", "{odd}");
         }
+    }
+
+    #[test]
+    fn two_people_with_the_same_session_id_get_terminals_of_their_own() {
+        let session = |person: &str| {
+            let by = SignedIn {
+                person_id: person.into(),
+                name: "ada".into(),
+                team_id: "t".into(),
+                role: app::api::Role::User,
+            };
+            match own_terminal(&by, Channel::Terminal { session: "tab-1".into(), cols: 80, rows: 24 }) {
+                Channel::Terminal { session, .. } => session,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(session("ada"), session("ada"));
+        assert_ne!(session("ada"), session("bob"));
+        assert!(agent::api::is_session_id(&session("ada")));
     }
 
     #[test]

@@ -435,7 +435,7 @@ impl Simulation {
     }
 
     /// Lets everything go well from here and says how it ends.
-    fn to_rest(&mut self) -> Decision {
+    fn come_to_rest(&mut self) -> Decision {
         for _ in 0..400 {
             match self.decide() {
                 Decision::Do(work) => self.work(&work, || Luck::Good),
@@ -470,40 +470,40 @@ fn a_fresh_order_makes_network_volumes_and_first_servers_at_once_and_the_others_
     let Decision::Wait(waiting) = simulation.decide() else { panic!() };
     let web = waiting.reasons.iter().find(|reason| reason.server.as_deref() == Some("web")).unwrap();
     assert_eq!(web.text, "db and queue to be healthy");
-    assert_eq!(simulation.to_rest(), Decision::Settled);
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
     assert!(everything_is_there(&simulation));
 }
 
 #[test]
 fn a_volume_that_held_data_and_is_gone_is_never_made_again_empty() {
     let mut simulation = Simulation::new();
-    assert_eq!(simulation.to_rest(), Decision::Settled);
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
     simulation.volumes.remove(&VolumeId::new("data"));
-    let Decision::GiveUp(failure) = simulation.to_rest() else { panic!() };
+    let Decision::GiveUp(failure) = simulation.come_to_rest() else { panic!() };
     assert!(failure.cause.contains("its data is gone"), "{failure:?}");
 }
 
 #[test]
 fn a_server_that_keeps_dying_ends_in_a_failure() {
     let mut simulation = Simulation::new();
-    assert_eq!(simulation.to_rest(), Decision::Settled);
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
     for _ in 0..4 {
         simulation.happen(Event::Dies(1));
-        assert_eq!(simulation.to_rest(), Decision::Settled);
+        assert_eq!(simulation.come_to_rest(), Decision::Settled);
     }
     simulation.happen(Event::Dies(1));
-    let Decision::GiveUp(failure) = simulation.to_rest() else { panic!() };
+    let Decision::GiveUp(failure) = simulation.come_to_rest() else { panic!() };
     assert_eq!(failure.server.as_deref(), Some("queue"));
     assert!(failure.cause.contains("so did the 4 before it"), "{failure:?}");
     simulation.ask(Action::Retry);
-    assert_eq!(simulation.to_rest(), Decision::Settled);
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
 }
 
 #[test]
 fn a_death_now_and_then_is_no_failure() {
     let mut simulation = Simulation::new();
     for _ in 0..20 {
-        assert_eq!(simulation.to_rest(), Decision::Settled);
+        assert_eq!(simulation.come_to_rest(), Decision::Settled);
         simulation.now += STABLE_MS;
         simulation.happen(Event::Dies(0));
     }
@@ -549,7 +549,7 @@ proptest! {
             Desired::Deleted => [Action::Delete, Action::Retry, Action::Retry],
         };
         for _ in 0..3 {
-            if simulation.to_rest() == Decision::Settled && simulation.facts.intent.desired == wanted {
+            if simulation.come_to_rest() == Decision::Settled && simulation.facts.intent.desired == wanted {
                 break;
             }
             for action in action {
@@ -558,7 +558,7 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(simulation.to_rest(), Decision::Settled);
+        prop_assert_eq!(simulation.come_to_rest(), Decision::Settled);
         prop_assert_eq!(simulation.facts.intent.desired, wanted);
         match wanted {
             Desired::Running => prop_assert!(everything_is_there(&simulation)),

@@ -102,21 +102,14 @@ impl House {
 
     async fn ask(&self, name: &str, action: Action) {
         self.time.fetch_add(1, Ordering::SeqCst);
-        loop {
-            let environment = self.show(name).await.summary.id;
-            let now = self.clock.now();
-            let mut tx = self.store.write().await.unwrap();
-            let facts = tx.facts(&environment).await.unwrap().unwrap().facts;
-            let change = change(action, &facts, now).unwrap();
-            match tx.change_desire(&environment, facts.intent.generation, &change, Some("anna"), now).await {
-                Ok(()) => {
-                    tx.commit().await.unwrap();
-                    self.bell.ring(&environment);
-                    return;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
+        let environment = self.show(name).await.summary.id;
+        let now = self.clock.now();
+        let mut tx = self.store.write().await.unwrap();
+        let facts = tx.facts(&environment).await.unwrap().unwrap().facts;
+        let change = change(action, &facts, now).unwrap();
+        tx.change_desire(&environment, facts.intent.generation, &change, Some("anna"), now).await.unwrap();
+        tx.commit().await.unwrap();
+        self.bell.ring(&environment);
     }
 
     /// Moves the time on to whatever the engine waits for, until the environment is in this state.
