@@ -205,7 +205,13 @@ pub async fn what_ends_by_itself_is_noticed_at_once(place: &dyn Place) {
     drop(provisioner);
     place.kill_server(&environment, &ServerId::new("db"));
     let provisioner = place.open().await;
-    let observed = observe(provisioner.as_ref(), &environment).await;
+    let mut changes = provisioner.changes();
+    let mut observed = observe(provisioner.as_ref(), &environment).await;
+    if !dead(&observed, "db") {
+        // It is killed, and still on its way out: then its end is heard of.
+        hear(&mut changes, &environment).await;
+        observed = observe(provisioner.as_ref(), &environment).await;
+    }
     assert!(dead(&observed, "web") && dead(&observed, "db"), "{observed:?}");
 
     for step in [&life[3], &life[4]] {
