@@ -1,4 +1,6 @@
 //! Every story of the project in one program: it links once, and a story may use every fixture.
 
+mod api;
 mod architecture;
+mod attacks;
 mod provisioner;

@@ -107,7 +107,7 @@ impl Answer {
     }
 }
 
-async fn answer(response: Response) -> Outcome<Answer> {
+pub(crate) async fn answer(response: Response) -> Outcome<Answer> {
     let status = response.status();
     let text = response.text().await?;
     let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };

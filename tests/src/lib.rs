@@ -4,12 +4,14 @@
 
 pub mod api;
 pub mod browser;
+pub mod house;
 pub mod leftovers;
 pub mod portal;
 pub mod programs;
 
 pub use api::Api;
 pub use browser::Browser;
+pub use house::{Guest, House};
 pub use portal::{Portal, Setting};
 
 /// Whatever goes wrong below a story ends it.

@@ -266,6 +266,8 @@ pub enum LiveEvent {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "ssr", into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
 pub struct EnvironmentQuery {
     /// Part of the name.
     #[serde(default)]

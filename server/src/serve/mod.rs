@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use app::api::LiveEvent;
+use app::portal::SharedPortal;
 use provisioners::Provisioner;
 use provisioners::local::{Config, Local};
 use tokio::net::TcpListener;
@@ -44,6 +45,8 @@ pub struct Portal {
     /// Where the first administrator is made; `None` when there is one.
     pub setup_link: Option<String>,
     pub store: Store,
+    /// The use cases, for who asks without HTTP.
+    pub use_cases: SharedPortal,
     stopping: CancellationToken,
     serving: JoinHandle<()>,
     catalog: JoinHandle<()>,
@@ -112,7 +115,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         provisioners: vec![Arc::new(local)],
     });
     let identities = Identities::new(store.clone(), clock.clone());
-    let service = Service {
+    let use_cases: SharedPortal = Arc::new(Service {
         store: store.clone(),
         hub,
         identities: identities.clone(),
@@ -122,13 +125,13 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         provisioner,
         capabilities,
         bell,
-    };
+    });
     let hosts =
         Hosts { listen: address, public, apps_domain: options.apps_domain.map(|name| name.to_ascii_lowercase()) };
     let setup_link = secret.map(|secret| format!("{}/setup/{secret}", hosts.portal()));
     let stopping = CancellationToken::new();
     let edge = Arc::new(Edge {
-        portal: Arc::new(service),
+        portal: use_cases.clone(),
         identities,
         store: store.clone(),
         clock,
@@ -140,7 +143,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let open = edge.open.clone();
     let router = http::router(edge, assets(machine::beside_this_program(options.site, "site"))?);
     let serving = tokio::spawn(server::serve(listener, router, stopping.clone(), open));
-    Ok(Portal { address, setup_link, store, stopping, serving, catalog, engine, _lock: lock })
+    Ok(Portal { address, setup_link, store, use_cases, stopping, serving, catalog, engine, _lock: lock })
 }
 
 impl Portal {

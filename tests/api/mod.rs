@@ -1,0 +1,8 @@
+//! The REST API, on a whole portal over real TCP.
+
+mod apps;
+mod description;
+mod orders;
+mod problems;
+mod sign_in;
+mod starting;

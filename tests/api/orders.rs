@@ -1,0 +1,111 @@
+//! Orders and lists.
+
+use app::api::Role;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::house::Plan;
+use tests::{House, Outcome};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_repeated_with_its_key_is_one_order_on_sqlite() -> Outcome {
+    one_order(House::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_repeated_with_its_key_is_one_order_on_postgresql() -> Outcome {
+    let Some(url) = tests::house::fresh_postgres().await? else { return Ok(()) };
+    one_order(House::built(Plan { database_url: Some(url), ..Plan::default() }).await?).await
+}
+
+async fn one_order(house: House) -> Outcome {
+    let ann = house.guest("default", "ann", Role::User).await?;
+    let ben = house.guest("default", "ben", Role::User).await?;
+    let order = |guest: &tests::Guest, key: &str, body: Value| {
+        let request = guest.request(Method::POST, "/environments").header("idempotency-key", key).json(&body);
+        async move { Ok::<_, reqwest::Error>(request.send().await?) }
+    };
+    let nameless = json!({ "template": "scratch" });
+    // At once: a double click.
+    let (one, two) = tokio::join!(order(&ann, "k1", nameless.clone()), order(&ann, "k1", nameless.clone()));
+    let (one, two): (Value, Value) = (one?.json().await?, two?.json().await?);
+    assert_eq!(one["id"], two["id"]);
+    assert_eq!(ann.environments().await?, 1);
+
+    let other = order(&ann, "k1", json!({ "template": "scratch", "name": "other" })).await?;
+    assert_eq!(other.status(), 409);
+    assert_eq!(other.json::<Value>().await?["fields"][0]["field"], "idempotency-key");
+    let bens = order(&ben, "k1", nameless).await?;
+    assert_eq!(bens.status(), 201, "another person's key is another key");
+    let odd = order(&ann, &"k".repeat(201), json!({ "template": "scratch" })).await?;
+    assert_eq!(odd.status(), 422);
+    assert_eq!(ann.environments().await?, 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_taken_once_in_a_team_and_free_in_another() -> Outcome {
+    let house = House::open().await?;
+    house.stock("other").await?;
+    let ann = house.guest("default", "ann", Role::User).await?;
+    let eve = house.guest("other", "eve", Role::User).await?;
+    let first =
+        ann.request(Method::POST, "/environments").json(&json!({"template": "scratch", "name": "shop"})).send().await?;
+    assert_eq!(first.headers()["location"], "/api/v1/environments/shop");
+    let again = ann.post("/environments", &json!({"template": "scratch", "name": "shop"})).await?;
+    assert_eq!((again.status.as_u16(), &again.body["fields"][0]["field"]), (409, &json!("name")));
+    eve.order("scratch", "shop").await?;
+    assert_eq!((ann.environments().await?, eve.environments().await?), (1, 1));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_read_page_by_page_and_narrowed_down() -> Outcome {
+    let house = House::open().await?;
+    let ann = house.guest("default", "ann", Role::User).await?;
+    let ben = house.guest("default", "ben", Role::User).await?;
+    for name in ["a1", "a2", "a3"] {
+        ann.order("scratch", name).await?;
+    }
+    ben.order("scratch", "b-1").await?;
+    let names = |page: &Value| -> Vec<String> {
+        page["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|item| Some(item["name"].as_str()?.to_string()))
+            .collect()
+    };
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = ann.get(&format!("/environments?limit=3{cursor}")).await?.expect_success()?;
+        seen.extend(names(&page));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["b-1", "a3", "a2", "a1"], "newest first, each once");
+    assert_eq!(names(&ann.get("/environments?owner=ben").await?.body), ["b-1"]);
+    assert_eq!(names(&ann.get("/environments?search=B-").await?.body), ["b-1"]);
+    assert_eq!(names(&ann.get("/environments?owner=nobody").await?.body), [] as [&str; 0]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_environment_parked_again_stays_as_it_is_and_events_tell_of_changes() -> Outcome {
+    let house = House::open().await?;
+    let ann = house.guest("default", "ann", Role::User).await?;
+    let api = ann.api()?;
+    ann.order("scratch", "box").await?;
+    // Told by events: a stream that said nothing would let this wait for ever.
+    api.await_state("box", "ready").await?;
+    assert_eq!(ann.exec("box", "box", &["sh", "-c", "printf hello; exit 7"]).await?, ("hello".into(), "7".into()));
+    api.act("box", "park").await?;
+    api.await_state("box", "parked").await?;
+    let before = ann.get("/environments/box/timeline").await?.body;
+    assert_eq!(api.act("box", "park").await?["state"], "parked");
+    assert_eq!(ann.get("/environments/box/timeline").await?.body, before);
+    let refused = ann.post("/environments/box/restart", &json!({})).await?;
+    assert_eq!((refused.status.as_u16(), &refused.body["code"]), (409, &json!("conflict")));
+    Ok(())
+}
