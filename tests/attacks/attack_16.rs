@@ -56,7 +56,8 @@ async fn nul_is_no_text_and_nasty_names_are_refused_everywhere() -> Outcome {
         assert_eq!(parameter.status, 422, "{nasty:?}");
         let person = json!({ "name": nasty, "password": "long enough", "role": "user" });
         let person = ann.post("/people", &person).await?;
-        if !matches!(nasty, "A" | "a-" | "a.b") {
+        // People may be called what environments may not.
+        if !matches!(nasty, "A" | "a-" | "a.b") && !nasty.starts_with("aaa") {
             assert_eq!(
                 (person.status.as_u16(), &person.body["fields"][0]["field"]),
                 (422, &json!("name")),

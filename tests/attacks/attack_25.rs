@@ -82,7 +82,7 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
     let portal: &dyn Portal = world.house.use_cases();
     let terminal = Channel::Terminal { session: "t".into(), cols: 0, rows: 0 };
     Some(match method {
-        "sign_in" => portal.sign_in(actor, "nobody-of-this-name", "wrong").await.map(drop),
+        "sign_in" => portal.sign_in(actor, environment, "wrong").await.map(drop),
         "first_administrator" => portal.first_administrator(actor, "x", "evil", "long enough").await.map(drop),
         "check_setup_link" => portal.check_setup_link(actor, "x").await,
         "sign_out" => portal.sign_out(actor, "invented").await,

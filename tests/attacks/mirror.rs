@@ -18,7 +18,7 @@ parameters:
   password:
     type: secret
     title: Password
-    default_note: none
+    multiline: true
 servers:
   box:
     variables:
@@ -38,9 +38,10 @@ outputs:
 
 /// A house whose catalog has the mirror, beside an empty box.
 pub async fn house() -> Outcome<House> {
-    let mirror = MIRROR.replace("    default_note: none\n", "");
-    let templates =
-        vec![("mirror.yaml", mirror), ("scratch.yaml", include_str!("../../templates/scratch.yaml").into())];
+    let templates = vec![
+        ("mirror.yaml", MIRROR.to_string()),
+        ("scratch.yaml", include_str!("../../templates/scratch.yaml").into()),
+    ];
     House::built(Plan { templates, ..Plan::default() }).await
 }
 

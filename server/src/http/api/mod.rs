@@ -12,7 +12,7 @@ mod session;
 mod sockets;
 mod tokens;
 
-use app::api::ApiError;
+use app::api::{ApiError, FieldError};
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::any;
@@ -38,6 +38,7 @@ pub use description::description;
     ),
     security(("token" = []), ("session" = [])),
     modifiers(&Credentials),
+    components(schemas(ApiError, FieldError)),
     tags(
         (name = "environments", description = "Order, look at, park, resume, delete"),
         (name = "live", description = "Events, logs, terminals, commands, ports"),
