@@ -25,11 +25,19 @@ async fn one_order(house: House) -> Outcome {
         request.send()
     };
     let nameless = json!({ "template": "scratch" });
-    // At once: a double click.
-    let (one, two) = tokio::join!(order(&ann, "k1", nameless.clone()), order(&ann, "k1", nameless.clone()));
-    let (one, two): (Value, Value) = (one?.json().await?, two?.json().await?);
-    assert_eq!(one["id"], two["id"]);
-    assert_eq!(ann.environments().await?, 1);
+    // At once: a double click, again and again.
+    for round in 1..=20 {
+        let key = format!("k{round}");
+        let clicks = futures::future::join_all((0..4).map(|_| order(&ann, &key, nameless.clone()))).await;
+        let mut ids = std::collections::BTreeSet::new();
+        for click in clicks {
+            let click = click?;
+            assert_eq!(click.status(), 201, "round {round}");
+            ids.insert(click.json::<Value>().await?["id"].to_string());
+        }
+        assert_eq!(ids.len(), 1, "round {round}");
+    }
+    assert_eq!(ann.environments().await?, 20);
 
     let other = order(&ann, "k1", json!({ "template": "scratch", "name": "other" })).await?;
     assert_eq!(other.status(), 409);
@@ -38,7 +46,7 @@ async fn one_order(house: House) -> Outcome {
     assert_eq!(bens.status(), 201, "another person's key is another key");
     let odd = order(&ann, &"k".repeat(201), json!({ "template": "scratch" })).await?;
     assert_eq!(odd.status(), 422);
-    assert_eq!(ann.environments().await?, 2);
+    assert_eq!(ann.environments().await?, 21);
     Ok(())
 }
 
@@ -107,5 +115,28 @@ async fn a_parked_environment_parked_again_stays_as_it_is_and_events_tell_of_cha
     assert_eq!(ann.get("/environments/box/timeline").await?.body, before);
     let refused = ann.post("/environments/box/restart", &json!({})).await?;
     assert_eq!((refused.status.as_u16(), &refused.body["code"]), (409, &json!("conflict")));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_the_same_at_the_same_moment_is_answered_alike() -> Outcome {
+    let house = House::open().await?;
+    let ann = house.guest("default", "ann", Role::User).await?;
+    let api = ann.api()?;
+    ann.order("scratch", "box").await?;
+    for (action, reached) in [("park", "parked"), ("resume", "ready"), ("park", "parked"), ("resume", "ready")] {
+        api.await_state("box", if reached == "parked" { "ready" } else { "parked" }).await?;
+        let path = format!("/environments/box/{action}");
+        let nothing = json!({});
+        for answer in futures::future::join_all((0..8).map(|_| ann.post(&path, &nothing))).await {
+            let answer = answer?;
+            assert_eq!(answer.status, 202, "{action}: {}", answer.body);
+        }
+        api.await_state("box", reached).await?;
+    }
+    let timeline = ann.get("/environments/box/timeline?limit=200").await?.body;
+    let parkings =
+        timeline["items"].as_array().into_iter().flatten().filter(|event| event["kind"] == "parking").count();
+    assert_eq!(parkings, 2, "{timeline:#}");
     Ok(())
 }

@@ -93,7 +93,14 @@ pub(super) async fn act(
         })?;
         let changed = async {
             let mut tx = service.store.write().await?;
-            tx.change_desire(id, intent.generation, &change, Some(&by.name), now).await?;
+            match tx.change_desire(id, intent.generation, &change, Some(&by.name), now).await {
+                Err(StoreError::Stale) => {
+                    // What overtook it may be on its way to the disk still: it can be read once this returns.
+                    tx.commit().await?;
+                    return Err(StoreError::Stale);
+                }
+                changed => changed?,
+            }
             service.audit(&mut tx, by, action.as_str(), &record.summary.name, json!({ "environment": id })).await?;
             tx.commit().await
         };

@@ -78,6 +78,9 @@ async fn commit(
     if ordered == Ordered::Created {
         let detail = json!({ "template": template, "environment": new.id });
         service.audit(&mut tx, by, "order", &new.name, detail).await?;
+    }
+    if matches!(ordered, Ordered::Created | Ordered::Repeated { .. }) {
+        // A repeated one too: the first may be on its way to the disk still, and nobody is told of it before it is there.
         tx.commit().await?;
     }
     Ok(ordered)
