@@ -43,8 +43,9 @@ pub struct CatalogEntry {
     /// One of [`TEMPLATE_ICONS`].
     pub icon: Option<String>,
     pub maintainer: Option<String>,
-    pub servers: u32,
-    pub volumes: u32,
+    /// With the parameters' defaults.
+    pub server_count: u32,
+    pub volume_count: u32,
     /// Why it cannot be ordered here and now (a command the host lacks), in words; absent when it can.
     pub unavailable: Option<String>,
     /// The newest file of this template is broken: the error. The last good version stays on offer.

@@ -47,9 +47,9 @@ fn shelf(mut entries: Vec<CatalogEntry>) -> impl IntoView {
 }
 
 fn book(entry: CatalogEntry) -> impl IntoView {
-    let mut size = count(entry.servers, "server");
-    if entry.volumes > 0 {
-        size = format!("{size}, {}", count(entry.volumes, "volume"));
+    let mut size = count(entry.server_count, "server");
+    if entry.volume_count > 0 {
+        size = format!("{size}, {}", count(entry.volume_count, "volume"));
     }
     view! {
         <li class="book">

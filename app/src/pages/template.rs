@@ -153,7 +153,7 @@ fn order_form(visit: &Visit, template: &TemplateDetail) -> AnyView {
     // The same form sent twice is one order.
     let request_id =
         value("request_id").filter(|_| posted.is_some()).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let size = count(entry.servers, "server");
+    let size = count(entry.server_count, "server");
     let fields = template.parameters.iter().map(|spec| {
         let name = format!("parameters.{}", spec.name);
         parameter(spec, value(&name), visit.message(&name))

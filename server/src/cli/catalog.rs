@@ -29,7 +29,7 @@ pub async fn list(client: &Client, output: Output) -> Result<(), Failure> {
                 vec![
                     item.name.clone(),
                     item.version.clone(),
-                    item.servers.to_string(),
+                    item.server_count.to_string(),
                     item.title.clone(),
                     format!("{remark}{}", item.summary),
                 ]

@@ -135,8 +135,8 @@ fn entry(row: &TemplateRow, offered: &Offered, capabilities: &Capabilities) -> C
         tags: template.tags.clone(),
         icon: template.icon.clone(),
         maintainer: template.maintainer.clone(),
-        servers: template.servers.iter().map(count).sum(),
-        volumes: u32::try_from(template.volumes.len()).unwrap_or(u32::MAX),
+        server_count: template.servers.iter().map(count).sum(),
+        volume_count: u32::try_from(template.volumes.len()).unwrap_or(u32::MAX),
         unavailable: host::unavailable(template, capabilities),
         broken: row.broken.clone(),
     }
@@ -153,8 +153,8 @@ fn bare_entry(row: &TemplateRow, error: String) -> CatalogEntry {
         tags: Vec::new(),
         icon: None,
         maintainer: None,
-        servers: 0,
-        volumes: 0,
+        server_count: 0,
+        volume_count: 0,
         unavailable: Some("No version of it can be read.".into()),
         broken: Some(error),
     }

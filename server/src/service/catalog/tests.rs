@@ -129,6 +129,16 @@ async fn two_files_of_the_same_template_are_both_broken() {
     assert_eq!(shelf.order("box", None).await.unwrap_err().status, 409);
 }
 
+/// What is sent must be understood: no two fields of one document may have the same name.
+#[tokio::test]
+async fn what_is_told_of_a_template_survives_the_way_over_the_wire() {
+    let mut shelf = Shelf::new().await;
+    shelf.load(&[("whole.yaml", include_str!("../../domain/template/tests/whole.yaml"))]).await;
+    let told = detail(&shelf.store, TEAM, "whole", None, &Capabilities::default()).await.unwrap();
+    let sent = serde_json::to_string(&told).unwrap();
+    assert_eq!(serde_json::from_str::<app::api::TemplateDetail>(&sent).unwrap(), told);
+}
+
 #[tokio::test]
 async fn another_teams_catalog_is_another_catalog() {
     let mut shelf = Shelf::new().await;
@@ -203,6 +213,6 @@ async fn the_starter_catalog_is_good_and_one_click_orders_it() {
         let offered = to_order(&shelf.store, TEAM, &entry.name, None, &able).await.unwrap();
         let values = template::resolve(&offered.template, &Default::default()).expect("every parameter has a default");
         let topology = template::compile(&offered.template, "mine", &values);
-        assert_eq!(topology.servers.len(), entry.servers as usize);
+        assert_eq!(topology.servers.len(), entry.server_count as usize);
     }
 }
