@@ -56,7 +56,7 @@ pub async fn list(client: &Client, list: ListArguments, output: Output) -> Resul
 
 pub async fn show(client: &Client, environment: &str, reveal: bool, output: Output) -> Result<(), Failure> {
     let detail: EnvironmentDetail = client.get(&["environments", environment], &[]).await?;
-    output.result(&detail, || describe(&detail, reveal))
+    output.result(&detail, || describe(client, &detail, reveal))
 }
 
 pub async fn act(client: &Client, action: Action, act: ActionArguments, output: Output) -> Result<(), Failure> {
@@ -113,7 +113,7 @@ async fn confirm(client: &Client, environment: &str) -> Result<(), Failure> {
     Err(Failure::local(format!("“{name}” was not deleted: that was not its name")))
 }
 
-fn describe(detail: &EnvironmentDetail, reveal: bool) -> String {
+fn describe(client: &Client, detail: &EnvironmentDetail, reveal: bool) -> String {
     let summary = &detail.summary;
     let mut text = format!("{}: {}\n", clean(&summary.name), summary.state);
     let mut line = |label: &str, value: &str| {
@@ -166,7 +166,9 @@ fn describe(detail: &EnvironmentDetail, reveal: bool) -> String {
         text.push_str(&table(&["VOLUME", "SIZE", "ON"], &rows));
     }
     for port in detail.servers.iter().flat_map(|server| &server.ports) {
-        text.push_str(&format!("\n{}: {}", clean(&port.title), clean(&port.url)));
+        // The portal gives addresses of its own without its name.
+        let url = client.base().join(&port.url).map_or_else(|_| port.url.clone(), |url| url.to_string());
+        text.push_str(&format!("\n{}: {}", clean(&port.title), clean(&url)));
     }
     for output in &detail.outputs {
         let value = if output.sensitive && !reveal { "*** (--reveal shows it)" } else { &output.value };
