@@ -3,4 +3,6 @@
 mod api;
 mod architecture;
 mod attacks;
+mod command_line;
 mod provisioner;
+mod starter;
