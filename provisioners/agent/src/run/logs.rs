@@ -9,10 +9,10 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::api::LogLine;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::mask::Masker;
 
@@ -37,6 +37,8 @@ pub(super) struct Logs {
     directory: PathBuf,
     ring: Mutex<Ring>,
     latest: watch::Sender<u64>,
+    /// Lines were lost and nobody has been told yet.
+    lossy: Notify,
 }
 
 struct Ring {
@@ -82,7 +84,12 @@ impl Logs {
             written: 0,
             dropped: 0,
         };
-        Ok(Self { directory: directory.to_owned(), ring: Mutex::new(ring), latest: watch::Sender::new(last) })
+        Ok(Self {
+            directory: directory.to_owned(),
+            ring: Mutex::new(ring),
+            latest: watch::Sender::new(last),
+            lossy: Notify::new(),
+        })
     }
 
     /// From now on these values are masked in every line.
@@ -100,33 +107,40 @@ impl Logs {
             ring.written = 0;
         }
         let mut bytes = Vec::new();
-        let mut count = 0;
+        let (mut kept, mut lost) = (0, 0);
         for text in texts {
             if ring.written >= LINES_PER_SECOND {
                 ring.dropped += 1;
                 continue;
             }
-            if ring.dropped > 0 {
-                let dropped = std::mem::take(&mut ring.dropped);
-                count += ring.push(
-                    &mut bytes,
-                    at_ms,
-                    "agent",
-                    format!("{dropped} log lines were lost: too many at once, or the disk is full"),
-                );
-            }
+            lost += ring.push_losses(&mut bytes, at_ms);
             let text = ring.masker.mask(text);
-            count += ring.push(&mut bytes, at_ms, source, text);
+            kept += ring.push(&mut bytes, at_ms, source, text);
+        }
+        if ring.written < LINES_PER_SECOND {
+            lost += ring.push_losses(&mut bytes, at_ms);
         }
         if ring.file.write_all(&bytes).is_ok() {
             ring.size += bytes.len() as u64;
         } else {
-            ring.dropped += count;
+            ring.dropped += kept + lost;
+        }
+        if ring.dropped > 0 {
+            self.lossy.notify_one();
         }
         if ring.size >= SEGMENT_BYTES {
             self.roll(&mut ring);
         }
         self.latest.send_replace(ring.next - 1);
+    }
+
+    /// For ever: says how many lines were lost when no other line comes that would say it.
+    pub(super) async fn tell_losses(&self) {
+        loop {
+            self.lossy.notified().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            self.append("agent", []);
+        }
     }
 
     /// A text that leaves the server by another way than the log.
@@ -178,6 +192,16 @@ impl Logs {
 }
 
 impl Ring {
+    /// Adds the line that says how many were lost, if any were; gives back that number.
+    fn push_losses(&mut self, bytes: &mut Vec<u8>, at_ms: i64) -> u64 {
+        let lost = std::mem::take(&mut self.dropped);
+        if lost > 0 {
+            let text = format!("{lost} log lines were lost: too many at once, or the disk is full");
+            self.push(bytes, at_ms, "agent", text);
+        }
+        lost
+    }
+
     /// Adds one line to what will be written; says how many it added.
     fn push(&mut self, bytes: &mut Vec<u8>, at_ms: i64, source: &str, mut text: String) -> u64 {
         if text.len() > MAX_TEXT {

@@ -96,6 +96,8 @@ impl Server {
         });
         tokio::spawn(apply::follow(server.clone(), wishes));
         tokio::spawn(metrics::sample(server.metrics.clone(), places));
+        let logs = server.logs.clone();
+        tokio::spawn(async move { logs.tell_losses().await });
         Ok((server.clone(), http::router(server)))
     }
 
