@@ -22,14 +22,14 @@ pub fn EnvironmentLive(
     let name = initial.detail.summary.name.clone();
     // By id: the name may be another environment's once this one is deleted.
     let id = initial.detail.summary.id.clone();
-    let shown = RwSignal::new(initial);
+    let shown = RwSignal::new(as_shown(initial));
     let problem = RwSignal::new(None::<ApiError>);
     let asking = RwSignal::new(false);
     let reread = {
         let id = id.clone();
         let read = move || read_environment(id.clone(), cursor.clone());
         live::rereading(read, move |answer: Result<EnvironmentNow, ApiError>| match answer {
-            Ok(current) => shown.set(current),
+            Ok(current) => shown.set(as_shown(current)),
             Err(error) if error.status == 404 => shown.update(|gone| gone.detail = deleted(&gone.detail)),
             Err(error) => on_refusal(&error),
         })
@@ -49,7 +49,7 @@ pub fn EnvironmentLive(
         problem.set(None);
         leptos::task::spawn_local(async move {
             match act(id, action).await {
-                Ok(detail) => shown.update(|shown| shown.detail = detail),
+                Ok(detail) => shown.update(|shown| shown.detail = detail_as_shown(detail)),
                 Err(error) => {
                     on_refusal(&error);
                     problem.set(Some(error));
@@ -206,10 +206,19 @@ fn offered(detail: &EnvironmentDetail, ways_on: bool) -> Vec<Action> {
 
 /// Whether something may change that no event announces.
 fn moves(detail: &EnvironmentDetail) -> bool {
-    !detail.summary.state.is_settled() || detail.servers.iter().any(|server| server.metrics.is_some())
+    !detail.summary.state.is_settled() || detail.summary.state == State::Ready
 }
 
-/// What is left to show when the portal no longer knows the environment.
+/// A deleted environment has nothing left but its timeline.
+fn as_shown(current: EnvironmentNow) -> EnvironmentNow {
+    EnvironmentNow { detail: detail_as_shown(current.detail), timeline: current.timeline }
+}
+
+fn detail_as_shown(detail: EnvironmentDetail) -> EnvironmentDetail {
+    if detail.summary.state == State::Deleted { deleted(&detail) } else { detail }
+}
+
+/// What is left to show, also when the portal no longer knows the environment.
 fn deleted(last: &EnvironmentDetail) -> EnvironmentDetail {
     let mut gone = last.clone();
     gone.summary.state = State::Deleted;

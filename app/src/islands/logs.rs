@@ -124,12 +124,21 @@ mod appending {
         list.set_scroll_top(list.scroll_height());
     }
 
-    /// Who scrolls up wants to read; who comes back to the end wants to follow.
+    /// Who scrolls up wants to read; who comes back to the end wants to follow. A window that changes its size moves the
+    /// lines too, and is nobody's wish.
     fn stop_following_when_scrolled_back(list: &Element, set_following: WriteSignal<bool>) {
         let scrolled = {
             let list = list.clone();
+            let mut before = (list.scroll_top(), list.client_height(), list.client_width());
             Closure::<dyn FnMut()>::new(move || {
-                set_following.set(list.scroll_top() + list.client_height() + 24 >= list.scroll_height());
+                let now = (list.scroll_top(), list.client_height(), list.client_width());
+                let same_size = (now.1, now.2) == (before.1, before.2);
+                if now.0 + now.1 + 24 >= list.scroll_height() {
+                    set_following.set(true);
+                } else if same_size && now.0 < before.0 {
+                    set_following.set(false);
+                }
+                before = now;
             })
         };
         let _ = list.add_event_listener_with_callback("scroll", scrolled.as_ref().unchecked_ref());

@@ -12,7 +12,12 @@ pub fn server(environment: &str, server: ServerView, said: Option<&FailureView>)
     let labelled_by = heading.clone();
     let logs = format!("/environments/{environment}/logs?server={}", server.name);
     let terminal = format!("/environments/{environment}/servers/{}/terminal", server.name);
-    let up = server.services.iter().any(|service| service.running) || server.metrics.is_some();
+    // What was last measured and heard is no news of a server that is down.
+    let is_down = matches!(server.state, State::Ordered | State::Parked | State::Deleted);
+    let services = if is_down { Vec::new() } else { server.services };
+    let checks = if is_down { Vec::new() } else { server.checks };
+    let measured = server.metrics.filter(|_| !is_down);
+    let up = services.iter().any(|service| service.running) || measured.is_some();
     let serves = matches!(server.state, State::Ready | State::Repairing | State::Checking);
     let ports = if serves { server.ports } else { Vec::new() };
     let failed = server.failure.filter(|failure| Some(failure) != said);
@@ -29,12 +34,12 @@ pub fn server(environment: &str, server: ServerView, said: Option<&FailureView>)
                 {up.then(|| view! { <a class="button" data-kind="plain" href=terminal>{icon("square-terminal")}"Terminal"</a> })}
                 <a class="button" data-kind="plain" href=logs>{icon("scroll-text")}"Logs"</a>
             </div>
-            {server.metrics.map(metrics)}
-            {(!server.services.is_empty()).then(|| view! {
-                <ul class="facts" role="list" aria-label="Services">{server.services.into_iter().map(service).collect::<Vec<_>>()}</ul>
+            {measured.map(metrics)}
+            {(!services.is_empty()).then(|| view! {
+                <ul class="facts" role="list" aria-label="Services">{services.into_iter().map(service).collect::<Vec<_>>()}</ul>
             })}
-            {(!server.checks.is_empty()).then(|| view! {
-                <ul class="facts" role="list" aria-label="Health checks">{server.checks.into_iter().map(check).collect::<Vec<_>>()}</ul>
+            {(!checks.is_empty()).then(|| view! {
+                <ul class="facts" role="list" aria-label="Health checks">{checks.into_iter().map(check).collect::<Vec<_>>()}</ul>
             })}
             <dl class="pairs pairs--small">
                 {(!server.address.is_empty()).then(|| view! { <div><dt>"Address"</dt><dd><code>{server.address}</code></dd></div> })}
