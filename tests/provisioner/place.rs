@@ -81,6 +81,13 @@ impl LocalPlace {
         fs::read_to_string(output).expect("a server that writes")
     }
 
+    /// Where the servers' control groups are, where there are any.
+    fn control_groups(&self) -> Vec<PathBuf> {
+        let Ok(tag) = fs::read_to_string(self.data().join("installation")) else { return Vec::new() };
+        let group = |controller| Path::new("/sys/fs/cgroup").join(controller).join(format!("bookend-{tag}"));
+        ["memory", "cpu", "pids"].map(group).to_vec()
+    }
+
     /// Processes whose command line names this place's environment: its holder.
     fn holders(&self, environment: &EnvironmentId) -> Vec<i32> {
         let named = format!("{}/environments/{environment}\"", self.data().display());
@@ -157,9 +164,7 @@ impl Place for LocalPlace {
             left.push(entry.path().display().to_string());
         }
         left.extend(tests::leftovers::mounts(self.directory.path()));
-        let tag = fs::read_to_string(self.data().join("installation")).unwrap_or_default();
-        for controller in ["memory", "cpu", "pids"] {
-            let groups = Path::new("/sys/fs/cgroup").join(controller).join(format!("bookend-{tag}"));
+        for groups in self.control_groups() {
             let names = fs::read_dir(groups).into_iter().flatten().flatten().map(|entry| entry.path());
             left.extend(names.filter(|path| path.is_dir()).map(|path| path.display().to_string()));
         }
@@ -184,6 +189,13 @@ impl Place for LocalPlace {
 impl Drop for LocalPlace {
     fn drop(&mut self) {
         tests::leftovers::sweep(self.directory.path());
+        // Control groups are not below the directory; their processes are gone now.
+        for group in self.control_groups() {
+            for server in fs::read_dir(&group).into_iter().flatten().flatten() {
+                let _ = fs::remove_dir(server.path());
+            }
+            let _ = fs::remove_dir(group);
+        }
     }
 }
 
