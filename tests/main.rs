@@ -6,3 +6,5 @@ mod attacks;
 mod command_line;
 mod provisioner;
 mod starter;
+mod trouble;
+mod ui;

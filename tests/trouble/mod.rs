@@ -1,0 +1,4 @@
+//! A portal in trouble: what it says, and that nothing is damaged.
+
+mod killed;
+mod start;

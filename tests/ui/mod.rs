@@ -1,0 +1,3 @@
+//! What a person sees and does, in a real browser on a real portal.
+
+mod journey;
