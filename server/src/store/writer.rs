@@ -6,8 +6,8 @@
 //! whoever gets there first commits for all. Nobody is told "committed" before the flush. A `Tx` that fails or is dropped
 //! rolls back to its own savepoint and leaves the others alone.
 //!
-//! Cancellation: closing a group runs in a task of its own, so a caller that goes away in the middle neither leaves a
-//! transaction open nor takes others down.
+//! Cancellation: whatever begins, releases or closes runs in a task of its own, so what is known of the connection stays
+//! true when a caller goes away in the middle, and the others in its group never notice.
 
 use std::sync::Arc;
 
@@ -67,13 +67,8 @@ impl Writer {
         match self {
             Writer::Postgres(pool) => Ok(Tx(Kind::Postgres(pool.begin().await?))),
             Writer::Sqlite(writer) => {
-                let group = writer.clone().lock_owned().await;
-                // From here on a drop closes the group, whatever happens to this future.
-                let mut savepoint = Savepoint { group: Some(group), writer: writer.clone() };
-                if let Some(group) = &mut savepoint.group {
-                    group.begin().await?;
-                }
-                Ok(Tx(Kind::Sqlite(savepoint)))
+                let begun = tokio::spawn(Savepoint::begin(writer.clone())).await;
+                Ok(Tx(Kind::Sqlite(begun.map_err(|_| unwritten())??)))
             }
         }
     }
@@ -98,23 +93,43 @@ impl Tx {
     pub async fn commit(self) -> Result<(), StoreError> {
         match self.0 {
             Kind::Postgres(transaction) => Ok(transaction.commit().await?),
-            Kind::Sqlite(mut savepoint) => {
-                let Some(group) = &mut savepoint.group else { return Ok(()) };
-                group.connection.execute("release one").await?;
-                group.abandoned = false;
+            Kind::Sqlite(savepoint) => {
                 let (flushed, answer) = oneshot::channel();
-                group.released.push(flushed);
-                let number = group.number;
-                savepoint.group = None;
-                tokio::spawn(close(savepoint.writer.clone(), number));
+                tokio::spawn(savepoint.release(flushed));
                 match answer.await {
                     Ok(true) => Ok(()),
-                    _ => Err(StoreError::Other(sqlx::Error::Io(std::io::Error::other(
-                        "the transaction could not be written to the disk (is it full?)",
-                    )))),
+                    _ => Err(unwritten()),
                 }
             }
         }
+    }
+}
+
+fn unwritten() -> StoreError {
+    let error = std::io::Error::other("the transaction could not be written to the disk (is it full?)");
+    StoreError::Other(sqlx::Error::Io(error))
+}
+
+impl Savepoint {
+    async fn begin(writer: Arc<Mutex<Group>>) -> Result<Self, StoreError> {
+        let mut group = writer.clone().lock_owned().await;
+        group.begin().await?;
+        Ok(Self { group: Some(group), writer })
+    }
+
+    /// Leaves what was done to the group, and sees to it that the group is closed. `flushed` hears how that went.
+    async fn release(mut self, flushed: oneshot::Sender<bool>) {
+        let Some(mut group) = self.group.take() else { return };
+        let number = group.number;
+        match group.connection.execute("release one").await {
+            Ok(_) => {
+                group.abandoned = false;
+                group.released.push(flushed);
+            }
+            Err(error) => tracing::error!(%error, "a write transaction could not be released"),
+        }
+        drop(group);
+        close(self.writer.clone(), number).await;
     }
 }
 
@@ -142,19 +157,14 @@ impl Group {
     async fn begin(&mut self) -> Result<(), StoreError> {
         self.undo_abandoned().await;
         if self.open {
-            self.abandoned = true;
             self.connection.execute("savepoint one").await?;
         } else {
             self.number += 1;
-            // Set before the call: if this future is dropped, the statement may still run.
+            self.connection.execute("begin immediate").await?;
             self.open = true;
-            self.abandoned = true;
-            if let Err(error) = self.connection.execute("begin immediate; savepoint one").await {
-                self.open = false;
-                self.abandoned = false;
-                return Err(error.into());
-            }
+            self.connection.execute("savepoint one").await?;
         }
+        self.abandoned = true;
         Ok(())
     }
 
