@@ -78,18 +78,29 @@ async fn a_port_is_forwarded_and_logs_are_read() -> Outcome {
         .spawn()?;
     let mut lines = BufReader::new(forwarding.stdout.take().ok_or("no output")?).lines();
     let address = lines.next_line().await?.ok_or("no address was said")?;
-    for _ in 0..2 {
+    for (path, expected) in [("/", "<h1>Notes</h1>"), ("/", "<h1>Notes</h1>"), ("/nothing-here", "404")] {
         let mut connection = TcpStream::connect(&address).await?;
-        connection.write_all(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n").await?;
+        connection.write_all(format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").as_bytes()).await?;
         let mut page = String::new();
         connection.read_to_string(&mut page).await?;
-        assert!(page.contains("<h1>Notes</h1>"), "{page}");
+        assert!(page.contains(expected), "{page}");
     }
     forwarding.kill().await?;
 
-    let logs = ann.runs("logs s").await?.ended_with(0);
-    assert!(logs.out.contains("web/web: ") && logs.out.contains("\"GET / HTTP/1.0\" 200"), "{}", logs.out);
-    assert!(!ann.runs("logs s/api").await?.out.contains("GET / HTTP/1.0"), "only of that server");
+    let mut following =
+        ann.portal.client_command(&ann.api, &["logs", "s", "-f"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(following.stdout.take().ok_or("no output")?).lines();
+    let line = loop {
+        let line = lines.next_line().await?.ok_or("the log has ended")?;
+        if line.contains("\"GET /nothing-here HTTP/1.0\" 404") {
+            break line;
+        }
+    };
+    following.kill().await?;
+    assert!(line.starts_with("web/web: "), "{line}");
+    let all = ann.runs("logs s").await?.ended_with(0).out;
+    assert!(all.contains(&line), "what was shown is kept: {all}");
+    assert!(!ann.runs("logs s/api").await?.out.contains("nothing-here"), "only of that server");
     ann.runs("delete s --yes --wait").await?.ended_with(0);
     Ok(())
 }

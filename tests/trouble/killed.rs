@@ -17,15 +17,17 @@ async fn whenever_the_portal_is_killed_every_confirmed_request_is_carried_out_an
     for moment in MOMENTS {
         let name = format!("after-{moment}");
         let pause = Duration::from_millis(moment);
-        api.order("scratch", &name).await?;
+        // By its id, which it keeps when it is deleted and its name is free again.
+        let ordered = api.order("scratch", &name).await?;
+        let id = ordered["id"].as_str().ok_or("The order has no id.")?;
         tokio::time::sleep(pause).await;
         portal.crash().await?;
-        api.await_state(&name, "ready").await?;
+        api.await_state(id, "ready").await?;
         for (action, state) in LIFE {
-            api.act(&name, action).await?;
+            api.act(id, action).await?;
             tokio::time::sleep(pause).await;
             portal.crash().await?;
-            api.await_state(&name, state)
+            api.await_state(id, state)
                 .await
                 .map_err(|problem| format!("{action}, killed after {moment} ms: {problem}"))?;
             let expected = usize::from(state == "ready");

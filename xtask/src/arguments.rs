@@ -42,9 +42,13 @@ pub struct BenchOptions {
 }
 
 pub fn parse(words: &[String]) -> Result<Task, String> {
+    let mut ours = words.iter().take_while(|word| *word != "--");
+    if ours.any(|word| word == "--help" || word == "-h") {
+        return Ok(Task::Help);
+    }
     let mut words = words.iter().map(String::as_str);
     match words.next() {
-        None | Some("help" | "--help" | "-h") => Ok(Task::Help),
+        None | Some("help") => Ok(Task::Help),
         Some("up") => parse_up(words),
         Some("build") => nothing_more(words).map(|()| Task::Build),
         Some("test") => parse_test(words),
@@ -135,6 +139,14 @@ mod tests {
     fn what_follows_two_dashes_goes_to_the_test_programs() {
         let expected = Task::Test(TestOptions { filter: Some("park".into()), arguments: vec!["--nocapture".into()] });
         assert_eq!(parsed("test park -- --nocapture"), Ok(expected));
+    }
+
+    #[test]
+    fn help_is_given_wherever_it_is_asked_for() {
+        for line in ["", "help", "--help", "up --help", "test -h", "bench order --help"] {
+            assert_eq!(parsed(line), Ok(Task::Help), "{line}");
+        }
+        assert_ne!(parsed("test -- --help"), Ok(Task::Help));
     }
 
     #[test]

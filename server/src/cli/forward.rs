@@ -29,7 +29,10 @@ pub async fn forward(client: &Client, forward: ForwardArguments, output: Output)
         ))
     })?;
     let address = listener.local_addr().map_err(|error| Failure::local(error.to_string()))?;
-    output.result(&json!({ "address": address.to_string() }), || address.to_string())?;
+    // Cookies do not tell ports apart: an app that is opened under the portal's own name would be sent the portal's.
+    let name = if client.base().host_str() == Some("localhost") { "127.0.0.1" } else { "localhost" };
+    let address = format!("{name}:{}", address.port());
+    output.result(&json!({ "address": address }), || address.clone())?;
     output.progress(&format!(
         "leads to port {} of {}/{}; end with Ctrl-C",
         forward.ports.remote,

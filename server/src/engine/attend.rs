@@ -32,8 +32,9 @@ pub(super) async fn attend(shared: &Shared, lease: &Lease) {
             Err(StoreError::LeaseLost) => return,
             Err(error) => {
                 tracing::error!(%environment, %error, "an environment could not be worked on; it will be tried again");
-                let due_at = shared.clock.now() + BLIND.as_millis() as i64;
-                if let Err(error) = shared.store.release(lease, "the database", due_at).await {
+                let now = shared.clock.now();
+                let due_at = now + BLIND.as_millis() as i64;
+                if let Err(error) = shared.store.release(lease, "the database", now, due_at).await {
                     tracing::warn!(%environment, %error, "it will be due when its lease ends");
                 }
                 return;
@@ -41,7 +42,7 @@ pub(super) async fn attend(shared: &Shared, lease: &Lease) {
         }
     }
     let now = shared.clock.now();
-    if let Err(error) = shared.store.release(lease, "its next turn", now).await {
+    if let Err(error) = shared.store.release(lease, "its next turn", now, now).await {
         tracing::warn!(%environment, %error, "it will be due when its lease ends");
     }
 }
@@ -58,7 +59,7 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
     let now = shared.clock.now();
     let Some(provisioner) = shared.provisioners.get(&loaded.provisioner) else {
         let waiting_for = format!("the provisioner {}, which this portal does not have", loaded.provisioner);
-        shared.store.release(lease, &waiting_for, now + 60_000).await?;
+        shared.store.release(lease, &waiting_for, now, now + 60_000).await?;
         return Ok(Next::Done);
     };
     if !before.untouched() {
@@ -69,7 +70,7 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
                 .for_each(|seen| loaded.facts.observed.update(seen)),
             Err(error) => {
                 let waiting_for = format!("a look at its servers: {error}");
-                shared.store.release(lease, &waiting_for, now + BLIND.as_millis() as i64).await?;
+                shared.store.release(lease, &waiting_for, now, now + BLIND.as_millis() as i64).await?;
                 return Ok(Next::Done);
             }
         }
@@ -93,6 +94,9 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
     let view = derive_from(facts, &decision, now);
     let settlement = settlement(&loaded, &before, &decision, &view, now);
     let generation = facts.intent.generation;
+    if view.state == State::Deleted {
+        facts.observed.servers.iter().for_each(|server| shared.agents.forget(&server.id));
+    }
     shared.store.settle(lease, generation, &settlement, now).await?;
     Ok(Next::Done)
 }

@@ -59,12 +59,15 @@ pub struct Parts {
     pub provisioners: Vec<Arc<dyn Provisioner>>,
 }
 
-/// The one thing the engine asks of an agent.
+/// What the engine asks of agents.
 #[async_trait]
 pub trait Agents: Send + Sync + 'static {
     /// Has the services of this server ended in an orderly way. Comes back at once when the agent is not connected, and
     /// after `patience` at the latest; the server is stopped in any case.
     async fn stop(&self, server: &ServerId, patience: Duration);
+
+    /// This server is gone for good: nothing needs to be remembered of it.
+    fn forget(&self, server: &ServerId);
 }
 
 #[async_trait]
@@ -73,6 +76,10 @@ impl Agents for crate::agents::Hub {
         if let Err(error) = crate::agents::Hub::stop(self, server, patience).await {
             tracing::debug!(%server, %error, "a server is stopped without its services having ended by themselves");
         }
+    }
+
+    fn forget(&self, server: &ServerId) {
+        crate::agents::Hub::forget(self, server);
     }
 }
 

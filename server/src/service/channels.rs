@@ -1,7 +1,7 @@
 //! Ways into a server: terminal, command, port.
 
 use agent::api::ExecRequest;
-use app::api::ApiError;
+use app::api::{ApiError, State};
 use app::portal::{Channel, Duplex, SignedIn};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -34,8 +34,7 @@ pub(super) async fn open(
     let stream = service.hub.open(&server.id, channel).await.map_err(|error| {
         let at = format!("{}/{}", record.summary.name, server.name);
         match error {
-            OpenError::NotConnected => ApiError::conflict(format!("{at} cannot be reached now"))
-                .with_detail("It is not running, or has just lost its connection; it comes back by itself."),
+            OpenError::NotConnected => unreachable_now(&at, record.summary.state),
             OpenError::Declined(why) => ApiError::conflict(format!("{at} declined")).with_detail(why),
             OpenError::Timeout | OpenError::Lost(_) => {
                 ApiError::unavailable(format!("{at} did not answer")).with_detail("Try again in a moment.")
@@ -52,6 +51,17 @@ pub(super) async fn open(
         audited.await.map_err(failed)?;
     }
     Ok(stream)
+}
+
+/// Why nobody answers there, as far as the environment's state tells, and what helps.
+fn unreachable_now(at: &str, state: State) -> ApiError {
+    let (title, detail) = match state {
+        State::Parked | State::Parking => ("is parked", "Resume its environment first; its data are kept."),
+        State::Deleting | State::Deleted => ("is deleted", "Order a new environment."),
+        State::Failed => ("is not running", "Its environment has failed: its page says why. Retry it first."),
+        _ => ("cannot be reached now", "It is being started, or has just lost its connection; it comes by itself."),
+    };
+    ApiError::conflict(format!("{at} {title}")).with_detail(detail)
 }
 
 /// The channel as the agent may take it.

@@ -151,7 +151,7 @@ fn states(list: &str) -> Result<Vec<State>, ApiError> {
             state.map_err(|_| {
                 let known = "ordered, preparing, starting, setting_up, checking, ready, repairing, parking, parked, deleting, \
                      deleted, failed";
-                ApiError::field("state", format!("has something else than {known}"))
+                ApiError::field("state", format!("“{word}” is none of {known}"))
             })
         })
         .collect()

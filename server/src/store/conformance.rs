@@ -297,6 +297,64 @@ async fn what_happens_while_it_is_worked_on_makes_it_due_again(at: Fixture) {
     assert_eq!((settled.summary.state, settled.summary.ready_at), (State::Ready, Some(NOW)));
 }
 
+async fn what_is_let_go_of_is_due_as_said_or_at_once_when_something_happened(at: Fixture) {
+    let record = at.ordered("one").await;
+    let lease = at.claimed(NOW).await;
+    at.store.release(&lease, "a look", NOW + 1, NOW + 3_000).await.unwrap();
+    assert_eq!(at.store.next_due().await.unwrap(), Some(NOW + 3_000));
+    let lease = at.claimed(NOW + 3_000).await;
+    let mut tx = at.store.write().await.unwrap();
+    tx.touch(&record.summary.id, NOW + 3_001).await.unwrap();
+    tx.commit().await.unwrap();
+    at.store.release(&lease, "a look", NOW + 3_002, NOW + 60_000).await.unwrap();
+    assert_eq!(at.store.next_due().await.unwrap(), Some(NOW + 3_002));
+}
+
+async fn effects_long_past_are_forgotten_and_nothing_else_changes(at: Fixture) {
+    let record = at.ordered("one").await;
+    let (environment, server) = (&record.summary.id, record.facts.observed.servers[0].id.as_str());
+    let mut tx = at.store.write().await.unwrap();
+    let renew = format!("update server set generation = 9 where id = '{server}'");
+    tx.connection().execute(AssertSqlSafe(renew)).await.unwrap();
+    for generation in 1..=9 {
+        let network = [("create_network", "null"), ("delete_network", "null")];
+        let server = format!("'{server}'");
+        for (step, subject) in [("start_server", &*server), ("stop_server", &*server)].into_iter().chain(network) {
+            let outcome = if step == "stop_server" && generation > 7 { "unknown" } else { "accepted" };
+            let effect = format!(
+                "insert into effect (token, environment_id, subject_id, generation, step, request, outcome, attempts, \
+                 retry_at, recorded_at, fence) \
+                 values ('{step}{generation}', '{environment}', {subject}, {generation}, '{step}', '', '{outcome}', 1, 0, 0, 0)"
+            );
+            tx.connection().execute(AssertSqlSafe(effect)).await.unwrap();
+        }
+    }
+    tx.commit().await.unwrap();
+    let before = at.store.facts(environment).await.unwrap().unwrap();
+    let lease = at.claimed(NOW).await;
+    at.store.settle(&lease, 1, &settlement(before.hints, None), NOW).await.unwrap();
+    let after = at.store.facts(environment).await.unwrap().unwrap();
+    assert_eq!(after.facts.observed.servers, before.facts.observed.servers);
+    assert_eq!(after.facts.observed.network, before.facts.observed.network);
+    let mut connection = at.store.read().await.unwrap();
+    let kept = "select token from effect order by token";
+    let kept: Vec<String> = sqlx::query_scalar(kept).fetch_all(&mut *connection).await.unwrap();
+    let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
+    let expected = [
+        "create_network8",
+        "create_network9",
+        "delete_network8",
+        "delete_network9",
+        "start_server8",
+        "start_server9",
+        "stop_server6",
+        "stop_server7",
+        "stop_server8",
+        "stop_server9",
+    ];
+    assert_eq!(kept, expected);
+}
+
 async fn an_agent_enrols_once_per_generation_and_its_news_are_kept(at: Fixture) {
     let record = at.ordered("one").await;
     let server = record.facts.observed.servers[0].id.to_string();
@@ -441,6 +499,8 @@ on_both! {
     a_step_is_recorded_with_its_exact_request_and_one_token,
     a_volume_is_deleted_only_when_that_was_asked_for,
     what_happens_while_it_is_worked_on_makes_it_due_again,
+    what_is_let_go_of_is_due_as_said_or_at_once_when_something_happened,
+    effects_long_past_are_forgotten_and_nothing_else_changes,
     an_agent_enrols_once_per_generation_and_its_news_are_kept,
     log_lines_are_kept_once_in_order_and_within_a_bound,
     a_write_that_is_dropped_undoes_itself_alone,

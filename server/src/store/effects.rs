@@ -5,7 +5,7 @@ use app::api::State;
 use provisioners::{EffectToken, EnvironmentId, ObservedServer, ServerId, Step, VolumeId};
 use sqlx::Row;
 
-use super::{Lease, Store, StoreError, json, timeline};
+use super::{Lease, Store, StoreError, Tx, json, timeline};
 use crate::domain::facts::{Failure, Outcome};
 use crate::domain::note::Note;
 use crate::domain::plan::Work;
@@ -235,27 +235,47 @@ impl Store {
                 .execute(tx.connection())
                 .await?;
         }
+        if settlement.ready_at.is_some() || settlement.state == State::Parked {
+            forget_past_effects(&mut tx, environment).await?;
+        }
         for note in &settlement.notes {
             timeline::insert(tx.connection(), environment, note, None, now).await?;
         }
         tx.commit().await
     }
 
-    /// Lets go of an environment that could not be worked on, to look again then.
+    /// Lets go of an environment that could not be worked on, to look again at `due_at`, or at once when something has
+    /// happened to it meanwhile.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] when there is nothing to let go of.
-    pub async fn release(&self, lease: &Lease, waiting_for: &str, due_at: i64) -> Result<(), StoreError> {
+    pub async fn release(&self, lease: &Lease, waiting_for: &str, now: i64, due_at: i64) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         tx.guard(lease, None).await?;
+        // A claim makes it due when the lease ends; whatever happens meanwhile makes it due then.
         sqlx::query(
-            "update environment set waiting_for = $2, due_at = $3, lease_until = 0, lease_owner = null where id = $1",
+            "update environment set waiting_for = $2, due_at = case when due_at <= $3 then $3 else $4 end, \
+             lease_until = 0, lease_owner = null where id = $1",
         )
         .bind(lease.environment().as_str())
         .bind(waiting_for)
+        .bind(now)
         .bind(due_at)
         .execute(tx.connection())
         .await?;
         tx.commit().await
     }
+}
+
+/// What was asked of generations before the last two has no bearing on anything any more.
+async fn forget_past_effects(tx: &mut Tx, environment: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "delete from effect where environment_id = $1 and generation < (select max(newer.generation) - 1 from effect newer \
+         where newer.environment_id = $1 and newer.step = effect.step \
+         and coalesce(newer.subject_id, '') = coalesce(effect.subject_id, '') and newer.outcome = 'accepted')",
+    )
+    .bind(environment)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }

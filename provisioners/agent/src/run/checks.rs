@@ -74,7 +74,11 @@ fn address_by_name() -> Option<IpAddr> {
     })
 }
 
-/// The status of `GET path`. A few lines of HTTP/1.1: the first line of the answer is all that is read.
+/// How much of an answer's body is read, and for how long: services complain of callers that hang up in the middle.
+const POLITE_BYTES: u64 = 256 * 1024;
+const POLITE_WAIT: Duration = Duration::from_secs(1);
+
+/// The status of `GET path`. A few lines of HTTP/1.1: the first line of the answer is all that counts.
 async fn get(port: u16, path: &str) -> Result<u16, String> {
     if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!("{path:?} is not a path; it must begin with / and have no spaces"));
@@ -88,6 +92,11 @@ async fn get(port: u16, path: &str) -> Result<u16, String> {
     let mut head = [0u8; 12];
     stream.read_exact(&mut head).await.map_err(broken)?;
     let status = head.strip_prefix(b"HTTP/1.").and_then(|rest| std::str::from_utf8(rest.get(2..5)?).ok()?.parse().ok());
+    tokio::spawn(async move {
+        let mut rest = stream.take(POLITE_BYTES);
+        // Whatever comes of it, the status is known.
+        timeout(POLITE_WAIT, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await.ok();
+    });
     status.ok_or_else(|| format!("port {port} does not answer HTTP"))
 }
 

@@ -215,6 +215,7 @@ async fn an_order_becomes_ready_is_parked_resumed_and_deleted() {
     house.until(&ready.summary.id, State::Deleted).await;
     house.world.with(|state| {
         assert!(state.servers.is_empty() && state.networks.is_empty() && state.volumes.is_empty());
+        assert_eq!(state.forgotten.len(), 2, "nothing is remembered of servers that are gone for good");
     });
     assert!(house.store.environment("t", "shop").await.unwrap().is_none(), "the name is free again");
     let timeline = house.timeline(&ready.summary.id).await;

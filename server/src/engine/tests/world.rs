@@ -58,6 +58,7 @@ pub struct State {
     pub started: Vec<(ServerId, i64)>,
     pub behaviour: Option<Behaviour>,
     pub stopped_gently: Vec<ServerId>,
+    pub forgotten: BTreeSet<ServerId>,
 }
 
 pub struct World {
@@ -255,5 +256,9 @@ impl Provisioner for World {
 impl Agents for World {
     async fn stop(&self, server: &ServerId, _patience: Duration) {
         self.with(|state| state.stopped_gently.push(server.clone()));
+    }
+
+    fn forget(&self, server: &ServerId) {
+        self.with(|state| state.forgotten.insert(server.clone()));
     }
 }
