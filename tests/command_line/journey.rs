@@ -87,8 +87,12 @@ async fn a_port_is_forwarded_and_logs_are_read() -> Outcome {
     }
     forwarding.kill().await?;
 
-    let mut following =
-        ann.portal.client_command(&ann.api, &["logs", "s", "-f"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut following = ann
+        .portal
+        .client_command(&ann.api, &["logs", "s", "-f"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
     let mut lines = BufReader::new(following.stdout.take().ok_or("no output")?).lines();
     let line = loop {
         let line = lines.next_line().await?.ok_or("the log has ended")?;

@@ -123,6 +123,20 @@ impl Browser {
         Ok(self.page.switch_to_window(before).await?)
     }
 
+    /// From now on the window is this wide, in CSS pixels, and people prefer this theme: `light` or `dark`.
+    pub async fn dress(&self, width: u32, theme: &str) -> Outcome {
+        let (phone, height) = (width < 600, if width < 600 { 844 } else { 1000 });
+        let window = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone });
+        self.devtools("Emulation.setDeviceMetricsOverride", window).await?;
+        let preference = json!({ "name": "prefers-color-scheme", "value": theme });
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": [preference] })).await
+    }
+
+    async fn devtools(&self, method: &'static str, parameters: Value) -> Outcome {
+        self.page.issue_cmd(DevTools { method, parameters }).await?;
+        Ok(())
+    }
+
     /// Everything the page shows.
     pub async fn text(&self) -> Outcome<String> {
         Ok(self.page.find(Locator::Css("body")).await?.text().await?)
@@ -214,6 +228,23 @@ impl WebDriverCompatibleCommand for BrowserLog {
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
         (http::Method::POST, Some(json!({ "type": "browser" }).to_string()))
+    }
+}
+
+/// ChromeDriver's own addition to WebDriver: a command of the DevTools protocol.
+#[derive(Debug)]
+struct DevTools {
+    method: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base_url: &url::Url, session_id: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base_url.join(&format!("session/{}/goog/cdp/execute", session_id.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "cmd": self.method, "params": self.parameters }).to_string()))
     }
 }
 

@@ -1,3 +1,4 @@
 //! What a person sees and does, in a real browser on a real portal.
 
 mod journey;
+mod pages;

@@ -13,6 +13,7 @@ use super::hosts::Meant;
 use super::identify::ClientAddress;
 use super::problem::problem;
 use super::server::Peer;
+use super::unread::ReadOut;
 use super::{Edge, LARGEST_BODY, SharedEdge, apps, extract, guard};
 
 /// For an answer to begin. Streams may then take as long as they like.
@@ -40,12 +41,13 @@ pub async fn front(State(edge): State<SharedEdge>, mut request: Request, next: N
     if let Err(refused) = guard::from_our_own_page(request.method(), request.headers(), &own, edge.cookie()) {
         return with_security_headers(&edge, refused.into_response());
     }
+    let request = request.map(|body| Body::new(ReadOut::new(body)));
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > LARGEST_BODY as u64) {
         return with_security_headers(&edge, extract::too_large().into_response());
     }
+    let mut request = request.map(|body| Body::new(http_body_util::Limited::new(body, LARGEST_BODY)));
     request.extensions_mut().insert(own);
-    let request = request.map(|body| Body::new(http_body_util::Limited::new(body, LARGEST_BODY)));
     let response = match tokio::time::timeout(PATIENCE, next.run(request)).await {
         Ok(response) => response,
         Err(_) => problem(StatusCode::REQUEST_TIMEOUT, "This took too long")

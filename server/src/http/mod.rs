@@ -16,6 +16,7 @@ mod log;
 mod problem;
 mod pump;
 pub mod server;
+mod unread;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,0 +1,130 @@
+//! Every page in every dress: on a phone and on a desk, in both themes. Nothing sticks out, no script complains, axe finds
+//! nothing, and a picture of each is kept in `target/pictures/` for people to look at.
+
+use serde_json::Value;
+use tests::{Api, Browser, Outcome, Portal, Setting};
+
+const AXE: &str = include_str!("axe/axe.min.js");
+const WIDTHS: [u32; 2] = [390, 1440];
+const THEMES: [&str; 2] = ["light", "dark"];
+const PASSWORD: &str = "a quiet corner by the window";
+
+const DOOMED: &str = r#"name: doomed
+version: "1.0.0"
+title: Doomed
+summary: Its set-up fails, so that its page has something to tell.
+category: Trouble
+servers:
+  box:
+    setup: |
+      echo reading the list of guests
+      cat /no/such/list
+"#;
+
+#[tokio::test]
+async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcome {
+    let portal = furnished().await?;
+    let browser = Browser::open().await?;
+    let link = portal.setup_link.as_ref().ok_or("The portal printed no link for the first administrator.")?;
+    look(&browser, "setup", link).await?;
+    browser.go(link).await?;
+    browser.fill("name", "ada").await?;
+    browser.fill("password", PASSWORD).await?;
+    browser.press("Create administrator").await?;
+    browser.await_text("h1", "Catalog").await?;
+
+    look(&browser, "environments-none", &portal.url("/environments")).await?;
+    let api = portal.person("ada").await?;
+    live(&api).await?;
+    for (name, path) in [
+        ("catalog", "/"),
+        ("catalog-nothing-found", "/?q=no+such+thing"),
+        ("template", "/catalog/site"),
+        ("template-parameters", "/catalog/queue"),
+        ("template-broken", "/catalog/broken"),
+        ("environments", "/environments"),
+        ("environment-ready", "/environments/reading-room"),
+        ("environment-parked", "/environments/cellar"),
+        ("environment-failed", "/environments/lost"),
+        ("logs", "/environments/reading-room/logs"),
+        ("terminal", "/environments/reading-room/servers/web/terminal"),
+        ("profile", "/profile"),
+        ("people", "/people"),
+        ("api", "/api"),
+        ("not-found", "/nothing-here"),
+    ] {
+        look(&browser, name, &portal.url(path)).await?;
+    }
+    browser.page.delete_all_cookies().await?;
+    look(&browser, "sign-in", &portal.url("/sign-in")).await?;
+    for environment in ["reading-room", "cellar", "lost"] {
+        api.act(environment, "delete").await?;
+    }
+    Ok(())
+}
+
+/// A portal whose catalog has the starter templates, one that fails, and one that is no template.
+async fn furnished() -> Outcome<Portal> {
+    let templates = tempfile::Builder::new().prefix("bookend-test-templates-").tempdir()?;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../templates"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            std::fs::copy(&path, templates.path().join(path.file_name().ok_or("a file without a name")?))?;
+        }
+    }
+    std::fs::write(templates.path().join("doomed.yaml"), DOOMED)?;
+    std::fs::write(templates.path().join("broken.yaml"), "name: broken\nversion: \"1.0.0\"\ntitel: Broken\n")?;
+    let folder = templates.path().to_str().ok_or("a path that is no text")?;
+    Setting::new()?.options(&["--templates", folder]).start().await
+}
+
+/// Environments in the states that people stay with for a while.
+async fn live(api: &Api) -> Outcome {
+    for (template, name) in [("site", "reading-room"), ("scratch", "cellar"), ("doomed", "lost")] {
+        api.order(template, name).await?;
+    }
+    api.await_state("reading-room", "ready").await?;
+    api.await_state("cellar", "ready").await?;
+    api.act("cellar", "park").await?;
+    api.await_state("cellar", "parked").await?;
+    api.await_state("lost", "failed").await?;
+    Ok(())
+}
+
+async fn look(browser: &Browser, name: &str, address: &str) -> Outcome {
+    for theme in THEMES {
+        for width in WIDTHS {
+            let dressed = format!("{name}-{theme}-{width}");
+            browser.dress(width, theme).await?;
+            browser.go(address).await?;
+            browser
+                .await_script("return document.readyState === 'complete' && document.fonts.status === 'loaded'")
+                .await?;
+            browser.picture(&dressed).await?;
+            let sticks_out = "const wide = document.documentElement.clientWidth; \
+                return document.documentElement.scrollWidth <= wide ? [] : [...document.querySelectorAll('body *')] \
+                .filter(one => one.getBoundingClientRect().right > wide + 1).map(one => one.outerHTML.slice(0, 120))";
+            let sticks_out = browser.page.execute(sticks_out, Vec::new()).await?;
+            assert_eq!(sticks_out, Value::Array(Vec::new()), "{dressed} is wider than the window");
+            let found = accessibility(browser).await?;
+            assert!(found.is_empty(), "{dressed}: {found:#?}");
+            let complaints = browser.complaints().await?;
+            // That the address itself is an error is what an error's page is about.
+            let others: Vec<_> = complaints.iter().filter(|complaint| !complaint.starts_with(address)).collect();
+            assert!(others.is_empty(), "{dressed}: {others:#?}");
+        }
+    }
+    Ok(())
+}
+
+/// What axe finds wrong: the rule, and the things on the page that break it.
+async fn accessibility(browser: &Browser) -> Outcome<Vec<String>> {
+    let script = format!(
+        "{AXE}; const done = arguments[arguments.length - 1]; \
+         axe.run(document, {{ resultTypes: ['violations'] }}).then(found => done(found.violations.map(rule => \
+         `${{rule.id}}: ${{rule.help}}: ${{rule.nodes.slice(0, 3).map(node => node.html).join(' ')}}`)), \
+         error => done([String(error)]));"
+    );
+    let found = browser.page.execute_async(&script, Vec::new()).await?;
+    Ok(found.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect())
+}
