@@ -2,6 +2,8 @@
 
 pub mod actions;
 pub mod facts;
+#[cfg(test)]
+pub mod fixtures;
 pub mod note;
 pub mod plan;
 pub mod schedule;

@@ -1,20 +1,19 @@
 //! What the store promises, told once and run on SQLite and, when `BOOKEND_TEST_POSTGRES` names a server, on PostgreSQL.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use agent::api::{LogLine, Phase, Status};
 use app::api::{Action, State};
-use provisioners::{Image, Step, VolumeId};
+use provisioners::{Step, VolumeId};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use tempfile::TempDir;
 
 use super::*;
 use crate::domain::actions::change;
 use crate::domain::facts::Outcome;
+use crate::domain::fixtures::{server, topology};
 use crate::domain::plan::{Request, Work};
-use crate::domain::topology::{ServerSpec, Topology, VolumeSpec};
 
 const NOW: i64 = 1_800_000_000_000;
 const LEASE: Duration = Duration::from_secs(10);
@@ -61,29 +60,6 @@ async fn furnish(store: Store, directory: TempDir) -> Fixture {
     Fixture { store, _directory: directory }
 }
 
-fn topology() -> Topology {
-    let server = ServerSpec {
-        name: "web".into(),
-        group: "web".into(),
-        address: Ipv4Addr::new(10, 0, 0, 2),
-        image: Image::Host,
-        cpu_millis: None,
-        memory_bytes: None,
-        internet: false,
-        needs: Vec::new(),
-        mounts: Vec::new(),
-        variables: BTreeMap::new(),
-        requires: Vec::new(),
-        setup: None,
-        startup: None,
-        services: Vec::new(),
-        checks: Vec::new(),
-        ports: Vec::new(),
-    };
-    let volume = VolumeSpec { name: "data".into(), size_bytes: 1 << 30 };
-    Topology { servers: vec![server], volumes: vec![volume], ..Topology::default() }
-}
-
 impl Fixture {
     fn new_environment(&self, name: &str, owner: &str) -> NewEnvironment {
         NewEnvironment {
@@ -96,7 +72,7 @@ impl Fixture {
             provisioner: "local".into(),
             parameters: BTreeMap::from([("size".into(), "3".into())]),
             sealed_secrets: None,
-            topology: topology(),
+            topology: topology([server("web").mounting(&["data"])]),
             next_event: None,
         }
     }

@@ -340,7 +340,7 @@ fn next(phase: Phase) -> &'static str {
 
 impl Server {
     /// As it is once this renewal is written.
-    fn renew(&mut self, renewal: &Renewal) {
+    pub(super) fn renew(&mut self, renewal: &Renewal) {
         self.generation = renewal.generation;
         self.attempts = renewal.attempts;
         self.retry_at = renewal.retry_at;

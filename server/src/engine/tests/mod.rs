@@ -3,14 +3,11 @@
 mod world;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use agent::api::{Restart, Service};
 use app::api::{Action, State};
-use provisioners::Image;
 use sqlx::Executor;
 use tempfile::TempDir;
 
@@ -18,8 +15,9 @@ use self::world::{Behaviour, Fault, World};
 use super::{Bell, Directory, Engine, Parts};
 use crate::clock::Clock;
 use crate::domain::actions::change;
+use crate::domain::fixtures::{server, topology};
 use crate::domain::schedule;
-use crate::domain::topology::{MountSpec, Schedule, ScheduledAction, ServerSpec, Topology, VolumeSpec};
+use crate::domain::topology::{Schedule, ScheduledAction, Topology};
 use crate::keys::InstallationKey;
 use crate::store::{EnvironmentRecord, NewEnvironment, OrderKey, Ordered, Quota, Store, id, sqlite_url};
 
@@ -151,41 +149,9 @@ impl House {
     }
 }
 
-fn server(name: &str, number: u8, needs: &[&str], volume: Option<&str>) -> ServerSpec {
-    ServerSpec {
-        name: name.into(),
-        group: name.into(),
-        address: Ipv4Addr::new(10, 0, 0, number),
-        image: Image::Host,
-        cpu_millis: None,
-        memory_bytes: None,
-        internet: false,
-        needs: needs.iter().map(|need| (*need).to_owned()).collect(),
-        mounts: volume.iter().map(|volume| MountSpec { volume: (*volume).into(), path: "/data".into() }).collect(),
-        variables: BTreeMap::new(),
-        requires: Vec::new(),
-        setup: None,
-        startup: None,
-        services: vec![Service {
-            name: "main".into(),
-            command: "sleep 1".into(),
-            directory: None,
-            variables: BTreeMap::new(),
-            restart: Restart::Always,
-            stop_timeout_ms: 1000,
-        }],
-        checks: Vec::new(),
-        ports: Vec::new(),
-    }
-}
-
 /// A database and a web server that needs it.
 fn shop() -> Topology {
-    Topology {
-        servers: vec![server("db", 2, &[], Some("data")), server("web", 3, &["db"], None)],
-        volumes: vec![VolumeSpec { name: "data".into(), size_bytes: 1 << 30 }],
-        ..Topology::default()
-    }
+    topology([server("db").mounting(&["data"]), server("web").needing(&["db"])])
 }
 
 #[tokio::test]

@@ -1,0 +1,62 @@
+//! Simulated worlds: whatever was seen, asked and wished before, following the plan arrives, and keeps its promises on the
+//! way.
+
+mod properties;
+mod simulation;
+mod world;
+
+use app::api::Action;
+use provisioners::VolumeId;
+
+use self::simulation::{Event, Luck, Simulation};
+use super::*;
+
+#[test]
+fn a_fresh_order_makes_network_volumes_and_first_servers_at_once_and_the_others_by_their_needs() {
+    let mut simulation = Simulation::new();
+    let Decision::Do(work) = simulation.decide() else { panic!() };
+    let names: Vec<&str> = work.requests.iter().map(Request::name).collect();
+    assert_eq!(names, ["create_network", "create_volume", "create_volume", "start_server", "start_server"]);
+    assert_eq!(work.requests[3].after, [0, 1], "db stands on the network and its volume");
+    simulation.work(&work, || Luck::Good);
+    let Decision::Wait(waiting) = simulation.decide() else { panic!() };
+    let web = waiting.reasons.iter().find(|reason| reason.server.as_deref() == Some("web")).unwrap();
+    assert_eq!(web.text, "db and queue to be healthy");
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
+    assert!(simulation.world.is_whole());
+}
+
+#[test]
+fn a_volume_that_held_data_and_is_gone_is_never_made_again_empty() {
+    let mut simulation = Simulation::new();
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
+    simulation.world.volumes.remove(&VolumeId::new("data"));
+    let Decision::GiveUp(failure) = simulation.come_to_rest() else { panic!() };
+    assert!(failure.cause.contains("its data is gone"), "{failure:?}");
+}
+
+#[test]
+fn a_server_that_keeps_dying_ends_in_a_failure() {
+    let mut simulation = Simulation::new();
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
+    for _ in 0..4 {
+        simulation.happen(Event::Dies(1));
+        assert_eq!(simulation.come_to_rest(), Decision::Settled);
+    }
+    simulation.happen(Event::Dies(1));
+    let Decision::GiveUp(failure) = simulation.come_to_rest() else { panic!() };
+    assert_eq!(failure.server.as_deref(), Some("queue"));
+    assert!(failure.cause.contains("so did the 4 before it"), "{failure:?}");
+    simulation.ask(Action::Retry);
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
+}
+
+#[test]
+fn a_death_now_and_then_is_no_failure() {
+    let mut simulation = Simulation::new();
+    for _ in 0..20 {
+        assert_eq!(simulation.come_to_rest(), Decision::Settled);
+        simulation.now += STABLE_MS;
+        simulation.happen(Event::Dies(0));
+    }
+}

@@ -1,0 +1,342 @@
+//! What the engine and the agents do around the plan, with luck and events from outside, and without a database.
+
+use std::collections::BTreeMap;
+
+use agent::api::{Phase, Status};
+use app::api::Action;
+use provisioners::{EnvironmentId, MachineState, ObservedServer, ServerId, Step, VolumeId};
+
+use super::world::World;
+use crate::domain::actions;
+use crate::domain::facts::{
+    AgentLink, Asked, Desired, Effect, Facts, Intent, Network, Observed, Outcome, Server, Volume,
+};
+use crate::domain::fixtures::{server, topology};
+use crate::domain::plan::{Decision, Renewal, Request, Work, plan};
+use crate::domain::state;
+
+/// An environment of three servers, as it is known.
+pub struct Simulation {
+    pub facts: Facts,
+    pub now: i64,
+    pub world: World,
+}
+
+/// What the world does at one call.
+#[derive(Clone, Copy, Debug)]
+pub enum Luck {
+    Good,
+    Retryable,
+    Rejected,
+    UnknownDone,
+    UnknownNotDone,
+    /// Accepted, and the answer is lost in a crash.
+    Forgotten,
+}
+
+/// What happens between two looks.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    Nothing,
+    Dies(usize),
+    Vanishes(usize),
+    LosesNetwork,
+    AgentLost(usize),
+    Fails(usize),
+    Asks(Action),
+}
+
+impl Simulation {
+    pub fn new() -> Simulation {
+        let topology = topology([
+            server("db").mounting(&["data"]),
+            server("queue"),
+            server("web").needing(&["db", "queue"]).mounting(&["data", "files"]),
+        ]);
+        let servers = topology.servers.iter().map(|spec| Server {
+            id: ServerId::new(&spec.name),
+            name: spec.name.clone(),
+            address: spec.address,
+            generation: 1,
+            attempts: 0,
+            retry_at: 0,
+            healthy_at: None,
+            link: AgentLink::Never,
+            status: None,
+            machines: Vec::new(),
+            seen: false,
+            started: 0,
+            stopped: 0,
+            start: Asked::default(),
+            stops: BTreeMap::new(),
+        });
+        let volumes = topology.volumes.iter().map(|spec| Volume {
+            id: VolumeId::new(&spec.name),
+            name: spec.name.clone(),
+            size_bytes: spec.size_bytes,
+            present: false,
+            seen: false,
+            delete_requested: false,
+            create: Asked::default(),
+            delete: Asked::default(),
+        });
+        let observed = Observed {
+            listening_since: 0,
+            network: Network::default(),
+            servers: servers.collect(),
+            volumes: volumes.collect(),
+        };
+        let intent = Intent {
+            environment: EnvironmentId::new("environment"),
+            name: "shop".into(),
+            desired: Desired::Running,
+            generation: 1,
+            desired_at: 1000,
+            ready_at: None,
+            deleted_at: None,
+            failure: None,
+        };
+        Simulation { facts: Facts { intent, topology, observed }, now: 1000, world: World::default() }
+    }
+
+    pub fn decide(&mut self) -> Decision {
+        self.observe();
+        let facts = &self.facts;
+        let decision = plan(&facts.intent, &facts.topology, &facts.observed, self.now);
+        let view = state::derive_from(facts, &decision, self.now);
+        if let Decision::Wait(waiting) = &decision {
+            assert!(!waiting.reasons.is_empty() && waiting.reasons.iter().all(|reason| !reason.text.is_empty()));
+            assert!(waiting.until > self.now, "a wait ends later: {waiting:?}");
+            assert!(view.waiting_for.is_some());
+        }
+        let finished = view.state == app::api::State::Deleted;
+        assert!(finished || !view.actions.is_empty(), "{:?} offers nothing", view.state);
+        decision
+    }
+
+    /// As the engine does before each plan; what was seen before stays known.
+    fn observe(&mut self) {
+        let observed = &mut self.facts.observed;
+        let network = &mut observed.network;
+        network.seen = (network.seen || network.present) && network.created > network.deleted;
+        network.present = self.world.network;
+        for server in &mut observed.servers {
+            server.seen = server.machines.iter().any(|machine| machine.generation == server.generation);
+            server.machines = self
+                .world
+                .machines
+                .get(&server.id)
+                .map(|(generation, state)| ObservedServer {
+                    server: server.id.clone(),
+                    generation: *generation,
+                    state: state.clone(),
+                    limits: String::new(),
+                })
+                .into_iter()
+                .collect();
+        }
+        for volume in &mut observed.volumes {
+            volume.seen |= volume.present;
+            volume.present = self.world.volumes.contains(&volume.id);
+        }
+    }
+
+    /// Records and does this work, with this luck call by call.
+    pub fn work(&mut self, work: &Work, mut luck: impl FnMut() -> Luck) {
+        for renewal in &work.renewals {
+            let server = self.server(&renewal.server);
+            assert_eq!(renewal.generation, server.generation + 1);
+            server.renew(renewal);
+        }
+        let mut accepted = Vec::new();
+        for request in &work.requests {
+            self.record(request);
+            let founded = request.after.iter().all(|earlier| accepted[*earlier]);
+            let luck = if founded && !self.world.defers(&request.step) { luck() } else { Luck::Retryable };
+            if matches!(luck, Luck::Good | Luck::UnknownDone | Luck::Forgotten) {
+                self.world.perform(&request.step);
+            }
+            accepted.push(matches!(luck, Luck::Good));
+            self.answer(request, luck);
+        }
+    }
+
+    fn asked(&mut self, request: &Request) -> &mut Asked {
+        let observed = &mut self.facts.observed;
+        match &request.step {
+            Step::CreateNetwork => &mut observed.network.create,
+            Step::DeleteNetwork => &mut observed.network.delete,
+            Step::CreateVolume { volume } => {
+                &mut observed.volumes.iter_mut().find(|one| one.id == volume.id).unwrap().create
+            }
+            Step::DeleteVolume { volume } => {
+                &mut observed.volumes.iter_mut().find(|one| one.id == *volume).unwrap().delete
+            }
+            Step::StartServer { server } => {
+                &mut observed.servers.iter_mut().find(|one| one.id == server.id).unwrap().start
+            }
+            Step::StopServer { server, generation } => {
+                observed.servers.iter_mut().find(|one| one.id == *server).unwrap().stops.entry(*generation).or_default()
+            }
+        }
+    }
+
+    fn record(&mut self, request: &Request) {
+        let now = self.now;
+        if let Step::DeleteVolume { volume } = &request.step {
+            let volume = self.facts.observed.volumes.iter().find(|one| one.id == *volume).unwrap();
+            assert!(volume.delete_requested, "nobody asked for {} to be deleted", volume.name);
+        }
+        if let Step::CreateNetwork = request.step {
+            let network = &mut self.facts.observed.network;
+            if request.generation > network.created {
+                network.create = Asked::default();
+                network.delete = Asked::default();
+            }
+            network.created = network.created.max(request.generation);
+        }
+        if let Step::StartServer { server } = &request.step {
+            let known = self.server(&server.id);
+            assert_eq!(server.generation, known.generation);
+            assert!(
+                known.machines.iter().all(|machine| machine.generation == server.generation),
+                "the old one is gone"
+            );
+            assert!(
+                known.started == known.generation || known.started <= known.stopped,
+                "the one before was asked to stop"
+            );
+            known.started = known.started.max(server.generation);
+        }
+        let asked = self.asked(request);
+        assert_eq!(asked.rejected, request.attempt, "a new token only after a certain rejection");
+        let attempts =
+            asked.latest.as_ref().filter(|effect| effect.outcome != Outcome::Rejected).map_or(0, |e| e.attempts);
+        asked.latest = Some(Effect {
+            outcome: Outcome::Recorded,
+            message: None,
+            attempts: attempts + 1,
+            retry_at: 0,
+            recorded_at: now,
+            finished_at: None,
+        });
+    }
+
+    fn answer(&mut self, request: &Request, luck: Luck) {
+        let now = self.now;
+        let asked = self.asked(request);
+        let effect = asked.latest.as_mut().unwrap();
+        effect.outcome = match luck {
+            Luck::Good => Outcome::Accepted,
+            Luck::Retryable => Outcome::Retryable,
+            Luck::Rejected => Outcome::Rejected,
+            Luck::UnknownDone | Luck::UnknownNotDone => Outcome::Unknown,
+            Luck::Forgotten => return,
+        };
+        effect.retry_at = now + 500;
+        effect.finished_at = Some(now);
+        effect.message = Some("as luck has it".into());
+        asked.rejected += i64::from(matches!(luck, Luck::Rejected));
+        if matches!(luck, Luck::Good) {
+            match &request.step {
+                Step::StopServer { server, generation } => {
+                    let server = self.server(server);
+                    server.stopped = server.stopped.max(*generation);
+                }
+                Step::DeleteNetwork => {
+                    let network = &mut self.facts.observed.network;
+                    network.deleted = network.deleted.max(request.generation);
+                    network.create = Asked::default();
+                    network.delete = Asked::default();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn server(&mut self, id: &ServerId) -> &mut Server {
+        self.facts.observed.servers.iter_mut().find(|server| server.id == *id).unwrap()
+    }
+
+    /// Agents of running servers connect and become healthy.
+    pub fn agents(&mut self) {
+        let (now, machines) = (self.now, &self.world.machines);
+        for server in &mut self.facts.observed.servers {
+            let running = machines.get(&server.id) == Some(&(server.generation, MachineState::Running));
+            let failed = server.status.as_ref().is_some_and(|status| status.phase == Phase::Failed);
+            if running && !failed {
+                server.link = AgentLink::Connected;
+                server.status = Some(Status { phase: Phase::Healthy, ..Status::default() });
+                server.healthy_at.get_or_insert(now);
+            }
+        }
+    }
+
+    pub fn happen(&mut self, event: Event) {
+        let (now, at) = (self.now, |at: usize| ServerId::new(["db", "queue", "web"][at]));
+        match event {
+            Event::Nothing => {}
+            Event::Dies(server) => self.world.kill(&at(server)),
+            Event::Vanishes(server) => {
+                self.world.machines.remove(&at(server));
+            }
+            Event::LosesNetwork => self.world.lose_network(),
+            Event::AgentLost(server) => {
+                let server = self.server(&at(server));
+                if server.link == AgentLink::Connected {
+                    server.link = AgentLink::LostSince(now);
+                }
+            }
+            Event::Fails(server) => {
+                let server = self.server(&at(server));
+                if server.status.is_some() {
+                    server.status = Some(Status { phase: Phase::Failed, ..Status::default() });
+                    server.healthy_at = None;
+                }
+            }
+            Event::Asks(action) => self.ask(action),
+        }
+    }
+
+    pub fn ask(&mut self, action: Action) {
+        self.now += 1;
+        let Ok(change) = actions::change(action, &self.facts, self.now) else { return };
+        let intent = &mut self.facts.intent;
+        intent.desired = change.desired;
+        intent.generation += 1;
+        intent.desired_at = self.now;
+        intent.failure = None;
+        for server in &mut self.facts.observed.servers {
+            server.attempts = 0;
+            server.retry_at = 0;
+            if change.renew.contains(&server.id) {
+                let (server_id, generation) = (server.id.clone(), server.generation + 1);
+                server.renew(&Renewal { server: server_id, generation, attempts: 0, retry_at: 0, note: None });
+            }
+        }
+        for volume in &mut self.facts.observed.volumes {
+            volume.delete_requested |= change.delete_volumes;
+        }
+        self.now += 1;
+    }
+
+    /// Lets everything go well from here and says how it ends.
+    pub fn come_to_rest(&mut self) -> Decision {
+        for _ in 0..400 {
+            match self.decide() {
+                Decision::Do(work) => self.work(&work, || Luck::Good),
+                Decision::Wait(waiting) => {
+                    self.agents();
+                    if self.decide() == Decision::Wait(waiting.clone()) {
+                        self.now = waiting.until;
+                    }
+                }
+                Decision::GiveUp(failure) if self.facts.intent.failure.is_none() => {
+                    self.facts.intent.failure = Some(failure);
+                }
+                rest => return rest,
+            }
+        }
+        panic!("it never comes to rest: {:#?}", self.facts);
+    }
+}

@@ -1,0 +1,84 @@
+//! The outside world of a simulation: what is there, and what a step does to it. Whatever must never happen, whoever asks
+//! for it, is asserted here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use provisioners::{MachineState, ServerId, Step, VolumeId};
+
+#[derive(Debug, Default)]
+pub struct World {
+    pub network: bool,
+    /// The network was lost by accident, and nobody may have noticed.
+    network_lost: bool,
+    /// What runs or lies dead of each server, with its generation.
+    pub machines: BTreeMap<ServerId, (i64, MachineState)>,
+    pub volumes: BTreeSet<VolumeId>,
+    starts: BTreeSet<(ServerId, i64)>,
+    /// Volumes that a running server has used.
+    used: BTreeSet<VolumeId>,
+}
+
+impl World {
+    /// Whether a provisioner would have this step tried again later: an accident that the plan has not seen is in its way.
+    pub fn defers(&self, step: &Step) -> bool {
+        self.network_lost && matches!(step, Step::StartServer { .. })
+    }
+
+    pub fn perform(&mut self, step: &Step) {
+        match step {
+            Step::CreateNetwork => {
+                self.network = true;
+                self.network_lost = false;
+            }
+            Step::DeleteNetwork => {
+                assert!(self.machines.is_empty(), "servers go before their network");
+                self.network = false;
+                self.network_lost = false;
+            }
+            Step::CreateVolume { volume } => {
+                let fresh = self.volumes.insert(volume.id.clone());
+                assert!(!(fresh && self.used.contains(&volume.id)), "{} comes back empty", volume.name);
+            }
+            Step::DeleteVolume { volume } => {
+                self.volumes.remove(volume);
+                self.used.remove(volume);
+            }
+            Step::StartServer { server } => {
+                assert!(self.network && server.mounts.iter().all(|mount| self.volumes.contains(&mount.volume)));
+                if let Some((generation, _)) = self.machines.get(&server.id) {
+                    assert_eq!(*generation, server.generation, "two of one server");
+                    return;
+                }
+                self.used.extend(server.mounts.iter().map(|mount| mount.volume.clone()));
+                if self.starts.insert((server.id.clone(), server.generation)) {
+                    self.machines.insert(server.id.clone(), (server.generation, MachineState::Running));
+                }
+            }
+            Step::StopServer { server, generation } => {
+                if self.machines.get(server).is_some_and(|(running, _)| running <= generation) {
+                    self.machines.remove(server);
+                }
+            }
+        }
+    }
+
+    pub fn kill(&mut self, server: &ServerId) {
+        if let Some((_, state)) = self.machines.get_mut(server) {
+            *state = MachineState::Dead { reason: "killed".into() };
+        }
+    }
+
+    pub fn lose_network(&mut self) {
+        self.network_lost |= self.network;
+        self.network = false;
+    }
+
+    /// Whether all three servers of the simulated environment are there, with all that they stand on.
+    pub fn is_whole(&self) -> bool {
+        self.network && self.volumes.len() == 2 && self.machines.len() == 3
+    }
+
+    pub fn has_no_servers(&self) -> bool {
+        self.machines.is_empty() && !self.network
+    }
+}
