@@ -28,6 +28,8 @@ pub struct Answer {
 
 impl Api {
     pub fn new(portal: SocketAddr, token: &str) -> Outcome<Self> {
+        // Fails when another story in this process was first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().no_proxy().build()?;
         Ok(Self { http, base: format!("http://{portal}"), token: token.to_owned() })
     }

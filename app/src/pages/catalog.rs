@@ -46,7 +46,23 @@ fn shelf(mut entries: Vec<CatalogEntry>) -> impl IntoView {
     view! { <ul class="shelf" role="list">{entries.into_iter().map(book).collect::<Vec<_>>()}</ul> }
 }
 
+/// The first of a broken file's mistakes, and how many more there are: its page has them all.
+fn broken(version: &str, mistakes: &str) -> String {
+    let state = match version {
+        "" => "Its file is broken".to_owned(),
+        version => format!("Its newest file is broken; version {version} stays on offer"),
+    };
+    let mut mistakes = mistakes.lines();
+    let first = mistakes.next().unwrap_or_default();
+    match mistakes.count() {
+        0 => format!("{state}: {first}"),
+        more => format!("{state}: {first}, and {more} more"),
+    }
+}
+
 fn book(entry: CatalogEntry) -> impl IntoView {
+    // A file that never was good says nothing of what it would be.
+    let readable = !entry.version.is_empty();
     let mut size = count(entry.server_count, "server");
     if entry.volume_count > 0 {
         size = format!("{size}, {}", count(entry.volume_count, "volume"));
@@ -58,16 +74,14 @@ fn book(entry: CatalogEntry) -> impl IntoView {
                 <p class="book__category">{entry.category.clone()}</p>
                 <h2 class="book__title"><a href=format!("/catalog/{}", entry.name)>{entry.title}</a></h2>
                 <p class="book__summary">{entry.summary}</p>
-                {entry.unavailable.map(|why| view! {
+                {entry.unavailable.filter(|_| readable).map(|why| view! {
                     <p class="book__note" data-tone="warning">{icon("triangle-alert")}{format!("Not available here: {why}")}</p>
                 })}
                 {entry.broken.map(|why| view! {
-                    <p class="book__note" data-tone="bad">
-                        {icon("triangle-alert")}{format!("Its newest file is broken; version {} stays on offer. {why}", entry.version)}
-                    </p>
+                    <p class="book__note" data-tone="bad">{icon("triangle-alert")}<span>{broken(&entry.version, &why)}</span></p>
                 })}
                 <p class="book__facts">
-                    <span>{size}</span>
+                    {readable.then(|| view! { <span>{size}</span> })}
                     {entry.tags.into_iter().take(4).map(|tag| view! { <span class="tag">{tag}</span> }).collect::<Vec<_>>()}
                 </p>
             </div>

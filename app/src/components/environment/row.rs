@@ -1,16 +1,18 @@
 use leptos::prelude::*;
 
 use super::badge;
-use crate::api::EnvironmentSummary;
+use crate::api::{EnvironmentSummary, State};
 use crate::components::{icon, moment};
 use crate::words::{action_upcoming, count};
 
 /// One environment in the list: state, what is waited for, what comes next.
 pub fn row(now: Signal<i64>, environment: EnvironmentSummary) -> impl IntoView + use<> {
-    let servers = if environment.servers_ready == environment.servers_total {
-        count(environment.servers_total, "server")
+    let all = count(environment.servers_total, "server");
+    let down_by_wish = matches!(environment.state, State::Parked | State::Deleted);
+    let servers = if down_by_wish || environment.servers_ready == environment.servers_total {
+        all
     } else {
-        format!("{} of {} ready", environment.servers_ready, count(environment.servers_total, "server"))
+        format!("{} of {all} ready", environment.servers_ready)
     };
     let address = format!("/environments/{}", environment.name);
     view! {

@@ -15,6 +15,7 @@ static NOTHING: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
+a{color:light-dark(#3730a3,#a5b4fc)}\
 body{max-width:60rem;margin:2rem auto;padding:0 1rem}\
 h2{margin-top:3rem;border-bottom:1px solid #8886;text-transform:capitalize}\
 section{margin:1.5rem 0;padding:.75rem 1rem;border:1px solid #8884;border-radius:.5rem}\
@@ -40,7 +41,7 @@ pub fn description(spec: OpenApi) -> Router<SharedEdge> {
 fn page(spec: &Value) -> String {
     let mut html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Bookend’s API</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head><body>\
+         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head><body><main>\
          <h1>Bookend’s API</h1>{}<p>The same for programs: <a href=\"/api/v1/openapi.json\">OpenAPI 3.1</a>. \
          <a href=\"/\">Back to the catalog</a></p>",
         paragraphs(&spec["info"]["description"])
@@ -65,7 +66,7 @@ fn page(spec: &Value) -> String {
             escape(&shape)
         );
     }
-    html + "</body></html>"
+    html + "</main></body></html>"
 }
 
 fn section(path: &str, method: &str, operation: &Value) -> String {
@@ -124,12 +125,18 @@ fn paragraphs(value: &Value) -> String {
     words
         .split("\n\n")
         .filter(|words| !words.trim().is_empty())
-        .map(|words| format!("<p>{}</p>", escape(words)))
+        .map(|words| format!("<p>{}</p>", with_code(words)))
         .collect()
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map(escape).unwrap_or_default()
+    value.as_str().map(with_code).unwrap_or_default()
+}
+
+/// What stands between backticks is code.
+fn with_code(words: &str) -> String {
+    let parts = words.split('`').enumerate();
+    parts.map(|(at, part)| if at % 2 == 1 { format!("<code>{}</code>", escape(part)) } else { escape(part) }).collect()
 }
 
 fn escape(text: &str) -> String {
