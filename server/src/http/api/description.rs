@@ -14,7 +14,8 @@ use crate::http::SharedEdge;
 static NOTHING: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
+:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif;\
+background:light-dark(#fbfaf7,#111218);color:light-dark(#1c1b22,#eceaf2)}\
 a{color:light-dark(#3730a3,#a5b4fc)}\
 body{max-width:60rem;margin:2rem auto;padding:0 1rem}\
 h2{margin-top:3rem;border-bottom:1px solid #8886;text-transform:capitalize}\
