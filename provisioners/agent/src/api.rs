@@ -135,7 +135,10 @@ pub enum Phase {
     Healthy,
     /// Was healthy; a check fails or a service is down. The agent goes on trying.
     Unhealthy,
-    /// Will not become healthy by itself.
+    /// Nobody should wait for it any longer. For good (until it gets another configuration) when a command is missing, a
+    /// script or writing the parameters failed, or a service with [`Restart::Never`] ended badly. When it only was not
+    /// healthy in time (a check's `start_timeout_ms` ran out, or a service ended again and again before the server was ever
+    /// healthy), the agent goes on trying, and [`Phase::Healthy`] may follow.
     Failed,
 }
 

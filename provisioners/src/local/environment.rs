@@ -138,8 +138,7 @@ impl Environment {
     }
 
     pub async fn observe(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<ObservedEnvironment> {
-        let (environment, shared) = (Arc::clone(self), Arc::clone(shared));
-        blocking(move || {
+        self.apart(shared, |environment, shared| {
             let layout = &environment.layout;
             let records = servers::records(layout)?;
             // After the records: a server that is recorded now is one its holder may know, not the other way round.
@@ -225,12 +224,9 @@ impl Environment {
         shared: &Arc<Shared>,
         step: impl FnOnce(&Arc<Self>, &Arc<Shared>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (environment, shared) = (Arc::clone(self), Arc::clone(shared));
-        let runtime = tokio::runtime::Handle::current();
-        blocking(move || {
-            let _runtime = runtime.enter();
+        self.apart(shared, |environment, shared| {
             let _structure = environment.structure.write().unwrap_or_else(PoisonError::into_inner);
-            step(&environment, &shared)
+            step(environment, shared)
         })
         .await
     }
@@ -240,11 +236,23 @@ impl Environment {
         shared: &Arc<Shared>,
         step: impl FnOnce(&Arc<Self>, &Arc<Shared>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.apart(shared, |environment, shared| {
+            let _structure = environment.structure.read().unwrap_or_else(PoisonError::into_inner);
+            step(environment, shared)
+        })
+        .await
+    }
+
+    /// Runs a step where it may block, and may start tasks.
+    async fn apart<T: Send + 'static>(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        step: impl FnOnce(&Arc<Self>, &Arc<Shared>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (environment, shared) = (Arc::clone(self), Arc::clone(shared));
         let runtime = tokio::runtime::Handle::current();
         blocking(move || {
             let _runtime = runtime.enter();
-            let _structure = environment.structure.read().unwrap_or_else(PoisonError::into_inner);
             step(&environment, &shared)
         })
         .await

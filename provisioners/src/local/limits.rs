@@ -22,6 +22,9 @@ const PERIOD: u64 = 100_000;
 /// What version 2 is asked for.
 const CONTROLLERS: &str = "+memory +cpu +pids";
 
+/// The group of the portal itself, in a group that it may use: systemd's `DelegateSubgroup=` makes it.
+pub const PORTAL_GROUP: &str = "bookend-portal";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Limits {
     /// Directories below which each server gets its groups, one per controller.
@@ -194,16 +197,23 @@ fn find_v1(mounts: &str, tag: &str) -> Option<Limits> {
     Some(Limits::GroupsV1 { memory: controller("memory")?, cpu: controller("cpu")?, processes: controller("pids")? })
 }
 
-/// Version 2 wants processes in leaves only: the portal's own group can be used when the portal is alone in it and may move
-/// into a leaf (what systemd's `Delegate=yes` gives), and at the root, where root may.
 fn find_v2(mounts: &str, own: &str, tag: &str) -> Option<Limits> {
-    let (point, _) = mounts_of(mounts, "cgroup2").next()?;
+    let (root, _) = mounts_of(mounts, "cgroup2").next()?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let own = Path::new(point).join(own);
-    [own.as_path(), Path::new(point)].into_iter().find_map(|parent| use_v2(parent, tag)).map(Limits::GroupsV2)
+    usable(Path::new(root), own).into_iter().find_map(|parent| use_v2(parent, tag)).map(Limits::GroupsV2)
 }
 
-fn use_v2(parent: &Path, tag: &str) -> Option<PathBuf> {
+/// Groups to try, `own` below `root` being the portal's. Version 2 wants processes in leaves only (cgroup-v2.rst, "No
+/// Internal Process Constraint"): a supervisor that starts the portal in a group which controls others is refused, and
+/// servers that run on keep it so. So never the group the portal is started in, but the one around [`PORTAL_GROUP`], and the
+/// root, where root may.
+fn usable(root: &Path, own: &str) -> Vec<PathBuf> {
+    let own = root.join(own);
+    let around = own.parent().filter(|_| own.ends_with(PORTAL_GROUP)).map(Path::to_owned);
+    around.into_iter().chain([root.to_owned()]).collect()
+}
+
+fn use_v2(parent: PathBuf, tag: &str) -> Option<PathBuf> {
     let controllers = std::fs::read_to_string(parent.join("cgroup.controllers")).ok()?;
     let wanted = ["memory", "cpu", "pids"];
     if !wanted.iter().all(|wanted| controllers.split_whitespace().any(|controller| controller == *wanted)) {
@@ -213,11 +223,12 @@ fn use_v2(parent: &Path, tag: &str) -> Option<PathBuf> {
     if !may_make(&base) {
         return None;
     }
-    let enable = |group: &Path| std::fs::write(group.join("cgroup.subtree_control"), CONTROLLERS);
-    if enable(parent).is_err() {
-        let leaf = parent.join(format!("bookend-{tag}-portal"));
+    let enable = || std::fs::write(parent.join("cgroup.subtree_control"), CONTROLLERS);
+    if enable().is_err() {
+        // In a container the root has processes, perhaps none but the portal.
+        let leaf = parent.join(PORTAL_GROUP);
         let moved = std::fs::create_dir_all(&leaf).and_then(|()| std::fs::write(leaf.join("cgroup.procs"), "0"));
-        moved.and_then(|()| enable(parent)).ok()?;
+        moved.and_then(|()| enable()).ok()?;
     }
     Some(base)
 }
@@ -237,6 +248,15 @@ mod tests {
                       41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n";
         assert_eq!(mounts_of(mounts, "cgroup").collect::<Vec<_>>(), [("/sys/fs/cgroup/memory", "rw,memory")]);
         assert_eq!(mounts_of(mounts, "cgroup2").collect::<Vec<_>>(), [("/sys/fs/cgroup/unified", "rw")]);
+    }
+
+    #[test]
+    fn a_group_is_left_alone_when_the_portal_is_started_in_it() {
+        let usable = |own| usable(Path::new("/cg"), own);
+        assert_eq!(usable("system.slice/bookend.service"), [Path::new("/cg")]);
+        let delegated = Path::new("/cg/system.slice/bookend.service");
+        assert_eq!(usable("system.slice/bookend.service/bookend-portal"), [delegated, Path::new("/cg")]);
+        assert_eq!(usable(""), [Path::new("/cg")]);
     }
 
     #[test]

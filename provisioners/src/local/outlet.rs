@@ -5,7 +5,7 @@
 //! service: networks that are nobody's on the internet are closed off by routes the server cannot change.
 
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use holder::Outlet;
 
@@ -26,59 +26,52 @@ const NOT_THE_INTERNET: &[(Ipv4Addr, u8)] = &[
 
 /// The outlet this machine offers, if any.
 pub fn find(search: impl Fn(&str) -> Option<PathBuf>) -> Option<Outlet> {
-    let command = search("pasta").map(|program| pasta(&program));
-    let command = command.or_else(|| search("slirp4netns").map(|program| slirp4netns(&program)))?;
+    let found = |name: &str, words: &[&str]| {
+        let program = search(name)?.to_string_lossy().into_owned();
+        Some(std::iter::once(program).chain(words.iter().map(|word| (*word).to_owned())).collect())
+    };
+    let command = found("pasta", PASTA).or_else(|| found("slirp4netns", SLIRP4NETNS))?;
     Some(Outlet { command, unreachable: NOT_THE_INTERNET.to_vec() })
 }
 
-fn pasta(program: &Path) -> Vec<String> {
-    let program = program.to_string_lossy();
-    let words = [
-        program.as_ref(),
-        "--foreground",
-        "--quiet",
-        "--ipv4-only",
-        "--netns-only",
-        "--config-net",
-        "--no-map-gw",
-        "--tcp-ports",
-        "none",
-        "--udp-ports",
-        "none",
-        "--tcp-ns",
-        "none",
-        "--udp-ns",
-        "none",
-        "--ns-ifname",
-        "out0",
-        "--address",
-        "198.18.0.2",
-        "--netmask",
-        "24",
-        "--gateway",
-        "198.18.0.1",
-        "--dns-forward",
-        "198.18.0.3",
-        "--netns",
-        "{netns}",
-    ];
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
+const PASTA: &[&str] = &[
+    "--foreground",
+    "--quiet",
+    "--ipv4-only",
+    "--netns-only",
+    "--config-net",
+    "--no-map-gw",
+    "--tcp-ports",
+    "none",
+    "--udp-ports",
+    "none",
+    "--tcp-ns",
+    "none",
+    "--udp-ns",
+    "none",
+    "--ns-ifname",
+    "out0",
+    "--address",
+    "198.18.0.2",
+    "--netmask",
+    "24",
+    "--gateway",
+    "198.18.0.1",
+    "--dns-forward",
+    "198.18.0.3",
+    "--netns",
+    "{netns}",
+];
 
-fn slirp4netns(program: &Path) -> Vec<String> {
-    let program = program.to_string_lossy();
-    let words = [
-        program.as_ref(),
-        "--configure",
-        "--disable-host-loopback",
-        "--cidr",
-        "198.18.0.0/24",
-        "--mtu",
-        "65520",
-        "--netns-type",
-        "path",
-        "{netns}",
-        "out0",
-    ];
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
+const SLIRP4NETNS: &[&str] = &[
+    "--configure",
+    "--disable-host-loopback",
+    "--cidr",
+    "198.18.0.0/24",
+    "--mtu",
+    "65520",
+    "--netns-type",
+    "path",
+    "{netns}",
+    "out0",
+];

@@ -16,7 +16,7 @@ use super::error::{Attempt, LocalError};
 use super::holder as client;
 use super::image::host;
 use super::layout::{EnvironmentLayout, Layout, inside};
-use super::limits::Limits;
+use super::limits::{Limits, PORTAL_GROUP};
 use super::sandbox::{self, Machine};
 use super::tools::Tools;
 use super::{Config, SERVERS_USER, network, outlet};
@@ -265,11 +265,10 @@ fn no_namespaces(error: &LocalError) -> OpenError {
 fn capabilities(tools: &Tools) -> Capabilities {
     let mut notes = Vec::new();
     if !tools.limits.by_groups() {
-        notes.push(
+        notes.push(format!(
             "No control groups may be used here: memory is limited for each process, CPU not at all. Start the portal as \
-             a systemd service with Delegate=yes to have both."
-                .to_owned(),
-        );
+             a systemd service with Delegate=yes and DelegateSubgroup={PORTAL_GROUP} to have both."
+        ));
     }
     if tools.outlet.is_none() {
         notes.push("Servers cannot reach the internet: install passt (sudo apt-get install passt).".to_owned());

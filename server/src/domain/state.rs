@@ -61,7 +61,7 @@ pub fn derive_from(facts: &Facts, decision: &Decision, now: i64) -> View {
     View { state, waiting_for: waiting_for(reasons), failure, servers, actions: actions(state, facts.intent.desired) }
 }
 
-/// Its agent says that it will not become healthy by itself.
+/// Its agent says that nobody should wait for it any longer ([`Phase::Failed`]).
 pub fn has_failed(server: &Server) -> bool {
     server.status.as_ref().is_some_and(|status| status.phase == Phase::Failed)
 }
