@@ -2,7 +2,7 @@
 //! on secret order parameters and the enrolment tokens of agents. Several portals on one PostgreSQL share the same key file.
 //!
 //! Guaranteed: a copy of the database alone reveals no secret parameter and lets no agent enrol. Lost with the key: secret
-//! parameters of existing environments; nothing else.
+//! parameters of existing environments, and which earlier order an `Idempotency-Key` stands for; nothing else.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

@@ -147,7 +147,7 @@ pub struct ServiceStatus {
     pub name: String,
     pub running: bool,
     pub restarts: u32,
-    /// How it last ended, in words ("ended with code 1", "killed by SIGKILL").
+    /// How it last ended, in words ("ended with code 1", "was killed by signal 9").
     pub last_end: Option<String>,
 }
 
@@ -180,7 +180,7 @@ pub struct Metrics {
     pub cpu_millis: u32,
     pub memory_bytes: u64,
     pub memory_limit_bytes: Option<u64>,
-    /// Bytes used on the server's volumes (its disposable disk when it has none).
+    /// Bytes used on the server's volumes (in its home, `/tmp` and `/var/lib` when it has none).
     pub disk_bytes: u64,
     pub uptime_ms: u64,
     pub processes: u32,

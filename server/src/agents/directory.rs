@@ -15,9 +15,6 @@ pub trait AgentDirectory: Send + Sync + 'static {
     /// restart of either side, and the enrolment token is used up for every other key.
     async fn enrol(&self, hello: &Hello) -> Result<Enrolled, EnrolError>;
 
-    /// What this generation of the server should be; `None` when it should not be running anything (any more).
-    async fn config(&self, server: &ServerId, generation: i64) -> Result<Option<Config>, DirectoryError>;
-
     /// Keeps the newest status durably and wakes the engine. Quick changes may have been left out in between.
     async fn record_status(&self, server: &ServerId, generation: i64, status: &Status) -> Result<(), DirectoryError>;
 
@@ -32,7 +29,7 @@ pub trait AgentDirectory: Send + Sync + 'static {
 /// A caller that may stay.
 #[derive(Clone, Debug, Default)]
 pub struct Enrolled {
-    /// As [`AgentDirectory::config`].
+    /// What this generation of the server should be; `None` when it should not be running anything (any more).
     pub config: Option<Config>,
     /// Number of the last stored log line of this generation; 0 when there is none.
     pub last_log_seq: u64,

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, Request, StatusCode};
 use provisioners::{AgentGateway, ServerId};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::{AgentDirectory, LogBatch, logs, session};
 
@@ -52,8 +52,6 @@ pub(super) struct Known {
 #[derive(Clone)]
 pub(super) struct Link {
     pub(super) connection: Connection,
-    /// Says that the configuration should be read again.
-    pub(super) config_changed: Arc<Notify>,
     /// Tells this link from every other of the same server.
     pub(super) number: u64,
 }
@@ -97,6 +95,7 @@ impl Hub {
         Self { shared: Arc::new(shared) }
     }
 
+    #[cfg(test)]
     pub fn is_connected(&self, server: &ServerId) -> bool {
         self.link(server).is_some()
     }
@@ -147,13 +146,6 @@ impl Hub {
         match response.status() {
             StatusCode::NO_CONTENT => Ok(()),
             status => Err(StopError::Failed(format!("it answered {status}"))),
-        }
-    }
-
-    /// Pushes the configuration again when it changed. A server that is not connected gets it when it connects.
-    pub fn config_changed(&self, server: &ServerId) {
-        if let Some(link) = self.link(server) {
-            link.config_changed.notify_one();
         }
     }
 

@@ -1,6 +1,6 @@
 //! The hub: every connected agent, seen from the portal.
 //!
-//! A provisioner hands over the streams agents dial ([`provisioners::AgentGateway`]). The hub checks the greeting, pushes the
+//! A provisioner hands over the streams agents dial ([`provisioners::AgentGateway`]). The hub checks the greeting, sends the
 //! configuration, keeps reports and logs flowing into the database, and opens exec, terminal and port streams for people.
 //! It knows the database only as an [`AgentDirectory`].
 //!

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use provisioners::{Duplex, ServerId};
-use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::hub::{Link, Shared};
 use super::{EnrolError, Enrolled, LogBatch};
@@ -31,7 +31,7 @@ pub(super) async fn run(shared: Arc<Shared>, stream: Box<dyn Duplex>, permit: Ow
     let Some((link, after)) = agent.take_over(connection, enrolled.last_log_seq) else { return };
     tracing::debug!(server = %agent.server, agent.generation, "agent connected");
     let ended = tokio::select! {
-        ended = agent.push_config(&link, enrolled.config) => ended,
+        Err(refused) = agent.put_config(&link, enrolled.config) => Err(refused),
         ended = agent.read_reports(&link) => ended,
         ended = agent.read_logs(&link, after) => ended,
         () = link.connection.closed() => Err(LinkError::Closed),
@@ -82,11 +82,7 @@ impl Agent {
     /// Becomes the server's one link and says after which log line to go on; `None` when a newer generation is there.
     fn take_over(&self, connection: Connection, stored_seq: u64) -> Option<(Link, u64)> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let link = Link {
-            connection,
-            config_changed: Arc::new(Notify::new()),
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
-        };
+        let link = Link { connection, number: NUMBER.fetch_add(1, Ordering::Relaxed) };
         let mut servers = self.shared.lock();
         let known = servers.entry(self.server.clone()).or_default();
         if known.generation > self.generation {
@@ -120,20 +116,9 @@ impl Agent {
         .await;
     }
 
-    /// Sends the configuration now and each time it changed.
-    async fn push_config(&self, link: &Link, mut config: Option<Config>) -> Result<(), LinkError> {
-        loop {
-            if let Some(config) = config {
-                self.put_config(link, config).await?;
-            }
-            link.config_changed.notified().await;
-            config = self
-                .until_done("read the configuration", || self.shared.directory.config(&self.server, self.generation))
-                .await;
-        }
-    }
-
-    async fn put_config(&self, link: &Link, config: Config) -> Result<(), LinkError> {
+    /// Sends the configuration, if there is one. What is in it never changes while a generation lives.
+    async fn put_config(&self, link: &Link, config: Option<Config>) -> Result<(), LinkError> {
+        let Some(config) = config else { return Ok(()) };
         let body = serde_json::to_vec(&config).map_err(std::io::Error::other)?;
         let response = link.connection.request(request(Method::PUT, "/v1/config", body)).await?;
         if response.status() == StatusCode::NO_CONTENT {

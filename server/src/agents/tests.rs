@@ -38,9 +38,6 @@ impl AgentDirectory for Memory {
             _ => Err(EnrolError::Refused("the enrolment token is wrong or used".into())),
         }
     }
-    async fn config(&self, _: &ServerId, _: i64) -> Result<Option<Config>, DirectoryError> {
-        Ok(Some(Config { digest: "two".into(), ..Config::default() }))
-    }
     async fn record_status(&self, _: &ServerId, _: i64, _: &Status) -> Result<(), DirectoryError> {
         Ok(())
     }
@@ -116,17 +113,6 @@ async fn lines_are_stored_once_and_before_they_are_shown_although_the_database_f
     assert!(hub.is_connected(&server()), "the newer connection took the place of the older");
     assert_eq!(memory.lines.borrow().len(), 3);
     assert!(memory.gone.borrow().is_empty(), "the server was never without a link");
-}
-
-#[tokio::test]
-async fn a_changed_configuration_is_pushed_again() {
-    let hub = Hub::new(Arc::new(Memory::default()));
-    let digests = watch::Sender::default();
-    let mut configured = digests.subscribe();
-    dial(&hub, 1, "good", router(digests));
-    configured.wait_for(|digests: &Vec<String>| digests.len() == 1).await.unwrap();
-    hub.config_changed(&server());
-    assert_eq!(*configured.wait_for(|digests| digests.len() == 2).await.unwrap(), ["one", "two"]);
 }
 
 #[tokio::test]

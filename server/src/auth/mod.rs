@@ -4,8 +4,8 @@
 //! travels (cookie, header) is [`http`](crate::http)'s. Guaranteed: no secret is stored or printed, only its hash; a person
 //! who is disabled loses sessions, tokens and open connections at once ([`identity`]).
 //!
-//! Another way to prove who one is (OAuth2) ends where a password does: in
-//! [`begin_session`](crate::service::Service) for a person of the database.
+//! Another way to prove who one is (OAuth2) ends where a password does: in `begin_session` of `service::signing_in`, for a
+//! person of the database.
 
 pub mod identity;
 pub mod limit;

@@ -1,7 +1,7 @@
 //! The command line: the client of a portal for people and scripts.
 //!
-//! The client stands on the REST API alone and knows nothing of the portal's insides; `token create --user` and `template`
-//! are the exceptions that run here. Guaranteed to scripts: results on standard output, everything else on
+//! The client stands on the REST API alone and knows nothing of the portal's insides; `serve`, `token create --user` and
+//! `template` are the exceptions that run here. Guaranteed to scripts: results on standard output, everything else on
 //! standard error; `--json` prints one document and errors as JSON; exit codes as `--help` lists them. Guaranteed to
 //! people: names that come from elsewhere cannot move their cursor.
 

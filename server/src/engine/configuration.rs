@@ -7,68 +7,44 @@ use provisioners::Secret;
 use sha2::{Digest, Sha256};
 
 use crate::domain::facts::Desired;
-use crate::domain::template::finish;
-use crate::domain::topology::OutputSpec;
+use crate::domain::template::parameter_variables;
 use crate::keys::{InstallationKey, KeyError};
-use crate::store::{ServerConfiguration, StoreError};
-
-/// Why a server's configuration cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigurationError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Key(#[from] KeyError),
-}
+use crate::store::ServerConfiguration;
 
 /// `None` when the server should not be running anything.
+///
+/// # Errors
+/// [`KeyError::WrongKey`] when the order's secrets cannot be opened.
 pub(super) fn config(key: &InstallationKey, server: &ServerConfiguration) -> Result<Option<Config>, KeyError> {
     if server.desired != Desired::Running {
         return Ok(None);
     }
-    let secrets = match &server.sealed_secrets {
+    let secrets: BTreeMap<String, Secret> = match &server.sealed_secrets {
         Some(sealed) => key.unseal(&server.environment, sealed)?,
         None => BTreeMap::new(),
     };
-    let put_in = |text: &str| finish(text, |name| secrets.get(name).map(|secret| secret.reveal().to_owned()));
-    let spec = &server.spec;
-    let mut parameters = server.parameters.clone();
-    parameters.extend(secrets.iter().map(|(name, secret)| (name.clone(), secret.reveal().to_owned())));
-    let mut variables: BTreeMap<String, String> = parameters
-        .iter()
-        .map(|(name, value)| (format!("BOOKEND_PARAM_{}", name.to_uppercase()), value.clone()))
-        .collect();
+    let spec = server.spec.with_secrets(&secrets);
+    let revealed = || secrets.iter().map(|(name, secret)| (name.clone(), secret.reveal().to_owned()));
+    let mut variables = parameter_variables(&server.parameters, &secrets);
     variables.insert("BOOKEND_ENVIRONMENT".to_owned(), server.environment_name.clone());
     variables.insert("BOOKEND_SERVER".to_owned(), spec.name.clone());
     variables.insert("BOOKEND_ADDRESS".to_owned(), spec.address.to_string());
-    variables.extend(spec.variables.iter().map(|(name, value)| (name.clone(), put_in(value))));
-    let mut services = spec.services.clone();
-    for service in &mut services {
-        for value in service.variables.values_mut() {
-            *value = put_in(value);
-        }
-    }
+    variables.extend(spec.variables);
     let mut config = Config {
         digest: String::new(),
-        server: spec.name.clone(),
+        server: spec.name,
         environment: server.environment_name.clone(),
         variables,
-        masked: secrets.values().map(|secret| secret.reveal().to_owned()).filter(|value| !value.is_empty()).collect(),
-        parameters,
-        requires: spec.requires.clone(),
-        volumes: spec.mounts.iter().map(|mount| mount.path.clone()).collect(),
-        setup: spec.setup.clone(),
-        startup: spec.startup.clone(),
-        services,
-        checks: spec.checks.clone(),
+        masked: revealed().map(|(_, value)| value).filter(|value| !value.is_empty()).collect(),
+        parameters: server.parameters.clone().into_iter().chain(revealed()).collect(),
+        requires: spec.requires,
+        volumes: spec.mounts.into_iter().map(|mount| mount.path).collect(),
+        setup: spec.setup,
+        startup: spec.startup,
+        services: spec.services,
+        checks: spec.checks,
     };
     let text = serde_json::to_vec(&config).unwrap_or_default();
     config.digest = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Some(config))
-}
-
-/// The outputs of an environment with its secrets put in; what is sensitive among them is the caller's to hide.
-pub fn outputs(outputs: &[OutputSpec], secrets: &BTreeMap<String, Secret>) -> Vec<OutputSpec> {
-    let put_in = |text: &str| finish(text, |name| secrets.get(name).map(|secret| secret.reveal().to_owned()));
-    outputs.iter().map(|output| OutputSpec { value: put_in(&output.value), ..output.clone() }).collect()
 }

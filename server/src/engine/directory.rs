@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::Bell;
-use super::configuration::{ConfigurationError, config};
+use super::configuration::config;
 use crate::agents::{AgentDirectory, DirectoryError, EnrolError, Enrolled, LogBatch};
 use crate::clock::Clock;
 use crate::keys::InstallationKey;
@@ -38,17 +38,8 @@ impl AgentDirectory for Directory {
             self.bell.ring(&environment);
         }
         let last_log_seq = self.store.last_log_line(&hello.server, hello.generation).await.map_err(unavailable)?;
-        let config = self.config(&ServerId::new(&hello.server), hello.generation).await;
-        Ok(Enrolled { config: config.map_err(EnrolError::Unavailable)?, last_log_seq })
-    }
-
-    async fn config(&self, server: &ServerId, generation: i64) -> Result<Option<Config>, DirectoryError> {
-        match self.store.server_configuration(server.as_str()).await? {
-            Some(known) if known.generation == generation => {
-                Ok(config(&self.key, &known).map_err(ConfigurationError::from)?)
-            }
-            _ => Ok(None),
-        }
+        let config = self.config(hello).await.map_err(EnrolError::Unavailable)?;
+        Ok(Enrolled { config, last_log_seq })
     }
 
     async fn record_status(&self, server: &ServerId, generation: i64, status: &Status) -> Result<(), DirectoryError> {
@@ -78,6 +69,13 @@ impl AgentDirectory for Directory {
 }
 
 impl Directory {
+    async fn config(&self, hello: &Hello) -> Result<Option<Config>, DirectoryError> {
+        match self.store.server_configuration(&hello.server).await? {
+            Some(known) if known.generation == hello.generation => Ok(config(&self.key, &known)?),
+            _ => Ok(None),
+        }
+    }
+
     async fn credentials(&self, hello: &Hello) -> Result<AgentCredentials, EnrolError> {
         match self.store.agent_credentials(&hello.server).await.map_err(unavailable)? {
             Some(known) if known.deleted => Err(refused("this server is no more")),

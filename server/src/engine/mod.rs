@@ -26,14 +26,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use app::api::LiveEvent;
 use async_trait::async_trait;
 use provisioners::{Provisioner, ServerId};
-use tokio::sync::broadcast;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use bell::Bell;
-pub use configuration::{ConfigurationError, outputs};
 pub use directory::Directory;
 
 use crate::clock::Clock;
@@ -97,7 +94,6 @@ struct Shared {
 
 /// The running engine. Dropping it stops it where it is, as a crash would; the next one goes on.
 pub struct Engine {
-    bell: Bell,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -109,22 +105,12 @@ impl Engine {
         let provisioners: BTreeMap<_, _> =
             provisioners.into_iter().map(|provisioner| (provisioner.name().to_owned(), provisioner)).collect();
         let working = AtomicUsize::new(0);
-        let shared = Arc::new(Shared { store, clock, key, bell: bell.clone(), agents, provisioners, owner, working });
+        let shared = Arc::new(Shared { store, clock, key, bell, agents, provisioners, owner, working });
         let mut tasks = vec![tokio::spawn(dispatch(shared.clone())), tokio::spawn(heartbeat(shared.clone()))];
         for provisioner in shared.provisioners.values() {
             tasks.push(tokio::spawn(watch::watch(shared.clone(), provisioner.clone())));
         }
-        Engine { bell, tasks }
-    }
-
-    /// After a committed change of what is wanted of this environment.
-    pub fn wake(&self, environment: &str) {
-        self.bell.ring(environment);
-    }
-
-    /// Every change of any environment, from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<LiveEvent> {
-        self.bell.subscribe()
+        Engine { tasks }
     }
 }
 

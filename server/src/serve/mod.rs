@@ -50,7 +50,7 @@ pub struct Portal {
     stopping: CancellationToken,
     serving: JoinHandle<()>,
     catalog: JoinHandle<()>,
-    engine: Engine,
+    _engine: Engine,
     _lock: Option<PortalLock>,
 }
 
@@ -143,7 +143,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let open = edge.open.clone();
     let router = http::router(edge, assets(machine::beside_this_program(options.site, "site"))?);
     let serving = tokio::spawn(server::serve(listener, router, stopping.clone(), open));
-    Ok(Portal { address, setup_link, store, use_cases, stopping, serving, catalog, engine, _lock: lock })
+    Ok(Portal { address, setup_link, store, use_cases, stopping, serving, catalog, _engine: engine, _lock: lock })
 }
 
 impl Portal {
@@ -152,11 +152,6 @@ impl Portal {
         self.stopping.cancel();
         // It ends by itself; a panic in it has been logged.
         let _ = (&mut self.serving).await;
-    }
-
-    /// Has the engine look at everything that is due, at once.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
     }
 }
 

@@ -189,8 +189,8 @@ pub(super) async fn events(
                 (LiveEvent::Environment { id }, None) => match known.get(id) {
                     Some(seen) => *seen,
                     None => {
-                        let Ok(owner) = store.team_of_environment(id).await else { return };
-                        let seen = owner.as_deref() == Some(&team);
+                        let Ok(owning_team) = store.team_of_environment(id).await else { return };
+                        let seen = owning_team.as_deref() == Some(&team);
                         known.insert(id.clone(), seen);
                         seen
                     }

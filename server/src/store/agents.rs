@@ -100,7 +100,7 @@ impl Store {
         Ok(enrolled == 1)
     }
 
-    /// The agent of this generation is connected now, or is so no more. Says whether that is news.
+    /// The agent of this generation is connected now, or is so no more. Gives its environment when that is news.
     ///
     /// # Errors
     /// When the database refuses it.

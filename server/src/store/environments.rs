@@ -36,7 +36,7 @@ pub struct NewEnvironment {
 #[derive(Clone, Copy, Debug)]
 pub struct OrderKey<'a> {
     pub request_id: &'a str,
-    /// SHA-256 of the order.
+    /// [`InstallationKey::fingerprint`](crate::keys::InstallationKey::fingerprint) of the order.
     pub digest: &'a str,
 }
 

@@ -3,7 +3,7 @@
 
 use agent::api::LogLine as AgentLine;
 use app::api::LogLine;
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, Row};
 
 use super::{Store, StoreError, Tx, json};
 
@@ -11,7 +11,8 @@ use super::{Store, StoreError, Tx, json};
 const CHUNK_BYTES: usize = 16 * 1024;
 
 impl Tx {
-    /// Keeps those of these lines (in order of their numbers) that are new, and of older ones no more than fit into `bound` bytes per server.
+    /// Keeps those of these lines (in order of their numbers) that are new, and of older ones no more than fit into `bound`
+    /// bytes per server.
     ///
     /// # Errors
     /// When the database refuses it; then none is kept.
@@ -174,11 +175,11 @@ async fn server_tail(
     let mut have = 0;
     let mut before = (i64::MAX, i64::MAX);
     while have < tail {
-        let rows = sqlx::query(AssertSqlSafe(
+        let rows = sqlx::query(
             "select generation, seq_first, lines from log_chunk where server_id = $1 \
              and (generation < $2 or (generation = $2 and seq_first < $3)) \
              order by generation desc, seq_first desc limit 8",
-        ))
+        )
         .bind(server)
         .bind(before.0)
         .bind(before.1)

@@ -234,7 +234,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The next whole lines as newline-delimited JSON, about 256 KiB at most; empty when there is nothing new.
+    /// The next whole lines as newline-delimited JSON, [`READ_BYTES`] at most; empty when there is nothing new.
     pub(super) fn read(&mut self, logs: &Logs) -> io::Result<Vec<u8>> {
         loop {
             let segments: Vec<u64> = logs.ring().segments.iter().copied().collect();

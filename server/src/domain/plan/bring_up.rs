@@ -7,9 +7,9 @@ use provisioners::{Host, MachineState, ServerPlan, Step, VolumeMount, VolumePlan
 use super::ask::{Progress, Wish};
 use super::take_down;
 use super::{CONNECT_MS, Draft, LOOK_AGAIN_MS, LOST_MS, MAX_REPAIRS, OVERDUE_MS, RECONNECT_MS, Renewal, STABLE_MS};
-use crate::domain::facts::{AgentLink, Asked, Failure, Network, Observed, Outcome, Server};
+use crate::domain::facts::{AgentLink, Asked, Failure, Network, Observed, Outcome, Server, Volume};
 use crate::domain::note::Note;
-use crate::domain::topology::{ServerSpec, Topology};
+use crate::domain::topology::{MountSpec, ServerSpec, Topology};
 
 pub(super) fn bring_up(draft: &mut Draft, topology: &Topology, observed: &Observed) {
     let mut observed = observed.clone();
@@ -233,7 +233,7 @@ fn network(draft: &mut Draft, observed: &Observed, lost: bool) -> Progress {
     })
 }
 
-fn volume_progress<'a>(draft: &mut Draft, volume: &'a crate::domain::facts::Volume) -> (&'a str, Progress) {
+fn volume_progress<'a>(draft: &mut Draft, volume: &'a Volume) -> (&'a str, Progress) {
     if volume.present {
         return (&volume.name, Progress::Accepted);
     }
@@ -270,9 +270,8 @@ fn start(
     after: Vec<usize>,
 ) {
     let volume = |name: &str| observed.volumes.iter().find(|volume| volume.name == name);
-    let mount = |mount: &crate::domain::topology::MountSpec| {
-        Some(VolumeMount { volume: volume(&mount.volume)?.id.clone(), path: mount.path.clone() })
-    };
+    let mount =
+        |mount: &MountSpec| Some(VolumeMount { volume: volume(&mount.volume)?.id.clone(), path: mount.path.clone() });
     let plan = ServerPlan {
         id: server.id.clone(),
         name: server.name.clone(),
