@@ -2,6 +2,8 @@
 
 mod help;
 mod journey;
+mod shell;
+mod template;
 mod trouble;
 
 use std::process::{Output, Stdio};

@@ -69,30 +69,35 @@ impl Api {
         self.get(&format!("/environments/{environment}")).await?.expect_success()
     }
 
-    /// Waits until the environment is in `state`, told of changes by the portal's events. A settled other state is an error.
+    /// Waits until the environment is in `state`. That it failed instead is an error.
     pub async fn await_state(&self, environment: &str, state: &str) -> Outcome<Value> {
-        let waited = tokio::time::timeout(PATIENCE, self.follow_until(environment, state)).await;
-        match waited {
+        let now = self.await_that(environment, state, |now| now["state"] == state || now["state"] == "failed").await?;
+        match now["state"] == state {
+            true => Ok(now),
+            false => Err(format!("{environment} failed instead of becoming {state}: {:#}", now["failure"]).into()),
+        }
+    }
+
+    /// Waits until this is true of the environment, told of changes by the portal's events. `what` is for the error.
+    pub async fn await_that(&self, environment: &str, what: &str, is: impl Fn(&Value) -> bool) -> Outcome<Value> {
+        match tokio::time::timeout(PATIENCE, self.follow_until(environment, is)).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let now = self.environment(environment).await?;
-                Err(format!("{environment} did not become {state} in {PATIENCE:?}: {now:#}").into())
+                Err(format!("{environment} did not become {what} in {PATIENCE:?}: {now:#}").into())
             }
         }
     }
 
-    async fn follow_until(&self, environment: &str, state: &str) -> Outcome<Value> {
+    async fn follow_until(&self, environment: &str, is: impl Fn(&Value) -> bool) -> Outcome<Value> {
         let address = format!("{}/api/v1/events?environment={environment}", self.base);
         let events = self.http.get(address).bearer_auth(&self.token).send().await?.error_for_status()?;
         // Subscribed before the first look: no change can fall in between.
         let mut events = events.bytes_stream();
         loop {
             let now = self.environment(environment).await?;
-            if now["state"] == state {
+            if is(&now) {
                 return Ok(now);
-            }
-            if now["state"] == "failed" {
-                return Err(format!("{environment} failed instead of becoming {state}: {:#}", now["failure"]).into());
             }
             events.next().await.ok_or("The portal ended its events.")??;
         }

@@ -2,3 +2,4 @@
 
 mod journey;
 mod pages;
+mod without_script;
