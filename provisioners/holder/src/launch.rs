@@ -27,7 +27,7 @@ pub struct Surroundings<'a> {
     pub network: BorrowedFd<'a>,
     /// Name of the bridge's port.
     pub port: &'a str,
-    /// Open `cgroup.procs` files.
+    /// Open files of control groups: who writes 0 to them joins.
     pub control_groups: &'a [OwnedFd],
     /// Takes bubblewrap's status, JSON by line.
     pub status: OwnedFd,

@@ -38,7 +38,7 @@ pub struct Bind {
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Starts a server unless this generation was started before. The sockets' ancillary data may carry open
-    /// `cgroup.procs` files, which the server's first process joins. Answer: [`Reply::Launched`] or [`Reply::Failed`].
+    /// files of control groups, which the server's first process joins. Answer: [`Reply::Launched`] or [`Reply::Failed`].
     Launch(Box<Launch>),
     /// Ends the server's generations up to this one and forgets them. Answer, when the last of their processes is gone:
     /// [`Reply::Stopped`].
