@@ -273,6 +273,21 @@ async fn what_happens_while_it_is_worked_on_makes_it_due_again(at: Fixture) {
     assert_eq!((settled.summary.state, settled.summary.ready_at), (State::Ready, Some(NOW)));
 }
 
+async fn who_asked_first_is_served_first(at: Fixture) {
+    let first = at.ordered("first").await;
+    let begun = at.claimed(NOW).await;
+    at.store.settle(&begun, 1, &settlement(0, None), NOW).await.unwrap();
+    let mut tx = at.store.write().await.unwrap();
+    tx.connection().execute("update environment set desired_at = desired_at - 10").await.unwrap();
+    tx.commit().await.unwrap();
+    at.ordered("second").await;
+    // News of the first come when the second has been waiting for long.
+    let mut tx = at.store.write().await.unwrap();
+    tx.touch(&first.summary.id, NOW + 500).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(at.claimed(NOW + 500).await.environment().as_str(), first.summary.id);
+}
+
 async fn what_is_let_go_of_is_due_as_said_or_at_once_when_something_happened(at: Fixture) {
     let record = at.ordered("one").await;
     let lease = at.claimed(NOW).await;
@@ -479,6 +494,7 @@ on_both! {
     a_step_is_recorded_with_its_exact_request_and_one_token,
     a_volume_is_deleted_only_when_that_was_asked_for,
     what_happens_while_it_is_worked_on_makes_it_due_again,
+    who_asked_first_is_served_first,
     what_is_let_go_of_is_due_as_said_or_at_once_when_something_happened,
     effects_long_past_are_forgotten_and_nothing_else_changes,
     an_agent_enrols_once_per_generation_and_its_news_are_kept,

@@ -84,16 +84,20 @@ impl Tx {
         Ok(())
     }
 
-    /// Something about this environment may have changed: the engine should look at it.
+    /// Something about this environment may have changed: the engine should look at it. It is due since somebody asked for
+    /// it: what was begun is finished before something newer is begun.
     ///
     /// # Errors
     /// When the database refuses it.
     pub async fn touch(&mut self, environment: &str, now: i64) -> Result<(), StoreError> {
-        sqlx::query("update environment set hints = hints + 1, due_at = $2 where id = $1")
-            .bind(environment)
-            .bind(now)
-            .execute(self.connection())
-            .await?;
+        sqlx::query(
+            "update environment set hints = hints + 1, due_at = case when desired_at < $2 then desired_at else $2 end \
+             where id = $1",
+        )
+        .bind(environment)
+        .bind(now)
+        .execute(self.connection())
+        .await?;
         Ok(())
     }
 }
