@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use app::api::{PersonView, TokenCreated, TokenRequest, TokenView};
+use app::api::{ApiError, PersonView, TokenCreated, TokenRequest, TokenView};
 use http::header::{COOKIE, ORIGIN, SET_COOKIE};
 use reqwest::{Method, Url};
 use serde_json::json;
@@ -13,7 +13,7 @@ use super::credentials::{self, Credentials};
 use super::failure::Failure;
 use super::output::{Output, clean, now, print, table, time};
 use super::terminal::read_hidden;
-use crate::auth::token::create_on_this_machine;
+use crate::auth::token::{Terms, create_on_this_machine};
 use crate::serve::database_url;
 use crate::store::Store;
 
@@ -77,6 +77,9 @@ pub async fn create_token(client: &Client, create: TokenCreateArguments, output:
 /// A token straight from the data of this machine's portal, which may be running.
 pub async fn create_token_here(create: TokenCreateArguments, user: &str, output: Output) -> Result<(), Failure> {
     let trouble = |error: &(dyn std::error::Error + 'static)| Failure::local(super::chain(error));
+    let now = now();
+    let request = TokenRequest { name: create.name, expires_in_days: create.expires_in_days };
+    let terms = Terms::new(&request, now).map_err(|wrong| Failure::from(ApiError::invalid(wrong)))?;
     if create.database_url.is_none() {
         std::fs::create_dir_all(&create.data_dir).map_err(|error| {
             Failure::local(format!("the data directory {} cannot be made: {error}", create.data_dir.display()))
@@ -86,7 +89,7 @@ pub async fn create_token_here(create: TokenCreateArguments, user: &str, output:
     let store = Store::open(&url).await.map_err(|error| trouble(&error))?;
     let is_known = |person: Option<crate::store::PersonRow>| person.is_some();
     let known = store.person(&user.to_lowercase()).await.map(is_known).map_err(|error| trouble(&error))?;
-    let token = create_on_this_machine(&store, user, now()).await.map_err(|error| trouble(&error))?;
+    let token = create_on_this_machine(&store, user, &terms, now).await.map_err(|error| trouble(&error))?;
     if !known {
         let name = clean(user);
         writeln!(std::io::stderr(), "There was no {name}: made as an administrator who signs in by token only.")?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use agent::api::{ExecRequest, Size};
-use agent::frame::{Kind, MAX_PAYLOAD};
+use agent::frame::{Frame, Kind, MAX_PAYLOAD};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::{SinkExt, StreamExt};
@@ -57,7 +57,7 @@ async fn run(client: &Client, exec: ExecArguments) -> Result<u8, Failure> {
     let result = loop {
         tokio::select! {
             message = from_server.next() => match message {
-                Some(Ok(Message::Binary(bytes))) => match output(&bytes)? {
+                Some(Ok(Message::Binary(bytes))) => match output(bytes)? {
                     None => {}
                     Some(Ending::Exit(code)) => break Ok(code),
                     Some(Ending::Error(why)) => break Err(Failure::local(why)),
@@ -69,14 +69,14 @@ async fn run(client: &Client, exec: ExecArguments) -> Result<u8, Failure> {
                 Some(Ok(_)) => {}
             },
             read = stdin.read(&mut buffer), if stdin_open => {
-                let frame = match read {
+                let message = match read {
                     Ok(0) | Err(_) => {
                         stdin_open = false;
-                        frame(Kind::StdinEnd, &[])
+                        message(Kind::StdinEnd, Bytes::new())
                     }
-                    Ok(length) => frame(Kind::Stdin, &buffer[..length]),
+                    Ok(length) => message(Kind::Stdin, Bytes::copy_from_slice(&buffer[..length])),
                 };
-                if to_server.send(frame).await.is_err() {
+                if to_server.send(message).await.is_err() {
                     // The server may have said why before it closed: keep on reading.
                     stdin_open = false;
                 }
@@ -98,37 +98,34 @@ enum Ending {
     Error(String),
 }
 
-/// Passes output on; the last frame says how it ended.
-fn output(bytes: &Bytes) -> Result<Option<Ending>, Failure> {
-    let Some((kind, payload)) = bytes.split_first() else { return Ok(None) };
-    let text = || String::from_utf8_lossy(payload).into_owned();
-    match *kind {
-        kind if kind == Kind::Stdout as u8 => {
+/// Passes output on; the last frame says how it ended. What a newer portal may send beside is passed over.
+fn output(message: Bytes) -> Result<Option<Ending>, Failure> {
+    let Ok(Frame { kind, payload }) = Frame::from_message(message) else { return Ok(None) };
+    let text = || String::from_utf8_lossy(&payload).into_owned();
+    match kind {
+        Kind::Stdout => {
             let mut stdout = std::io::stdout().lock();
-            stdout.write_all(payload)?;
+            stdout.write_all(&payload)?;
             stdout.flush()?;
             Ok(None)
         }
-        kind if kind == Kind::Stderr as u8 => {
-            std::io::stderr().write_all(payload)?;
+        Kind::Stderr => {
+            std::io::stderr().write_all(&payload)?;
             Ok(None)
         }
-        kind if kind == Kind::Exit as u8 => match text().parse::<u32>() {
+        Kind::Exit => match text().parse::<u32>() {
             Ok(code) => Ok(Some(Ending::Exit(u8::try_from(code).unwrap_or(255)))),
             Err(_) => Err(Failure::local("the command ended, and with which code is not understood")),
         },
-        kind if kind == Kind::Error as u8 => Ok(Some(Ending::Error(text()))),
-        _ => Ok(None),
+        Kind::Error => Ok(Some(Ending::Error(text()))),
+        Kind::Stdin | Kind::StdinEnd | Kind::Resize => Ok(None),
     }
 }
 
-fn frame(kind: Kind, payload: &[u8]) -> Message {
-    let mut bytes = Vec::with_capacity(payload.len() + 1);
-    bytes.push(kind as u8);
-    bytes.extend_from_slice(payload);
-    Message::Binary(bytes.into())
+fn message(kind: Kind, payload: impl Into<Bytes>) -> Message {
+    Message::Binary(Frame::new(kind, payload).into_message())
 }
 
 fn resize(size: Size) -> Message {
-    frame(Kind::Resize, &serde_json::to_vec(&size).unwrap_or_default())
+    message(Kind::Resize, serde_json::to_vec(&size).unwrap_or_default())
 }

@@ -1,6 +1,6 @@
 //! The people of a team, and the API tokens of one.
 
-use app::api::{ApiError, FieldError, PersonRequest, PersonView, TokenCreated, TokenRequest, TokenView};
+use app::api::{ApiError, PersonRequest, PersonView, TokenCreated, TokenRequest, TokenView};
 use app::portal::SignedIn;
 use serde_json::json;
 
@@ -8,11 +8,9 @@ use super::Service;
 use super::signing_in::{credentials, name_taken, view};
 use super::trouble::{failed, no_such};
 use crate::auth::identity::{Revoked, role_word};
+use crate::auth::token::Terms;
 use crate::auth::{name, secret};
 use crate::store::{self, NewPerson, NewToken, StoreError};
-
-const DAY_MS: i64 = 24 * 3600 * 1000;
-const LONGEST_TOKEN_NAME: usize = 100;
 
 pub(super) async fn people(service: &Service, by: &SignedIn) -> Result<Vec<PersonView>, ApiError> {
     let people = service.store.people_of(&by.team_id).await.map_err(failed)?;
@@ -88,36 +86,25 @@ pub(super) async fn create_token(
     by: &SignedIn,
     request: TokenRequest,
 ) -> Result<TokenCreated, ApiError> {
-    let name = request.name.trim();
-    let mut wrong = Vec::new();
-    if name.is_empty() || name.chars().count() > LONGEST_TOKEN_NAME || name.chars().any(char::is_control) {
-        let message = "has 1 to 100 characters and no line ends; say what the token is for".to_string();
-        wrong.push(FieldError { field: "name".into(), message });
-    }
-    if request.expires_in_days.is_some_and(|days| !(1..=3650).contains(&days)) {
-        wrong.push(FieldError { field: "expires_in_days".into(), message: "is from 1 to 3650, or left out".into() });
-    }
-    if !wrong.is_empty() {
-        return Err(ApiError::invalid(wrong));
-    }
     let now = service.clock.now();
+    let Terms { name, expires_at } = Terms::new(&request, now).map_err(ApiError::invalid)?;
     let (id, token) = (store::id(now), secret::generate_token());
     let created = async {
         let mut tx = service.store.write().await?;
         tx.insert_token(&NewToken {
             id: &id,
             person_id: &by.person_id,
-            name,
+            name: &name,
             secret_hash: &secret::digest(token.as_bytes()),
             now,
-            expires_at: request.expires_in_days.map(|days| now + i64::from(days) * DAY_MS),
+            expires_at,
         })
         .await?;
-        service.audit(&mut tx, by, "create_token", name, json!({ "token": id })).await?;
+        service.audit(&mut tx, by, "create_token", &name, json!({ "token": id })).await?;
         tx.commit().await
     };
     created.await.map_err(failed)?;
-    Ok(TokenCreated { id, name: name.to_string(), token })
+    Ok(TokenCreated { id, name, token })
 }
 
 pub(super) async fn revoke_token(service: &Service, by: &SignedIn, id: &str) -> Result<(), ApiError> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 /// The file `identity` (JSON, mode 0600, owned by the user the agent runs as) in the directory `/run/bookend`:
-/// `{"server":"…","generation":3,"enrolment":"…","link":{"unix":"/run/bookend/link/agent.sock"}}`.
+/// `{"server":"…","generation":3,"enrolment":"…","link":{"unix":"/run/bookend/link/portal.sock"}}`.
 ///
 /// The agent removes the enrolment token from it once the portal has accepted its session key.
 #[derive(Clone, Serialize, Deserialize)]
@@ -87,13 +87,13 @@ mod tests {
             server: "a".into(),
             generation: 3,
             enrolment: Some("token".into()),
-            link: Reach::Unix("/run/bookend/link/agent.sock".into()),
+            link: Reach::Unix("/run/bookend/link/portal.sock".into()),
         };
         identity.write(directory.path()).unwrap();
         let path = directory.path().join(Identity::FILE);
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
-            r#"{"server":"a","generation":3,"enrolment":"token","link":{"unix":"/run/bookend/link/agent.sock"}}"#
+            r#"{"server":"a","generation":3,"enrolment":"token","link":{"unix":"/run/bookend/link/portal.sock"}}"#
         );
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Identity::read(directory.path()).unwrap().generation, 3);

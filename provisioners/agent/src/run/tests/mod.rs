@@ -4,7 +4,6 @@ mod reach;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
@@ -24,7 +23,6 @@ use crate::link::{Hello, agent};
 struct Story {
     portal: Connection,
     directory: TempDir,
-    server: Arc<Server>,
     router: axum::Router,
 }
 
@@ -34,9 +32,9 @@ impl Story {
     }
 
     async fn begin_in(directory: TempDir) -> Self {
-        let (server, router) = Server::start(directory.path()).unwrap();
+        let (_, router) = Server::start(directory.path()).unwrap();
         let portal = link(router.clone()).await;
-        Self { portal, directory, server, router }
+        Self { portal, directory, router }
     }
 
     fn path(&self, name: &str) -> String {
