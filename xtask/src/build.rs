@@ -44,6 +44,7 @@ pub fn everything(workspace: &Workspace, progress: &Progress, compiler: &Compile
         });
         let rest = browser_part(workspace, progress, compiler).and_then(|wasm| {
             let agent = agent(workspace, progress)?;
+            site_tool(workspace, progress)?;
             Ok((wasm, agent))
         });
         (server.join().unwrap_or_else(|_| Err("The build of the server ended in a panic.".into())), rest)
@@ -129,7 +130,17 @@ fn browser_part(workspace: &Workspace, progress: &Progress, compiler: &Compiler)
     made.map(|()| product)
 }
 
-/// Binds the wasm, bundles styles and scripts, names them by content and compresses them: `xtask/site` does it.
+/// The program that puts the site together.
+fn site_tool(workspace: &Workspace, progress: &Progress) -> Outcome<()> {
+    let product = workspace.target.join("debug/site");
+    when_changed(workspace, progress, "site tool", &[SITE_TOOL], &"debug", &product, |part| {
+        let mut build = workspace.cargo();
+        build.args(["build", "--package", "site"]);
+        run::logged("build the program that puts the site together", &mut build, &workspace.log("site-tool"), part)
+    })
+}
+
+/// Binds the wasm, bundles styles and scripts, names them by content and compresses them: the site tool does it.
 fn site(workspace: &Workspace, progress: &Progress, wasm: &Path, destination: &Path) -> Outcome<()> {
     require_equal_versions(&workspace.root)?;
     let modified = fs::metadata(wasm).and_then(|about| about.modified()).ok();
@@ -137,14 +148,9 @@ fn site(workspace: &Workspace, progress: &Progress, wasm: &Path, destination: &P
     let inputs = [SITE_TOOL, "app/browser", "style"];
     let product = destination.join("manifest.json");
     when_changed(workspace, progress, site_title(destination), &inputs, &also, &product, |part| {
-        let log = workspace.log("site");
-        let mut build = workspace.cargo();
-        build.args(["build", "--package", "site"]);
-        run::logged("build the program that puts the site together", &mut build, &log, part)?;
-        part.at("binding and compressing");
         let mut tool = Command::new(workspace.target.join("debug/site"));
         tool.current_dir(&workspace.root).arg(wasm).arg("style/main.css").arg("app/browser").arg(destination);
-        run::logged("put the site together", &mut tool, &log, part)
+        run::logged("put the site together", &mut tool, &workspace.log("site"), part)
     })
 }
 

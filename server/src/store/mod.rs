@@ -22,6 +22,7 @@ mod facts;
 mod json;
 mod lock;
 mod logs;
+mod migrations;
 mod people;
 mod sessions;
 mod templates;
@@ -51,6 +52,7 @@ pub use templates::{Found, TemplateRow, VersionRow};
 pub use tokens::{NewToken, TokenRow};
 pub use writer::Tx;
 
+use migrations::migrate;
 use writer::Writer;
 
 /// Read connections: enough that a slow list does not hold up a page.
@@ -128,13 +130,18 @@ fn page<T>(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Page
     Page { next: if more { items.last().map(cursor) } else { None }, items }
 }
 
-async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreError> {
-    use sqlx::migrate::MigrateError;
-    sqlx::migrate!("../migrations").run(connection).await.map_err(|error| match error {
-        MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => StoreError::Newer { version },
-        other => StoreError::Migration(Box::new(other)),
-    })
+/// Says which columns a row type is read from: those of its fields' names. By hand rather than by sqlx's derive, which has
+/// every build compile both databases a second time.
+macro_rules! columns {
+    ($row:ident { $($field:ident),* }) => {
+        impl sqlx::FromRow<'_, sqlx::any::AnyRow> for $row {
+            fn from_row(row: &sqlx::any::AnyRow) -> sqlx::Result<Self> {
+                Ok(Self { $($field: sqlx::Row::try_get(row, stringify!($field))?),* })
+            }
+        }
+    };
 }
+use columns;
 
 /// The URL of a SQLite database at this path; the file is made when it is not there.
 pub fn sqlite_url(path: &Path) -> String {

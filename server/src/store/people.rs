@@ -1,8 +1,8 @@
 //! Teams and what is theirs, people, and the link that makes the first administrator.
 
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, columns};
 
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonRow {
     pub id: String,
     pub team_id: String,
@@ -13,6 +13,8 @@ pub struct PersonRow {
     pub role: String,
     pub disabled_at: Option<i64>,
 }
+
+columns!(PersonRow { id, team_id, team, name, password_hash, role, disabled_at });
 
 #[derive(Clone, Debug)]
 pub struct NewPerson<'a> {

@@ -1,9 +1,9 @@
 //! Sessions, failed sign-ins, and the ways to apps that hang on a session.
 
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, columns};
 
 /// A session or an API token with the person behind it, as far as deciding who asks needs it.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialRow {
     pub person_id: String,
     pub name: String,
@@ -17,8 +17,10 @@ pub struct CredentialRow {
     pub expires_at: Option<i64>,
 }
 
+columns!(CredentialRow { person_id, name, team_id, role, disabled_at, credential, last_used_at, expires_at });
+
 /// The way to one app: a ticket or the cookie it was swapped for.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppAccessRow {
     pub session_hash: String,
     pub label: String,
@@ -26,6 +28,8 @@ pub struct AppAccessRow {
     pub server: String,
     pub port: i64,
 }
+
+columns!(AppAccessRow { session_hash, label, environment_id, server, port });
 
 impl Store {
     /// The session of this secret, expired or not.

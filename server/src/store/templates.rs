@@ -1,11 +1,9 @@
 //! Templates and their versions. A version never changes once it is written; what is *offered* does.
 
-use sqlx::FromRow;
-
-use super::{Store, StoreError, Tx, id};
+use super::{Store, StoreError, Tx, columns, id};
 
 /// A template of the catalog, without the sources.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateRow {
     pub id: String,
     pub name: String,
@@ -16,8 +14,10 @@ pub struct TemplateRow {
     pub broken: Option<String>,
 }
 
+columns!(TemplateRow { id, name, version_id, version, broken });
+
 /// One version of a template.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionRow {
     pub id: String,
     pub version: String,
@@ -25,6 +25,8 @@ pub struct VersionRow {
     /// The YAML as loaded.
     pub source: String,
 }
+
+columns!(VersionRow { id, version, created_at, source });
 
 /// What a file says about a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +91,14 @@ impl Store {
     }
 }
 
-#[derive(FromRow)]
 struct Present {
     id: String,
     offered_version_id: Option<String>,
     broken: Option<String>,
     withdrawn_at: Option<i64>,
 }
+
+columns!(Present { id, offered_version_id, broken, withdrawn_at });
 
 impl Tx {
     /// Takes over what a file says. A source that was there before is offered again as it was; a new one under a version

@@ -1,8 +1,8 @@
 //! API tokens.
 
-use super::{CredentialRow, Store, StoreError, Tx};
+use super::{CredentialRow, Store, StoreError, Tx, columns};
 
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRow {
     pub id: String,
     pub name: String,
@@ -10,6 +10,8 @@ pub struct TokenRow {
     pub last_used_at: Option<i64>,
     pub expires_at: Option<i64>,
 }
+
+columns!(TokenRow { id, name, created_at, last_used_at, expires_at });
 
 #[derive(Clone, Debug)]
 pub struct NewToken<'a> {

@@ -1,4 +1,0 @@
-//! The migrations are embedded; a new one must be noticed.
-fn main() {
-    println!("cargo:rerun-if-changed=../migrations");
-}

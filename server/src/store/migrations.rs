@@ -1,0 +1,62 @@
+//! The history of the tables: the files of `migrations/` in their order, compiled in, and applied when a database is opened.
+
+use futures::future::BoxFuture;
+use sqlx::error::BoxDynError;
+use sqlx::migrate::{MigrateError, Migration, MigrationSource, MigrationType, Migrator};
+use sqlx::{AnyConnection, SqlStr};
+
+use super::StoreError;
+
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
+    (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
+];
+
+/// Brings the tables up to date.
+///
+/// # Errors
+/// [`StoreError::Newer`] when they are ahead of this program; nothing was changed then.
+pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let failed = |error| StoreError::Migration(Box::new(error));
+    let migrator = Migrator::new(Embedded).await.map_err(failed)?;
+    migrator.run(connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => StoreError::Newer { version },
+        other => failed(other),
+    })
+}
+
+/// [`MIGRATIONS`] as sqlx wants them. Its macro that reads the folder would have every build compile both databases twice.
+#[derive(Debug)]
+struct Embedded;
+
+impl MigrationSource<'static> for Embedded {
+    fn resolve(self) -> BoxFuture<'static, Result<Vec<Migration>, BoxDynError>> {
+        let migration = |(version, description, sql): (i64, &'static str, &'static str)| {
+            Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+        };
+        Box::pin(std::future::ready(Ok(MIGRATIONS.map(migration).into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_applied_in_its_order() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations");
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort_unstable();
+        let expected: Vec<_> = files
+            .iter()
+            .map(|path| {
+                let name = path.file_stem().unwrap().to_str().unwrap();
+                let (version, description) = name.split_once('_').unwrap();
+                (version.parse().unwrap(), description.replace('_', " "), std::fs::read_to_string(path).unwrap())
+            })
+            .collect();
+        let applied: Vec<(i64, String, String)> =
+            MIGRATIONS.iter().map(|(version, words, sql)| (*version, (*words).into(), (*sql).into())).collect();
+        assert!(applied == expected, "migrations/ and MIGRATIONS differ");
+    }
+}
