@@ -48,17 +48,24 @@ pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: AnyView) 
     }
 }
 
-/// The faces stand here because only here their hashed addresses are known. The fallbacks take the same room, so that text
-/// does not move when a font arrives.
+/// Letters with accents, signs and arrows: what `*-rest.woff2` holds beyond the letters, digits and punctuation of English.
+const REST_OF_LATIN: &str = "U+A1-AA,U+AC-B6,U+B8-BA,U+BC-D6,U+D8-FF,U+102,U+131,U+152-153,U+2BC,U+2C6,U+2DA,U+2DC,\
+    U+300-309,U+323,U+201A,U+201E,U+2032-2033,U+2039-203A,U+2044,U+20AC,U+2122,U+2191,U+2193,U+2215";
+
+/// The faces stand here because only here their hashed addresses are known. A browser loads the rest of a face only for a
+/// page that shows some of it. The fallbacks take the same room, so that text does not move when a font arrives.
 fn fonts(assets: &SiteAssets) -> String {
-    format!(
-        "@font-face{{font-family:Figtree;font-weight:300 900;font-display:swap;src:url({})format('woff2')}}\
-         @font-face{{font-family:Newsreader;font-weight:500;font-display:swap;src:url({})format('woff2')}}\
-         @font-face{{font-family:'Figtree fallback';src:local('Arial');size-adjust:99%}}\
-         @font-face{{font-family:'Newsreader fallback';src:local('Georgia');size-adjust:93%}}",
-        assets.address("figtree.woff2"),
-        assets.address("newsreader.woff2")
-    )
+    let face = |name: &str, weight: &str, file: &str| {
+        let about = format!("font-family:{name};font-weight:{weight};font-display:swap");
+        let (most, rest) = (assets.address(&format!("{file}.woff2")), assets.address(&format!("{file}-rest.woff2")));
+        format!(
+            "@font-face{{{about};src:url({most})format('woff2')}}\
+             @font-face{{{about};src:url({rest})format('woff2');unicode-range:{REST_OF_LATIN}}}"
+        )
+    };
+    let own = face("Figtree", "300 900", "figtree") + &face("Newsreader", "500", "newsreader");
+    own + "@font-face{font-family:'Figtree fallback';src:local('Arial');size-adjust:99%}\
+           @font-face{font-family:'Newsreader fallback';src:local('Georgia');size-adjust:93%}"
 }
 
 /// The mark as a file of its own: two bookends and the books between them.
