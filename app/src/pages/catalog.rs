@@ -1,6 +1,7 @@
 //! `/`: the templates on offer.
 
 use axum::response::Response;
+use leptos::either::Either;
 use leptos::prelude::*;
 
 use crate::api::{ApiError, CatalogEntry};
@@ -24,7 +25,7 @@ fn content(entries: Vec<CatalogEntry>) -> impl IntoView {
             <h1>"Catalog"</h1>
             <p class="page-header__text">"Pick a template, order it, and use it a moment later."</p>
         </header>
-        {if entries.is_empty() { empty().into_any() } else { shelf(entries).into_any() }}
+        {if entries.is_empty() { Either::Left(empty()) } else { Either::Right(shelf(entries)) }}
     }
 }
 

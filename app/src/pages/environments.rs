@@ -1,6 +1,7 @@
 //! `/environments`: mine, or everyone's; found by name and state.
 
 use axum::response::Response;
+use leptos::either::Either;
 use leptos::prelude::*;
 
 use crate::api::{ApiError, EnvironmentQuery, EnvironmentSummary, Page as Listed};
@@ -89,9 +90,9 @@ fn content(asked: Asked, query: EnvironmentQuery, listed: Listed<EnvironmentSumm
     let next = listed.next.clone().map(|cursor| asked.address(Some(&cursor)));
     let first = asked.cursor.is_some().then(|| asked.address(None));
     let list = if listed.items.is_empty() {
-        nothing(&asked).into_any()
+        Either::Left(nothing(&asked))
     } else {
-        view! { <EnvironmentListLive initial=listed query=query now=now/> }.into_any()
+        Either::Right(view! { <EnvironmentListLive initial=listed query=query now=now/> })
     };
     view! {
         <header class="page-header">

@@ -4,6 +4,7 @@
 
 use axum::extract::Path;
 use axum::response::Response;
+use leptos::either::Either;
 use leptos::prelude::*;
 
 use crate::api::{ApiError, TemplateDetail, TemplateServer, TemplateVersion, TemplateVolume};
@@ -24,7 +25,7 @@ async fn compose(visit: &Visit, name: &str) -> Result<Page, ApiError> {
 }
 
 fn content(visit: &Visit, template: TemplateDetail) -> impl IntoView + use<> {
-    let form = order_form(visit, &template);
+    let form = order(visit, &template);
     let now = Signal::stored(visit.now);
     let entry = template.entry;
     view! {
@@ -122,13 +123,15 @@ fn version(now: Signal<i64>, template: &str, version: TemplateVersion) -> impl I
     }
 }
 
-fn order_form(visit: &Visit, template: &TemplateDetail) -> AnyView {
+/// The order form, or why there is none.
+fn order(visit: &Visit, template: &TemplateDetail) -> impl IntoView + use<> {
+    let Some(why) = &template.entry.unavailable else { return Either::Left(order_form(visit, template)) };
+    let title = "This cannot be ordered here".to_string();
+    Either::Right(view! { <section class="order card">{notice(Tone::Warning, title, Some(why.clone()))}</section> })
+}
+
+fn order_form(visit: &Visit, template: &TemplateDetail) -> impl IntoView + use<> {
     let entry = &template.entry;
-    if let Some(why) = &entry.unavailable {
-        let title = "This cannot be ordered here".to_string();
-        return view! { <section class="order card">{notice(Tone::Warning, title, Some(why.clone()))}</section> }
-            .into_any();
-    }
     let posted = visit.posted.as_ref();
     // What was typed, else what the link says; the parameter's default comes last.
     let value = |name: &str| match posted {
@@ -176,5 +179,4 @@ fn order_form(visit: &Visit, template: &TemplateDetail) -> AnyView {
             <button class="button" data-kind="primary" data-wide="" type="submit">{format!("Order {size}")}</button>
         </form>
     }
-    .into_any()
 }

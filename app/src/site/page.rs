@@ -26,7 +26,8 @@ pub(crate) struct Page {
     title: String,
     status: StatusCode,
     place: Place,
-    content: Box<dyn FnOnce() -> AnyView + Send>,
+    /// Renders to HTML. Kept as an `AnyView`, every page would be compiled for six more ways of rendering that nobody uses.
+    content: Box<dyn FnOnce() -> String + Send>,
 }
 
 impl Page {
@@ -36,7 +37,7 @@ impl Page {
             title: title.into(),
             status: StatusCode::OK,
             place: Place::Elsewhere,
-            content: Box::new(move || content().into_any()),
+            content: Box::new(move || content().to_html()),
         }
     }
     /// Where in the navigation this page belongs.

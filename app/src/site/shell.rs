@@ -1,5 +1,6 @@
 //! The document around every page: head, navigation, the main landmark.
 
+use leptos::either::Either;
 use leptos::prelude::*;
 
 use super::{SiteAssets, Theme, Visit};
@@ -15,7 +16,7 @@ pub(crate) enum Place {
     Elsewhere,
 }
 
-pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: AnyView) -> impl IntoView + use<> {
+pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: String) -> impl IntoView + use<> {
     let assets = &visit.settings.assets;
     let theme = (visit.theme != Theme::System).then(|| visit.theme.as_str());
     let title = if title == "Bookend" { title.to_string() } else { format!("{title} · Bookend") };
@@ -42,7 +43,7 @@ pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: AnyView) 
             <body>
                 <a class="skip-link" href="#content">"Skip to content"</a>
                 {header(visit, place)}
-                <main id="content" class="page" tabindex="-1">{content}</main>
+                <main id="content" class="page" tabindex="-1" inner_html=content></main>
             </body>
         </html>
     }
@@ -93,8 +94,8 @@ fn header(visit: &Visit, place: Place) -> impl IntoView + use<> {
                 })}
                 <div class="site-header__end">
                     {match person {
-                        Some(name) => account(visit, name, place).into_any(),
-                        None => theme_switch(visit).into_any(),
+                        Some(name) => Either::Left(account(visit, name, place)),
+                        None => Either::Right(theme_switch(visit)),
                     }}
                 </div>
             </div>
