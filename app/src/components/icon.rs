@@ -8,17 +8,7 @@ use leptos::prelude::*;
 /// An ornament beside words; screen readers skip it. A name outside the set draws nothing.
 pub fn icon(name: &str) -> impl IntoView + use<> {
     view! {
-        <svg
-            class="icon"
-            viewBox="0 0 24 24"
-            fill="none"
-            stroke="currentColor"
-            stroke-width="2"
-            stroke-linecap="round"
-            stroke-linejoin="round"
-            aria-hidden="true"
-            inner_html=shape(name)
-        ></svg>
+        <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" inner_html=shape(name)></svg>
     }
 }
 

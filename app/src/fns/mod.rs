@@ -1,6 +1,7 @@
 //! Server functions: what islands ask the portal, a few lines each. Errors cross as [`ApiError`](crate::api::ApiError),
 //! with its status.
 
+mod encoding;
 mod environment;
 mod environments;
 mod problem;

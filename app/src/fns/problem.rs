@@ -1,12 +1,12 @@
 //! Lets [`ApiError`] cross between browser and portal as it is.
 
-use leptos::server_fn::codec::JsonEncoding;
 use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
 
+use super::encoding::JsonText;
 use crate::api::ApiError;
 
 impl FromServerFnError for ApiError {
-    type Encoder = JsonEncoding;
+    type Encoder = JsonText;
 
     /// What went wrong on the way, rather than in the portal.
     fn from_server_fn_error(trouble: ServerFnErrorErr) -> Self {

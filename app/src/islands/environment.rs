@@ -4,6 +4,7 @@ use super::connection::{connection_note, on_refusal};
 use crate::api::{Action, ApiError, EnvironmentDetail, EnvironmentSummary, State};
 use crate::components::{
     actions, badge, failure, icon, leads_on, moment, notice, outputs, parameters, server, timeline, track, volumes,
+    waiting,
 };
 use crate::fns::{EnvironmentNow, act, read_environment};
 use crate::live;
@@ -130,9 +131,7 @@ fn status(
             {move || track(state.get())}
             <div role="status">
                 <p class="environment__sentence">{move || state_sentence(state.get())}</p>
-                {move || waiting_for.get().map(|what| view! {
-                    <p class="waiting">{icon("hourglass")}{format!("Waiting for {what}")}</p>
-                })}
+                {move || waiting_for.get().map(waiting)}
             </div>
             {move || failed.get().map(failure)}
             {move || problem.get().map(|problem| notice(Tone::Bad, problem.title, problem.detail))}

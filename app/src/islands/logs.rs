@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use leptos::prelude::*;
 
 use super::connection::connection_note;
@@ -15,8 +17,8 @@ pub fn LogFollower(
     environment: String,
     /// Only this server's lines.
     server: Option<String>,
-    /// Server and position of the newest line of each that the page already shows.
-    shown: Vec<(String, String)>,
+    /// By server, the position of the newest line that the page already shows.
+    shown: BTreeMap<String, String>,
 ) -> impl IntoView {
     let (following, set_following) = signal(true);
     let filter = server.map(|server| format!("&server={server}")).unwrap_or_default();
@@ -68,9 +70,9 @@ mod appending {
     pub(super) fn follow(
         following: ReadSignal<bool>,
         set_following: WriteSignal<bool>,
-        shown: Vec<(String, String)>,
+        shown: BTreeMap<String, String>,
     ) -> impl Fn(Option<String>) + 'static {
-        let newest: RefCell<BTreeMap<String, String>> = RefCell::new(shown.into_iter().collect());
+        let newest = RefCell::new(shown);
         let waiting: Rc<RefCell<Vec<LogLine>>> = Rc::default();
         let scheduled = Rc::new(Cell::new(false));
         let list = document().get_element_by_id(LOG_LINES);

@@ -40,8 +40,7 @@ fn content(
     wanted: Option<String>,
     lines: Vec<LogLine>,
 ) -> impl IntoView {
-    let newest: BTreeMap<_, _> = lines.iter().map(|line| (line.server.clone(), line.position.clone())).collect();
-    let shown: Vec<(String, String)> = newest.into_iter().collect();
+    let shown: BTreeMap<_, _> = lines.iter().map(|line| (line.server.clone(), line.position.clone())).collect();
     let address = format!("/environments/{environment}");
     let all = format!("{address}/logs");
     let tabs: Vec<_> = servers

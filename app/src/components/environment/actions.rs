@@ -1,3 +1,4 @@
+use leptos::either::Either;
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 
@@ -27,9 +28,9 @@ pub fn actions(
                 view! {
                     <li class="actions__item">
                         {if action == Action::Delete {
-                            confirmed(&environment, action, state, asking, ask).into_any()
+                            Either::Left(confirmed(&environment, action, state, asking, ask))
                         } else {
-                            form(&environment, action, kind, asking, ask).into_any()
+                            Either::Right(form(&environment, action, kind, asking, ask))
                         }}
                         <p class="actions__consequence">{action_consequence(action, state)}</p>
                     </li>

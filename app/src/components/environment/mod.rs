@@ -8,12 +8,14 @@ mod server;
 mod sheet;
 mod timeline;
 mod track;
+mod waiting;
 
 pub use actions::{actions, leads_on};
 pub use badge::badge;
 pub use failure::failure;
 pub use row::row;
 pub use server::server;
-pub use sheet::{outputs, parameters, volumes};
+pub use sheet::{outputs, pair, parameters, volumes};
 pub use timeline::timeline;
 pub use track::track;
+pub use waiting::waiting;

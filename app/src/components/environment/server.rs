@@ -1,9 +1,9 @@
 use leptos::prelude::*;
 
-use super::badge;
+use super::{badge, pair, waiting};
 use crate::api::{CheckView, FailureView, MetricsView, PortView, ServerView, ServiceView, State};
 use crate::components::{failure, icon};
-use crate::words::{bytes, span};
+use crate::words::{Tone, bytes, span};
 
 /// One server: how it is, what runs on it, and the ways to use it.
 /// `said` is the failure the page already shows in full.
@@ -27,7 +27,7 @@ pub fn server(environment: &str, server: ServerView, said: Option<&FailureView>)
                 <h3 id=heading>{icon("server")}{server.name}</h3>
                 {badge(server.state)}
             </header>
-            {server.waiting_for.map(|what| view! { <p class="waiting">{icon("hourglass")}{format!("Waiting for {what}")}</p> })}
+            {server.waiting_for.map(waiting)}
             {failed.map(failure)}
             <div class="server__use">
                 {ports.into_iter().map(port).collect::<Vec<_>>()}
@@ -42,8 +42,8 @@ pub fn server(environment: &str, server: ServerView, said: Option<&FailureView>)
                 <ul class="facts" role="list" aria-label="Health checks">{checks.into_iter().map(check).collect::<Vec<_>>()}</ul>
             })}
             <dl class="pairs pairs--small">
-                {(!server.address.is_empty()).then(|| view! { <div><dt>"Address"</dt><dd><code>{server.address}</code></dd></div> })}
-                <div><dt>"Image"</dt><dd><code>{server.image}</code></dd></div>
+                {(!server.address.is_empty()).then(|| pair("Address".into(), server.address))}
+                {pair("Image".into(), server.image)}
                 {server.limits.map(|limits| view! { <div><dt>"Limits"</dt><dd>{limits}</dd></div> })}
             </dl>
         </article>
@@ -72,56 +72,51 @@ fn metrics(metrics: MetricsView) -> impl IntoView {
     let uptime = span(i64::try_from(metrics.uptime_ms).unwrap_or(i64::MAX));
     view! {
         <dl class="gauges">
-            <div>
-                <dt>{icon("cpu")}"CPU"</dt>
-                <dd>{format!("{} %", metrics.cpu_millis / 10)}</dd>
-            </div>
-            <div>
-                <dt>{icon("memory-stick")}"Memory"</dt>
-                <dd>
-                    {memory}
-                    {share.map(|share| view! {
-                        <span class="gauge" aria-hidden="true"><span style=format!("inline-size:{share}%")></span></span>
-                    })}
-                </dd>
-            </div>
-            <div>
-                <dt>{icon("hard-drive")}"Disk"</dt>
-                <dd>{bytes(metrics.disk_bytes)}</dd>
-            </div>
-            <div>
-                <dt>{icon("clock")}"Up for"</dt>
-                <dd>{uptime}</dd>
-            </div>
+            {gauge("cpu", "CPU", format!("{} %", metrics.cpu_millis / 10), None)}
+            {gauge("memory-stick", "Memory", memory, share)}
+            {gauge("hard-drive", "Disk", bytes(metrics.disk_bytes), None)}
+            {gauge("clock", "Up for", uptime, None)}
         </dl>
     }
 }
 
+/// `share` in percent, drawn as a bar.
+fn gauge(picture: &str, name: &'static str, value: String, share: Option<u64>) -> impl IntoView + use<> {
+    view! {
+        <div>
+            <dt>{icon(picture)}{name}</dt>
+            <dd>
+                {value}
+                {share.map(|share| view! {
+                    <span class="gauge" aria-hidden="true"><span style=format!("inline-size:{share}%")></span></span>
+                })}
+            </dd>
+        </div>
+    }
+}
+
 fn service(service: ServiceView) -> impl IntoView {
-    let (tone, word) = if service.running { ("good", "runs") } else { ("bad", "is not running") };
+    let (tone, word) = if service.running { (Tone::Good, "runs") } else { (Tone::Bad, "is not running") };
     let restarts = match service.restarts {
         0 => String::new(),
         1 => ", restarted once".into(),
         many => format!(", restarted {many} times"),
     };
-    view! {
-        <li data-tone=tone>
-            <span class="dot" aria-hidden="true"></span>
-            <span class="facts__name">{service.name}</span>
-            <span class="facts__more">{format!("{word}{restarts}")}</span>
-            {service.last_end.map(|end| view! { <span class="facts__detail">{end}</span> })}
-        </li>
-    }
+    fact(tone, service.name, format!("{word}{restarts}"), service.last_end)
 }
 
 fn check(check: CheckView) -> impl IntoView {
-    let (tone, word) = if check.passing { ("good", "passes") } else { ("warning", "does not pass yet") };
+    let (tone, word) = if check.passing { (Tone::Good, "passes") } else { (Tone::Warning, "does not pass yet") };
     let detail = (!check.message.is_empty()).then_some(check.message);
+    fact(tone, check.name, word.into(), detail)
+}
+
+fn fact(tone: Tone, name: String, standing: String, detail: Option<String>) -> impl IntoView {
     view! {
-        <li data-tone=tone>
+        <li data-tone=tone.as_str()>
             <span class="dot" aria-hidden="true"></span>
-            <span class="facts__name">{check.name}</span>
-            <span class="facts__more">{word}</span>
+            <span class="facts__name">{name}</span>
+            <span class="facts__more">{standing}</span>
             {detail.map(|detail| view! { <span class="facts__detail">{detail}</span> })}
         </li>
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use leptos::either::EitherOf3;
 use leptos::prelude::*;
 
 use crate::api::{OutputView, VolumeView};
@@ -17,18 +18,17 @@ fn output(output: OutputView) -> impl IntoView {
     let copied = output.value.clone();
     let label = format!("Copy {}", output.title);
     let value = if output.sensitive {
-        view! {
+        EitherOf3::A(view! {
             <details class="secret">
                 <summary>{icon("eye")}"Reveal"</summary>
                 <code>{output.value}</code>
             </details>
-        }
-        .into_any()
+        })
     } else if output.value.starts_with("http://") || output.value.starts_with("https://") {
         let address = output.value.clone();
-        view! { <a href=address target="_blank" rel="noopener noreferrer">{output.value}</a> }.into_any()
+        EitherOf3::B(view! { <a href=address target="_blank" rel="noopener noreferrer">{output.value}</a> })
     } else {
-        view! { <code>{output.value}</code> }.into_any()
+        EitherOf3::C(view! { <code>{output.value}</code> })
     };
     view! {
         <div>
@@ -59,9 +59,12 @@ pub fn volumes(volumes: Vec<VolumeView>) -> impl IntoView + use<> {
 pub fn parameters(parameters: BTreeMap<String, String>) -> impl IntoView + use<> {
     view! {
         <dl class="pairs pairs--small">
-            {parameters.into_iter().map(|(name, value)| view! {
-                <div><dt>{name}</dt><dd><code>{value}</code></dd></div>
-            }).collect::<Vec<_>>()}
+            {parameters.into_iter().map(|(name, value)| pair(name, value)).collect::<Vec<_>>()}
         </dl>
     }
+}
+
+/// A line of a `pairs` list whose value is a machine's word.
+pub fn pair(name: String, value: String) -> impl IntoView {
+    view! { <div><dt>{name}</dt><dd><code>{value}</code></dd></div> }
 }
