@@ -2,4 +2,5 @@
 
 mod journey;
 mod pages;
+mod weight;
 mod without_script;
