@@ -22,7 +22,9 @@ impl Reader {
     async fn send(&mut self, path: &str, page: &str, typed: &[(&str, &str)]) -> Outcome<String> {
         let mut fields = hidden_fields(page);
         fields.extend(typed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let request = self.http.post(format!("{}{path}", self.base)).form(&fields);
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
+        let request = self.http.post(format!("{}{path}", self.base)).body(body);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
         let answer = request.header("cookie", &self.cookies).header("origin", &self.base).send().await?;
         self.keep_cookies(&answer);
         let status = answer.status();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use agent::api::{LogLine, Phase, Status};
 use app::api::{Action, State};
 use provisioners::{Step, VolumeId};
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 use tempfile::TempDir;
 
 use super::*;

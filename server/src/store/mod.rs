@@ -36,7 +36,7 @@ use std::sync::Mutex;
 use app::api::Page;
 use sqlx::any::AnyPoolOptions;
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, Executor};
+use sqlx::{Any, AnyPool, Executor};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 pub use agents::{AgentCredentials, ServerConfiguration};
