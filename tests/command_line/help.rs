@@ -28,6 +28,7 @@ fn every_command_has_help_with_usage() {
         "delete",
         "retry",
         "cancel",
+        "force",
         "completions",
     ];
     let top = help_of(&[]);

@@ -17,7 +17,10 @@ async fn every_mistake_is_told_with_its_place_and_what_would_be_right() -> Outco
     let (good, bad) = (file("good.yaml"), file("bad.yaml"));
     let text = "name: good\nversion: \"1\"\ntitle: Good\nsummary: Fine.\ncategory: Basics\nservers:\n  box: {}\n";
     std::fs::write(&good, text)?;
-    std::fs::write(&bad, text.replace("summary", "sumary").replace("box: {}", "box: {ports: [{port: 99999, title: Door}]}"))?;
+    std::fs::write(
+        &bad,
+        text.replace("summary", "sumary").replace("box: {}", "box: {ports: [{port: 99999, title: Door}]}"),
+    )?;
 
     template(&["lint", &good]).await?.ended_with(0);
     let told = template(&["lint", &good, &bad]).await?;

@@ -79,11 +79,13 @@ pub enum Action {
     Retry,
     /// Stop what is under way: an order or resume ends parked (deleted, when there never was data), a park runs on again.
     Cancel,
+    /// Take the servers down now, whether or not their services have ended.
+    Force,
 }
 
 impl Action {
-    pub const ALL: [Action; 6] =
-        [Action::Park, Action::Resume, Action::Restart, Action::Delete, Action::Retry, Action::Cancel];
+    pub const ALL: [Action; 7] =
+        [Action::Park, Action::Resume, Action::Restart, Action::Delete, Action::Retry, Action::Cancel, Action::Force];
     pub fn as_str(self) -> &'static str {
         match self {
             Action::Park => "park",
@@ -92,6 +94,7 @@ impl Action {
             Action::Delete => "delete",
             Action::Retry => "retry",
             Action::Cancel => "cancel",
+            Action::Force => "force",
         }
     }
 }

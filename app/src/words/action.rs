@@ -10,6 +10,7 @@ pub fn action_label(action: Action) -> &'static str {
         Action::Delete => "Delete",
         Action::Retry => "Try again",
         Action::Cancel => "Cancel",
+        Action::Force => "Force",
     }
 }
 
@@ -26,6 +27,7 @@ pub fn action_consequence(action: Action, state: State) -> &'static str {
             State::Deleting => "Stops deleting where that is still possible.",
             _ => "Stops what is under way. What has been started is taken down again.",
         },
+        Action::Force => "Ends the servers now, without waiting for their services to finish.",
     }
 }
 
@@ -37,6 +39,7 @@ pub fn action_icon(action: Action) -> &'static str {
         Action::Delete => "trash-2",
         Action::Retry => "refresh-cw",
         Action::Cancel => "ban",
+        Action::Force => "zap",
     }
 }
 
@@ -49,6 +52,7 @@ pub fn action_upcoming(action: Action) -> &'static str {
         Action::Delete => "Is deleted",
         Action::Retry => "Tries again",
         Action::Cancel => "Stops",
+        Action::Force => "Is forced down",
     }
 }
 

@@ -80,6 +80,8 @@ pub enum Command {
     Retry(ActionArguments),
     /// Stop what is under way
     Cancel(ActionArguments),
+    /// Take the servers down now, without waiting for their services to end
+    Force(ActionArguments),
     /// API tokens
     #[command(subcommand)]
     Token(TokenCommand),

@@ -67,7 +67,7 @@ pub async fn act(client: &Client, action: Action, act: ActionArguments, output: 
             Action::Resume | Action::Restart => Target::Ready,
             Action::Park => Target::Parked,
             Action::Delete => Target::Deleted,
-            Action::Retry | Action::Cancel => Target::Settled,
+            Action::Retry | Action::Cancel | Action::Force => Target::Settled,
         };
         // By its id: the name of a deleted environment is free for another.
         let id = detail.summary.id.clone();

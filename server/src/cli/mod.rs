@@ -91,6 +91,7 @@ async fn dispatch(line: CommandLine, output: Output) -> Result<u8, Failure> {
         Command::Restart(act) => environments::act(&client()?, Action::Restart, act, output).await?,
         Command::Retry(act) => environments::act(&client()?, Action::Retry, act, output).await?,
         Command::Cancel(act) => environments::act(&client()?, Action::Cancel, act, output).await?,
+        Command::Force(act) => environments::act(&client()?, Action::Force, act, output).await?,
         Command::Delete(delete) => environments::delete(&client()?, delete, output).await?,
     }
     Ok(0)

@@ -16,6 +16,8 @@ pub struct Change {
     pub renew: Vec<ServerId>,
     /// The volumes may be deleted, with their data: nothing else ever allows that.
     pub delete_volumes: bool,
+    /// Services are not waited for.
+    pub forced: bool,
     /// How it is called until the engine has looked.
     pub label: State,
     pub note: Note,
@@ -66,6 +68,7 @@ pub fn change(action: Action, facts: &Facts, now: i64) -> Result<Change, NotNow>
             };
             Change { renew, ..to(facts, facts.intent.desired, "retrying", "Trying again:") }
         }
+        Action::Force => Change { forced: true, ..to(facts, facts.intent.desired, "forcing", "Forcing down") },
         Action::Cancel => match facts.intent.desired {
             Desired::Parked => to(facts, Desired::Running, "cancelling", "Cancelled; running on:"),
             _ if facts.intent.ready_at.is_some() => to(facts, Desired::Parked, "cancelling", "Cancelled; parking"),
@@ -82,7 +85,7 @@ fn to(facts: &Facts, desired: Desired, kind: &'static str, doing: &str) -> Chang
         Desired::Deleted => State::Deleting,
     };
     let note = Note::new(kind, format!("{doing} {}", facts.intent.name));
-    Change { desired, renew: Vec::new(), delete_volumes: desired == Desired::Deleted, label, note }
+    Change { desired, renew: Vec::new(), delete_volumes: desired == Desired::Deleted, forced: false, label, note }
 }
 
 /// Servers whose present incarnation was asked to start, and for which this holds.

@@ -31,6 +31,8 @@ pub struct Intent {
     /// Grows with each change of desire.
     pub generation: i64,
     pub desired_at: i64,
+    /// Servers go down without waiting for their services to end.
+    pub forced: bool,
     /// When everything was last healthy; `None`: never.
     pub ready_at: Option<i64>,
     pub deleted_at: Option<i64>,

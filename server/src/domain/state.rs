@@ -164,9 +164,9 @@ fn actions(state: State, desired: Desired) -> Vec<Action> {
         }
         State::Ready => vec![Park, Restart, Delete],
         State::Repairing => vec![Retry, Restart, Park, Delete],
-        State::Parking => vec![Cancel, Delete],
+        State::Parking => vec![Cancel, Force, Delete],
         State::Parked => vec![Resume, Delete],
-        State::Deleting => vec![Retry],
+        State::Deleting => vec![Retry, Force],
         State::Failed => match desired {
             Desired::Running => vec![Retry, Park, Delete],
             Desired::Parked => vec![Retry, Resume, Delete],

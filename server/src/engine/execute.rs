@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use provisioners::{Effect, ProvisionError, Provisioner, Step};
+use provisioners::{Effect, EnvironmentId, ProvisionError, Provisioner, Step};
 use tokio::sync::watch;
 
 use super::Shared;
@@ -13,6 +13,8 @@ use crate::store::{Answer, Recorded};
 
 /// A provisioner that has not answered by then may or may not have done it.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Services that take long to end are waited for unless the person has changed their mind.
+const WISH_INTERVAL: Duration = Duration::from_millis(250);
 const FIRST_PAUSE_MS: i64 = 500;
 const LONGEST_PAUSE_MS: i64 = 30_000;
 
@@ -20,6 +22,7 @@ const LONGEST_PAUSE_MS: i64 = 30_000;
 pub(super) async fn execute(
     shared: &Shared,
     provisioner: &dyn Provisioner,
+    generation: i64,
     requests: &[Request],
     recorded: Vec<Recorded>,
 ) -> Vec<Answer> {
@@ -35,7 +38,9 @@ pub(super) async fn execute(
             }
             let answer = match (ready, &recorded.step()) {
                 // A server that needs another one is stopped before it where that works out, and stopped in any case.
-                (true, _) | (false, Step::StopServer { .. }) => one(shared, provisioner, request, recorded).await,
+                (true, _) | (false, Step::StopServer { .. }) => {
+                    one(shared, provisioner, generation, request, recorded).await
+                }
                 (false, _) => Answer {
                     token: recorded.token().clone(),
                     outcome: Outcome::Retryable,
@@ -50,9 +55,18 @@ pub(super) async fn execute(
     join_all(steps).await
 }
 
-async fn one(shared: &Shared, provisioner: &dyn Provisioner, request: &Request, recorded: &Recorded) -> Answer {
+async fn one(
+    shared: &Shared,
+    provisioner: &dyn Provisioner,
+    generation: i64,
+    request: &Request,
+    recorded: &Recorded,
+) -> Answer {
     if let (Some(gently), Step::StopServer { server, .. }) = (&request.gently, recorded.step()) {
-        shared.agents.stop(server, Duration::from_millis(gently.timeout_ms)).await;
+        tokio::select! {
+            () = shared.agents.stop(server, Duration::from_millis(gently.timeout_ms)) => {}
+            () = another_wish(shared, recorded.environment(), generation) => {}
+        }
     }
     let enrolment = match recorded.step() {
         Step::StartServer { server } => Some(shared.key.enrolment(&server.id, server.generation)),
@@ -79,6 +93,19 @@ async fn one(shared: &Shared, provisioner: &dyn Provisioner, request: &Request, 
         Err(ProvisionError::Unknown { message }) => (Outcome::Unknown, Some(message), pause(0)),
     };
     Answer { token: effect.token, outcome, message, retry_at }
+}
+
+/// Returns when something else is wanted of the environment than at this generation: nobody waits any longer then for
+/// services that have been told to end.
+async fn another_wish(shared: &Shared, environment: &EnvironmentId, generation: i64) {
+    loop {
+        tokio::time::sleep(WISH_INTERVAL).await;
+        if let Ok(Some(current)) = shared.store.generation(environment.as_str()).await
+            && current != generation
+        {
+            return;
+        }
+    }
 }
 
 /// Doubles with each call.

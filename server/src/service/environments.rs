@@ -122,7 +122,7 @@ fn is_so_already(action: Action, intent: &Intent) -> bool {
         Action::Park => Desired::Parked,
         Action::Resume => Desired::Running,
         Action::Delete => Desired::Deleted,
-        Action::Restart | Action::Retry | Action::Cancel => return false,
+        Action::Restart | Action::Retry | Action::Cancel | Action::Force => return false,
     };
     intent.desired == wanted && intent.failure.is_none()
 }

@@ -1,5 +1,5 @@
-//! What people and schedules want of an environment. Changing a desire is all that park, resume, restart, delete, retry and
-//! cancel do; the engine does the rest.
+//! What people and schedules want of an environment. Changing a desire is all that park, resume, restart, delete, retry,
+//! cancel and force do; the engine does the rest.
 
 use sqlx::Row;
 
@@ -23,13 +23,14 @@ impl Tx {
         let connection = self.connection();
         let changed = sqlx::query(
             "update environment set desired = $3, generation = generation + 1, desired_at = $4, failure = null, \
-             state = $5, waiting_for = null, hints = hints + 1, due_at = $4 where id = $1 and generation = $2",
+             state = $5, forced = $6, waiting_for = null, hints = hints + 1, due_at = $4 where id = $1 and generation = $2",
         )
         .bind(environment)
         .bind(generation)
         .bind(change.desired.as_str())
         .bind(now)
         .bind(change.label.as_str())
+        .bind(i64::from(change.forced))
         .execute(&mut *connection)
         .await?;
         if changed.rows_affected() == 0 {
@@ -103,6 +104,18 @@ impl Tx {
 }
 
 impl Store {
+    /// How often what is wanted of this environment has changed; `None`: there is no such environment.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn generation(&self, environment: &str) -> Result<Option<i64>, StoreError> {
+        let generation = sqlx::query_scalar("select generation from environment where id = $1")
+            .bind(environment)
+            .fetch_optional(&mut *self.read().await?)
+            .await?;
+        Ok(generation)
+    }
+
     /// Environments whose scheduled action is due, the longest overdue first.
     ///
     /// # Errors

@@ -110,7 +110,7 @@ pub struct Reason {
 
 /// See the module.
 pub fn plan(intent: &Intent, topology: &Topology, observed: &Observed, now: i64) -> Decision {
-    let mut draft = Draft { desired_at: intent.desired_at, now, ..Draft::default() };
+    let mut draft = Draft { desired_at: intent.desired_at, forced: intent.forced, now, ..Draft::default() };
     match intent.desired {
         Desired::Running => bring_up::bring_up(&mut draft, topology, observed),
         Desired::Parked => take_down::park(&mut draft, topology, observed),
@@ -123,6 +123,7 @@ pub fn plan(intent: &Intent, topology: &Topology, observed: &Observed, now: i64)
 #[derive(Default)]
 struct Draft {
     desired_at: i64,
+    forced: bool,
     now: i64,
     work: Work,
     reasons: Vec<Reason>,

@@ -73,6 +73,7 @@ pub(super) fn stop(draft: &mut Draft, topology: &Topology, doomed: Vec<(&Server,
     for spec in topology.servers.iter().rev() {
         let Some((server, generation)) = doomed.iter().find(|(server, _)| server.name == spec.name) else { continue };
         let after = requested.iter().filter(|(other, _)| other.needs.contains(&spec.name)).map(|(_, at)| *at).collect();
+        let gently = gently(server, spec, *generation).filter(|_| !draft.forced);
         let progress = draft.pursue(Wish {
             step: Step::StopServer { server: server.id.clone(), generation: *generation },
             generation: *generation,
@@ -80,7 +81,7 @@ pub(super) fn stop(draft: &mut Draft, topology: &Topology, doomed: Vec<(&Server,
             what: format!("{} to stop", server.name),
             server: Some(&server.name),
             after,
-            gently: gently(server, spec, *generation),
+            gently,
             note: Some(Note::about("server_stopping", &server.name, format!("Stopping {}", server.name))),
         });
         if let Progress::Requested(at) = progress {

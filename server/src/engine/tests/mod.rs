@@ -247,6 +247,29 @@ async fn a_cancelled_order_that_was_never_ready_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn whoever_forces_it_waits_for_no_service_that_will_not_end() {
+    let house = House::new().await;
+    house.order("shop", shop()).await;
+    house.until("shop", State::Ready).await;
+    house.world.with(|state| state.stubborn = true);
+    house.ask("shop", Action::Park).await;
+    let parking = house.until("shop", State::Parking).await;
+    house.ask("shop", Action::Force).await;
+    house.until("shop", State::Parked).await;
+    house.world.with(|state| assert!(state.servers.is_empty() && state.volumes.len() == 1));
+    let timeline = house.timeline(&parking.summary.id).await;
+    assert!(timeline.iter().any(|line| line.starts_with("forcing: ")), "{timeline:#?}");
+
+    // The next one is asked politely again.
+    house.world.with(|state| (state.stubborn, state.stopped_gently) = (false, Vec::new()));
+    house.ask("shop", Action::Resume).await;
+    house.until("shop", State::Ready).await;
+    house.ask("shop", Action::Park).await;
+    house.until("shop", State::Parked).await;
+    house.world.with(|state| assert_eq!(state.stopped_gently.len(), 2));
+}
+
+#[tokio::test]
 async fn rules_are_obeyed_and_what_was_missed_is_done_once() {
     let mut house = House::new().await;
     let rule = |action, cron: &str| Schedule { action, cron: cron.into(), time_zone: "UTC".into() };

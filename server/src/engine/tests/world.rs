@@ -59,6 +59,8 @@ pub struct State {
     pub behaviour: Option<Behaviour>,
     pub stopped_gently: Vec<ServerId>,
     pub forgotten: BTreeSet<ServerId>,
+    /// Services never end when they are asked to.
+    pub stubborn: bool,
 }
 
 pub struct World {
@@ -255,7 +257,13 @@ impl Provisioner for World {
 #[async_trait]
 impl Agents for World {
     async fn stop(&self, server: &ServerId, _patience: Duration) {
-        self.with(|state| state.stopped_gently.push(server.clone()));
+        let stubborn = self.with(|state| {
+            state.stopped_gently.push(server.clone());
+            state.stubborn
+        });
+        if stubborn {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn forget(&self, server: &ServerId) {

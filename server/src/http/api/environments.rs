@@ -77,7 +77,7 @@ pub async fn environment(
 
 /// Ask for something
 ///
-/// Park, resume, restart, delete, retry or cancel. The answer comes at once; the environment's state tells what has become
+/// Park, resume, restart, delete, retry, cancel or force. The answer comes at once; the environment's state tells what has become
 /// of it.
 #[utoipa::path(
     post, path = "/environments/{environment}/{action}", tag = "environments",

@@ -92,6 +92,7 @@ impl Simulation {
             desired: Desired::Running,
             generation: 1,
             desired_at: 1000,
+            forced: false,
             ready_at: None,
             deleted_at: None,
             failure: None,
@@ -303,6 +304,7 @@ impl Simulation {
         let Ok(change) = actions::change(action, &self.facts, self.now) else { return };
         let intent = &mut self.facts.intent;
         intent.desired = change.desired;
+        intent.forced = change.forced;
         intent.generation += 1;
         intent.desired_at = self.now;
         intent.failure = None;
