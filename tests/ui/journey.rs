@@ -31,6 +31,7 @@ async fn a_person_orders_two_servers_uses_them_parks_them_and_finds_everything_w
     browser.picture("journey-1-ordered").await?;
     await_state(&browser, "ready").await?;
     assert_eq!(browser.page.execute("return window.sameAsBefore", Vec::new()).await?, true, "the page was reloaded");
+    browser.await_script("return document.title === 'library: ready · Bookend'").await?;
     browser.picture("journey-2-ready").await?;
 
     // Through a port, which opens in a tab of its own.

@@ -8,6 +8,8 @@ cargo xtask build
     The same without starting: target/dist/ holds bookend, bookend-agent and site/.
 cargo xtask test [FILTER] [-- ARGUMENTS]
     Installs what the tests need and runs them all, or those whose name contains FILTER.
+cargo xtask screenshots
+    Writes a picture of every page, on a phone and on a desk, in both themes, to target/pictures/.
 cargo xtask bench order [--orders N] [--at-once N]
     Times orders of the scratch template on a release build, from the API call to healthy.";
 
@@ -17,6 +19,7 @@ pub enum Task {
     Up(UpOptions),
     Build,
     Test(TestOptions),
+    Screenshots,
     Bench(BenchOptions),
 }
 
@@ -52,6 +55,7 @@ pub fn parse(words: &[String]) -> Result<Task, String> {
         Some("up") => parse_up(words),
         Some("build") => nothing_more(words).map(|()| Task::Build),
         Some("test") => parse_test(words),
+        Some("screenshots") => nothing_more(words).map(|()| Task::Screenshots),
         Some("bench") => parse_bench(words),
         Some(other) => Err(format!("There is no task {other:?}.")),
     }

@@ -1,4 +1,4 @@
-//! Everything a newcomer types: `cargo xtask up`, `build`, `test`, `bench`.
+//! Everything a newcomer types: `cargo xtask up`, `build`, `test`, `screenshots`, `bench`.
 //!
 //! This program only orders the work: it looks for what the machine lacks, calls cargo for the three parts (browser part,
 //! agent, server), and puts the results together in `target/dist/`. It has no dependencies, so that the first word to a
@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Task::Up(options) => up::up(&options),
         Task::Build => up::build_only(),
         Task::Test(options) => test::test(&options),
+        Task::Screenshots => test::screenshots(),
         Task::Bench(options) => bench::bench(&options),
     };
     match outcome {

@@ -12,6 +12,13 @@ use crate::progress::Progress;
 use crate::wasm;
 use crate::workspace::Workspace;
 
+/// The stories that look at every page keep a picture of each.
+pub fn screenshots() -> Outcome<()> {
+    test(&TestOptions { filter: Some("ui::pages".into()), arguments: Vec::new() })?;
+    println!("The pictures are in {}.", Workspace::find().target.join("pictures").display());
+    Ok(())
+}
+
 pub fn test(options: &TestOptions) -> Outcome<()> {
     let workspace = Workspace::find();
     let progress = Progress::begin();

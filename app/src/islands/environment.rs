@@ -8,7 +8,7 @@ use crate::components::{
 };
 use crate::fns::{EnvironmentNow, act, read_environment};
 use crate::live;
-use crate::words::{Tone, action_upcoming, state_sentence};
+use crate::words::{Tone, action_upcoming, environment_title, state_sentence, tab_title};
 
 /// The environment page's content, current without reload: reads again whenever the portal says that something changed,
 /// and every few seconds for the figures nobody announces.
@@ -58,6 +58,11 @@ pub fn EnvironmentLive(
             }
             asking.set(false);
         });
+    });
+    let state = part(shown, |shown| shown.detail.summary.state);
+    Effect::new({
+        let name = name.clone();
+        move || document().set_title(&tab_title(&environment_title(&name, state.get())))
     });
     let now = live::ticking(now);
     view! {

@@ -10,7 +10,7 @@ use crate::components::notice;
 use crate::fns::environment_as_it_is;
 use crate::islands::EnvironmentLive;
 use crate::site::{Page, Place, Visit, answer};
-use crate::words::Tone;
+use crate::words::{Tone, environment_title};
 
 pub(crate) async fn environment(visit: Visit, Path(environment): Path<String>) -> Response {
     let page = compose(&visit, &environment).await;
@@ -20,7 +20,7 @@ pub(crate) async fn environment(visit: Visit, Path(environment): Path<String>) -
 async fn compose(visit: &Visit, environment: &str) -> Result<Page, ApiError> {
     let cursor = visit.query.get("timeline").cloned();
     let initial = environment_as_it_is(visit, environment, cursor.as_deref()).await?;
-    let title = initial.detail.summary.name.clone();
+    let title = environment_title(&initial.detail.summary.name, initial.detail.summary.state);
     let refused = visit.posted.as_ref().map(|posted| posted.error.clone());
     let now = visit.now;
     let content = move || {

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 
 use super::{SiteAssets, Theme, Visit};
 use crate::components::{icon, wordmark};
+use crate::words::tab_title;
 
 /// Where a page belongs in the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(crate) enum Place {
 pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: String) -> impl IntoView + use<> {
     let assets = &visit.settings.assets;
     let theme = (visit.theme != Theme::System).then(|| visit.theme.as_str());
-    let title = if title == "Bookend" { title.to_string() } else { format!("{title} · Bookend") };
+    let title = tab_title(title);
     view! {
         <!DOCTYPE html>
         <html lang="en" data-theme=theme>

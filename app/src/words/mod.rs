@@ -11,3 +11,8 @@ pub use log::*;
 pub use size::*;
 pub use state::*;
 pub use time::*;
+
+/// What the browser's tab says: what the page is about, then where one is.
+pub fn tab_title(title: &str) -> String {
+    if title == "Bookend" { title.to_owned() } else { format!("{title} · Bookend") }
+}

@@ -45,6 +45,11 @@ pub fn state_label(state: State) -> &'static str {
 }
 
 /// What the state means for the person, in one sentence.
+/// What the browser's tab says of an environment, so that how it stands is seen from any other tab.
+pub fn environment_title(name: &str, state: State) -> String {
+    format!("{name}: {}", state_label(state).to_lowercase())
+}
+
 pub fn state_sentence(state: State) -> &'static str {
     match state {
         State::Ordered => "Your order is confirmed. Work begins in a moment.",
