@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use holder::{Reply, Request, ServerState, World};
@@ -19,6 +19,10 @@ use super::moments::moment;
 
 /// A holder answers within milliseconds; one that takes this long is not going to.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// For a file that is busy: two seconds together.
+const BUSY_TRIES: usize = 200;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// What a holder knows of its servers.
 #[derive(Clone, Debug)]
@@ -42,12 +46,8 @@ pub fn start(agent: &Path, world: &World, lock: File) -> Result<()> {
     moment().attempting(attempt)?;
     let mut command = Command::new(agent);
     command.arg(holder::COMMAND).arg(world).env_clear().current_dir("/");
-    let mut child = command
-        .stdin(Stdio::from(lock))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .attempting(|| format!("run {}", agent.display()))?;
+    command.stdin(Stdio::from(lock)).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = spawn(&mut command).attempting(|| format!("run {}", agent.display()))?;
     drop(command);
     moment().attempting(attempt)?;
     let mut said = String::new();
@@ -62,6 +62,18 @@ pub fn start(agent: &Path, world: &World, lock: File) -> Result<()> {
         "" => Err(LocalError::Later("The environment's holder ended before it was ready.".to_owned())),
         reason => Err(LocalError::Later(format!("The environment's holder could not start: {reason}"))),
     }
+}
+
+/// The agent's copy may have been written a moment ago. As long as another thread's child, between its fork and its exec, has
+/// that file open still, the kernel refuses to run it.
+fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    for _ in 0..BUSY_TRIES {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::sleep(BUSY_PAUSE),
+            outcome => return outcome,
+        }
+    }
+    command.spawn()
 }
 
 /// Takes the environment's lock, which only its holder holds for longer; nothing when there is a holder.
@@ -196,4 +208,23 @@ fn kill_lock_holders(lock: &Path) -> Result<()> {
 fn same_file(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_being_written_is_run_when_it_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let copy = directory.path().join("true");
+        std::fs::copy("/bin/true", &copy).unwrap();
+        let writer = OpenOptions::new().append(true).open(&copy).unwrap();
+        let closing = std::thread::spawn(move || {
+            std::thread::sleep(5 * BUSY_PAUSE);
+            drop(writer);
+        });
+        assert!(spawn(&mut Command::new(&copy)).unwrap().wait().unwrap().success());
+        closing.join().unwrap();
+    }
 }
