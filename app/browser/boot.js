@@ -58,6 +58,18 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
 });
 
+// --- A slash goes to the search field ------------------------------------------------------------------------------
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (event.target.closest?.("input, textarea, select, dialog, [contenteditable], .xterm")) return;
+  const field = document.querySelector("main input[type=search]");
+  if (!field) return;
+  event.preventDefault();
+  field.focus();
+  field.select();
+});
+
 // --- Copying -------------------------------------------------------------------------------------------------------
 
 document.addEventListener("click", async (event) => {

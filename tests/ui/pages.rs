@@ -38,6 +38,7 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcom
     live(&api).await?;
     for (name, path) in [
         ("catalog", "/"),
+        ("catalog-narrowed", "/?q=Python&tag=python&sort=most-ordered"),
         ("catalog-nothing-found", "/?q=no+such+thing"),
         ("template", "/catalog/site"),
         ("template-parameters", "/catalog/queue"),

@@ -43,6 +43,10 @@ pub struct CatalogEntry {
     /// One of [`TEMPLATE_ICONS`].
     pub icon: Option<String>,
     pub maintainer: Option<String>,
+    /// Commands its servers require, each once: what software is in it, as far as that is known.
+    pub software: Vec<String>,
+    /// When the version on offer came, Unix milliseconds; absent while there is none.
+    pub offered_since: Option<i64>,
     /// With the parameters' defaults.
     pub server_count: u32,
     pub volume_count: u32,
@@ -50,6 +54,25 @@ pub struct CatalogEntry {
     pub unavailable: Option<String>,
     /// The newest file of this template is broken: the error. The last good version stays on offer.
     pub broken: Option<String>,
+    /// How past orders of it went; absent when there were none.
+    pub record: Option<TemplateRecord>,
+}
+
+/// What past orders of a template tell, all its versions and the whole team together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct TemplateRecord {
+    /// All orders there ever were.
+    pub orders: u64,
+    /// Among the last 100 orders, those that became ready, or ended without having been. What is on its way counts later.
+    pub decided: u64,
+    /// How many of these became ready.
+    pub became_ready: u64,
+    /// From the order until everything was healthy for the first time, milliseconds: half of them took no longer. Absent when
+    /// none became ready.
+    pub ready_p50_ms: Option<i64>,
+    /// 95 of 100 took no longer.
+    pub ready_p95_ms: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,10 +7,10 @@ use axum::response::Response;
 use leptos::either::Either;
 use leptos::prelude::*;
 
-use crate::api::{ApiError, TemplateDetail, TemplateServer, TemplateVersion, TemplateVolume};
+use crate::api::{ApiError, TemplateDetail, TemplateRecord, TemplateServer, TemplateVersion, TemplateVolume};
 use crate::components::{cover, field, icon, markdown, moment, notice, parameter, parameter_rules};
 use crate::site::{Page, Place, Visit, answer};
-use crate::words::{Tone, bytes, count, cpus};
+use crate::words::{Tone, about, bytes, count, cpus, sentence, success};
 
 pub(crate) async fn template(visit: Visit, Path(name): Path<String>) -> Response {
     let page = compose(&visit, &name).await;
@@ -41,6 +41,7 @@ fn content(visit: &Visit, template: TemplateDetail) -> impl IntoView + use<> {
                     {entry.maintainer.map(|who| view! { <span>{format!("Maintained by {who}")}</span> })}
                     {entry.tags.into_iter().map(|tag| view! { <span class="tag">{tag}</span> }).collect::<Vec<_>>()}
                 </p>
+                {entry.record.as_ref().and_then(record)}
                 {entry.broken.map(|why| notice(
                     Tone::Warning,
                     "The newest file of this template is broken; this is its last good version.".into(),
@@ -74,6 +75,18 @@ fn content(visit: &Visit, template: TemplateDetail) -> impl IntoView + use<> {
             </div>
         </div>
     }
+}
+
+/// How past orders went: how soon it was ready, and how often at all.
+fn record(record: &TemplateRecord) -> Option<impl IntoView + use<>> {
+    let times = record.ready_p50_ms.zip(record.ready_p95_ms).map(|(usual, slow)| {
+        let exact = format!("{} milliseconds; 95 of 100 within {} milliseconds", usual, slow);
+        view! {
+            <span title=exact>{icon("clock")}{format!("Usually ready in {}, 95 of 100 within {}", about(usual), about(slow))}</span>
+        }
+    });
+    let success = success(record).map(|words| view! { <span>{icon("circle-check")}{sentence(&words)}</span> });
+    (times.is_some() || success.is_some()).then(|| view! { <p class="template__record">{times}{success}</p> })
 }
 
 fn server(server: TemplateServer) -> impl IntoView {

@@ -2,12 +2,14 @@
 
 mod action;
 mod log;
+mod record;
 mod size;
 mod state;
 mod time;
 
 pub use action::*;
 pub use log::*;
+pub use record::*;
 pub use size::*;
 pub use state::*;
 pub use time::*;

@@ -45,6 +45,8 @@ pub struct Service {
     pub capabilities: Capabilities,
     /// Where everybody says what has changed; the engine and the pages hear of it.
     pub bell: Bell,
+    /// How past orders went, as the catalog tells it.
+    pub records: catalog::Records,
 }
 
 impl Service {
@@ -120,11 +122,13 @@ impl Portal for Service {
     // The team
     async fn catalog(&self, actor: &Actor) -> Result<Vec<CatalogEntry>, ApiError> {
         let by = access::person(actor)?;
-        catalog::catalog(&self.store, &by.team_id, &self.capabilities).await
+        let records = self.records.of_team(&self.store, &by.team_id, self.clock.now()).await?;
+        catalog::catalog(&self.store, &by.team_id, &self.capabilities, &records).await
     }
     async fn template(&self, actor: &Actor, name: &str, version: Option<&str>) -> Result<TemplateDetail, ApiError> {
         let by = access::person(actor)?;
-        catalog::detail(&self.store, &by.team_id, name, version, &self.capabilities).await
+        let records = self.records.of_team(&self.store, &by.team_id, self.clock.now()).await?;
+        catalog::detail(&self.store, &by.team_id, name, version, &self.capabilities, &records).await
     }
     async fn order(
         &self,

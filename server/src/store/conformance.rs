@@ -9,11 +9,14 @@ use provisioners::{Step, VolumeId};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 use tempfile::TempDir;
 
+mod records;
+
 use super::*;
 use crate::domain::actions::change;
 use crate::domain::facts::Outcome;
 use crate::domain::fixtures::{server, topology};
 use crate::domain::plan::{Request, Work};
+use records::past_orders_tell_how_long_a_template_takes_and_how_often_it_comes;
 
 const NOW: i64 = 1_800_000_000_000;
 const LEASE: Duration = Duration::from_secs(10);
@@ -486,6 +489,7 @@ macro_rules! on_both {
 
 on_both! {
     orders_are_judged_in_one_transaction,
+    past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
     a_quota_holds_when_orders_race,
     lists_are_filtered_and_come_in_pages,
     every_due_environment_is_claimed_exactly_once,

@@ -198,7 +198,7 @@ impl Store {
         tx.guard(lease, Some(generation)).await?;
         sqlx::query(
             "update environment set state = $2, waiting_for = $3, failure = $4, servers_ready = $5, \
-             ready_at = coalesce($6, ready_at), deleted_at = coalesce($7, deleted_at), network_observed = $8, \
+             ready_at = coalesce($6, ready_at), first_ready_at = coalesce(first_ready_at, $6), deleted_at = coalesce($7, deleted_at), network_observed = $8, \
              due_at = case when hints = $9 then $10 else $11 end, lease_until = 0, lease_owner = null where id = $1",
         )
         .bind(environment)

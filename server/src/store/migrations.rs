@@ -7,10 +7,11 @@ use sqlx::{AnyConnection, SqlStr};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
     (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
     (3, "force", include_str!("../../../migrations/0003_force.sql")),
+    (4, "first ready", include_str!("../../../migrations/0004_first_ready.sql")),
 ];
 
 /// Brings the tables up to date.

@@ -24,6 +24,7 @@ mod lock;
 mod logs;
 mod migrations;
 mod people;
+mod records;
 mod sessions;
 mod templates;
 mod timeline;
@@ -47,6 +48,7 @@ pub use environments::{EnvironmentFilter, EnvironmentRecord, NewEnvironment, Ord
 pub use facts::Loaded;
 pub use lock::PortalLock;
 pub use people::{NewPerson, PersonRow};
+pub use records::TemplateRecords;
 pub use sessions::{AppAccessRow, CredentialRow};
 pub use templates::{Found, TemplateRow, VersionRow};
 pub use tokens::{NewToken, TokenRow};

@@ -10,11 +10,13 @@ pub struct TemplateRow {
     /// `None` while no file of it was ever good.
     pub version_id: Option<String>,
     pub version: Option<String>,
+    /// When that version came, Unix milliseconds.
+    pub offered_since: Option<i64>,
     /// What is wrong with the newest file.
     pub broken: Option<String>,
 }
 
-columns!(TemplateRow { id, name, version_id, version, broken });
+columns!(TemplateRow { id, name, version_id, version, offered_since, broken });
 
 /// One version of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +49,8 @@ impl Store {
     /// The templates of a team that are not withdrawn, by name.
     pub async fn templates(&self, team_id: &str) -> Result<Vec<TemplateRow>, StoreError> {
         let rows = sqlx::query_as(
-            "select t.id, t.name, v.id as version_id, v.version, t.broken from template t \
+            "select t.id, t.name, v.id as version_id, v.version, v.created_at as offered_since, t.broken \
+             from template t \
              left join template_version v on v.id = t.offered_version_id \
              where t.team_id = $1 and t.withdrawn_at is null order by t.name",
         )
@@ -60,7 +63,8 @@ impl Store {
     /// One of them.
     pub async fn template(&self, team_id: &str, name: &str) -> Result<Option<TemplateRow>, StoreError> {
         let row = sqlx::query_as(
-            "select t.id, t.name, v.id as version_id, v.version, t.broken from template t \
+            "select t.id, t.name, v.id as version_id, v.version, v.created_at as offered_since, t.broken \
+             from template t \
              left join template_version v on v.id = t.offered_version_id \
              where t.team_id = $1 and t.name = $2 and t.withdrawn_at is null",
         )

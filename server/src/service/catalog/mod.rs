@@ -6,6 +6,7 @@
 mod host;
 mod load;
 mod parsed;
+mod records;
 
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,10 @@ use provisioners::{Capabilities, Image};
 
 use crate::domain::template::{Count, Limits, Size, Template};
 use crate::domain::{schedule, template};
-use crate::store::{Store, StoreError, TemplateRow};
+use crate::store::{Store, StoreError, TemplateRecords, TemplateRow};
 
 pub use load::{Source, SourceFile, files, keep_current, refresh};
+pub use records::Records;
 
 /// A template version that can be ordered.
 #[derive(Clone, Debug)]
@@ -35,11 +37,16 @@ pub struct Offered {
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn catalog(store: &Store, team_id: &str, capabilities: &Capabilities) -> Result<Vec<CatalogEntry>, ApiError> {
+pub async fn catalog(
+    store: &Store,
+    team_id: &str,
+    capabilities: &Capabilities,
+    records: &TemplateRecords,
+) -> Result<Vec<CatalogEntry>, ApiError> {
     let mut entries = Vec::new();
     for row in store.templates(team_id).await.map_err(failed)? {
         entries.push(match parsed::offered(store, &row).await.map_err(failed)? {
-            Some(Ok(offered)) => entry(&row, &offered, capabilities),
+            Some(Ok(offered)) => entry(&row, &offered, capabilities, records),
             Some(Err(error)) => bare_entry(&row, error),
             None => bare_entry(&row, row.broken.clone().unwrap_or_default()),
         });
@@ -58,13 +65,14 @@ pub async fn detail(
     name: &str,
     version: Option<&str>,
     capabilities: &Capabilities,
+    records: &TemplateRecords,
 ) -> Result<TemplateDetail, ApiError> {
     let row = find(store, team_id, name).await?;
     let versions = store.template_versions(&row.id).await.map_err(failed)?;
     let offered = of_version(store, &row, version).await?;
     let template = &offered.template;
     Ok(TemplateDetail {
-        entry: entry(&row, &offered, capabilities),
+        entry: entry(&row, &offered, capabilities, records),
         description: template.description.clone(),
         parameters: template.parameters.clone(),
         servers: template.servers.iter().map(|server| server_view(template, server)).collect(),
@@ -120,7 +128,7 @@ async fn of_version(store: &Store, row: &TemplateRow, version: Option<&str>) -> 
         .map_err(unusable)
 }
 
-fn entry(row: &TemplateRow, offered: &Offered, capabilities: &Capabilities) -> CatalogEntry {
+fn entry(row: &TemplateRow, offered: &Offered, capabilities: &Capabilities, records: &TemplateRecords) -> CatalogEntry {
     let template = &offered.template;
     let count = |server: &template::Server| match &server.count {
         Count::Fixed(count) => *count,
@@ -135,11 +143,21 @@ fn entry(row: &TemplateRow, offered: &Offered, capabilities: &Capabilities) -> C
         tags: template.tags.clone(),
         icon: template.icon.clone(),
         maintainer: template.maintainer.clone(),
+        software: software(template),
+        offered_since: row.offered_since,
         server_count: template.servers.iter().map(count).sum(),
         volume_count: u32::try_from(template.volumes.len()).unwrap_or(u32::MAX),
         unavailable: host::unavailable(template, capabilities),
         broken: row.broken.clone(),
+        record: records.get(&row.id).cloned(),
     }
+}
+
+fn software(template: &Template) -> Vec<String> {
+    let mut commands: Vec<String> = template.servers.iter().flat_map(|server| server.requires.clone()).collect();
+    commands.sort_unstable();
+    commands.dedup();
+    commands
 }
 
 /// A template of which nothing can be read: its name and what is wrong.
@@ -153,10 +171,13 @@ fn bare_entry(row: &TemplateRow, error: String) -> CatalogEntry {
         tags: Vec::new(),
         icon: None,
         maintainer: None,
+        software: Vec::new(),
+        offered_since: row.offered_since,
         server_count: 0,
         volume_count: 0,
         unavailable: Some("No version of it can be read.".into()),
         broken: Some(error),
+        record: None,
     }
 }
 

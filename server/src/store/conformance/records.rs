@@ -1,0 +1,63 @@
+use super::*;
+
+/// Orders, the first of which was the longest ago; each with its state and after how long it was first ready.
+async fn past(at: &Fixture, version: &str, orders: &[(&str, Option<i64>)]) {
+    for (state, took) in orders {
+        let id = id(NOW);
+        let new = NewEnvironment {
+            id: id.clone(),
+            template_version_id: version.into(),
+            ..at.new_environment(&format!("e{}", &id[24..]), "p")
+        };
+        assert_eq!(at.order(&new, None, PLENTY).await, Ordered::Created);
+        let took = took.map_or("null".to_owned(), |took| format!("created_at + {took}"));
+        let sql = format!("update environment set state = '{state}', first_ready_at = {took} where id = '{id}'");
+        let mut tx = at.store.write().await.unwrap();
+        tx.connection().execute(AssertSqlSafe(sql)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+pub(super) async fn past_orders_tell_how_long_a_template_takes_and_how_often_it_comes(at: Fixture) {
+    let mut tx = at.store.write().await.unwrap();
+    for row in [
+        "insert into template_version (id, template_id, version, digest, source, created_at) \
+         values ('tv2', 'tp', '2', 'x', '', 0)",
+        "insert into template (id, team_id, name, created_at) values ('tq', 't', 'mill', 0)",
+        "insert into template_version (id, template_id, version, digest, source, created_at) \
+         values ('tw', 'tq', '1', '', '', 0)",
+    ] {
+        tx.connection().execute(row).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(at.store.template_records("t").await.unwrap().len(), 0, "nothing is known before the first order");
+
+    // Time to ready ends with the first readiness, whatever comes after it.
+    let record = at.ordered("one").await;
+    for later in [700, 90_000] {
+        let lease = at.claimed(NOW + later).await;
+        let ready = Settlement { ready_at: Some(NOW + later), ..settlement(0, Some(NOW + later)) };
+        at.store.settle(&lease, 1, &ready, NOW + later).await.unwrap();
+    }
+    let known = at.store.template_records("t").await.unwrap()["tp"].clone();
+    assert_eq!((known.ready_p50_ms, known.ready_p95_ms), (Some(700), Some(700)));
+    assert_eq!((known.orders, known.decided, known.became_ready), (1, 1, 1), "{}", record.summary.name);
+
+    // What is on its way is an order, and neither a success nor a failure; both versions are the same template.
+    past(&at, "tv", &[("failed", None), ("deleted", None), ("starting", None), ("deleted", Some(100))]).await;
+    past(&at, "tv2", &[("ready", Some(300)), ("parked", Some(200))]).await;
+    past(&at, "tw", &[("failed", None)]).await;
+    let known = at.store.template_records("t").await.unwrap();
+    let shop = &known["tp"];
+    assert_eq!((shop.orders, shop.decided, shop.became_ready), (7, 6, 4));
+    assert_eq!((shop.ready_p50_ms, shop.ready_p95_ms), (Some(200), Some(700)));
+    let mill = &known["tq"];
+    assert_eq!((mill.orders, mill.decided, mill.became_ready, mill.ready_p50_ms), (1, 1, 0, None));
+    assert!(at.store.template_records("other").await.unwrap().is_empty(), "another team's orders are not told");
+
+    // Only the last hundred count.
+    past(&at, "tv", &[("ready", Some(50)); 100]).await;
+    let shop = at.store.template_records("t").await.unwrap()["tp"].clone();
+    assert_eq!((shop.orders, shop.decided, shop.became_ready), (107, 100, 100));
+    assert_eq!((shop.ready_p50_ms, shop.ready_p95_ms), (Some(50), Some(50)));
+}
