@@ -2,6 +2,9 @@
 //!
 //! A link may fill the form in (`?name=…&parameters.size=2`); only a person's click ever sends it.
 
+mod layout;
+mod picture;
+
 use axum::extract::Path;
 use axum::response::Response;
 use leptos::either::Either;
@@ -51,6 +54,7 @@ fn content(visit: &Visit, template: TemplateDetail) -> impl IntoView + use<> {
             <div class="template__order">{form}</div>
             <div class="template__body">
                 {(!template.description.trim().is_empty()).then(|| markdown(&template.description))}
+                {picture::picture(&template.servers, &template.volumes)}
                 <section aria-labelledby="get">
                     <h2 id="get">"What you get"</h2>
                     <ul class="parts" role="list">
