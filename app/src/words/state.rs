@@ -47,7 +47,7 @@ pub fn state_label(state: State) -> &'static str {
 /// What the state means for the person, in one sentence.
 /// What the browser's tab says of an environment, so that how it stands is seen from any other tab.
 pub fn environment_title(name: &str, state: State) -> String {
-    format!("{name}: {}", state_label(state).to_lowercase())
+    format!("{name}: {state}")
 }
 
 pub fn state_sentence(state: State) -> &'static str {
