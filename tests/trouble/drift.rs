@@ -53,8 +53,9 @@ async fn a_whole_environment_that_is_gone_comes_back() -> Outcome {
     for process in leftovers::of_servers(&portal) {
         kill(process.id)?;
     }
-    await_generation(&api, "wiped", 2).await?;
-    assert_eq!(leftovers::servers(&leftovers::of_servers(&portal)), 1);
+    let now = await_generation(&api, "wiped", 2).await?;
+    let running = leftovers::of_servers(&portal);
+    assert_eq!(leftovers::servers(&running), 1, "{now:#} {running:#?}");
     let told = portal.cli(&api, &["exec", "wiped/box", "--", "echo", "here again"]).await?;
     assert_eq!(String::from_utf8_lossy(&told.stdout), "here again\n");
     api.act("wiped", "delete").await?;

@@ -78,7 +78,8 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
     let facts = &loaded.facts;
     let decision = plan(&facts.intent, &facts.topology, &facts.observed, now);
     if let Decision::Do(work) = &decision {
-        let label = match derive_from(facts, &decision, now).state {
+        // What is being replaced is not ready any more, however well it looked a moment ago.
+        let label = match derive_from(&work.renewed(facts), &decision, now).state {
             State::Ordered => State::Preparing,
             label => label,
         };

@@ -276,6 +276,20 @@ async fn what_happens_while_it_is_worked_on_makes_it_due_again(at: Fixture) {
     assert_eq!((settled.summary.state, settled.summary.ready_at), (State::Ready, Some(NOW)));
 }
 
+async fn a_snapshot_sees_one_moment_whatever_is_written_meanwhile(at: Fixture) {
+    let record = at.ordered("one").await;
+    let mut snapshot = at.store.snapshot().await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let hints: i64 = sqlx::query_scalar("select hints from environment").fetch_one(&mut *snapshot).await.unwrap();
+        seen.push(hints);
+        let mut tx = at.store.write().await.unwrap();
+        tx.touch(&record.summary.id, NOW).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(seen[0], seen[1]);
+}
+
 async fn who_asked_first_is_served_first(at: Fixture) {
     let first = at.ordered("first").await;
     let begun = at.claimed(NOW).await;
@@ -498,6 +512,7 @@ on_both! {
     a_step_is_recorded_with_its_exact_request_and_one_token,
     a_volume_is_deleted_only_when_that_was_asked_for,
     what_happens_while_it_is_worked_on_makes_it_due_again,
+    a_snapshot_sees_one_moment_whatever_is_written_meanwhile,
     who_asked_first_is_served_first,
     what_is_let_go_of_is_due_as_said_or_at_once_when_something_happened,
     effects_long_past_are_forgotten_and_nothing_else_changes,

@@ -264,7 +264,8 @@ impl Store {
             Ok(_) => "e.id = $2",
             Err(_) => "e.name = $2 and e.deleted_at is null",
         };
-        let mut connection = self.read().await?;
+        // What its list says and what its servers say must be of one moment.
+        let mut connection = self.snapshot().await?;
         let row = sqlx::query(AssertSqlSafe(format!("{SUMMARY} where e.team_id = $1 and {by}")))
             .bind(team_id)
             .bind(name_or_id)
@@ -273,6 +274,7 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let summary = summary(&row)?;
         let Some(facts) = facts::load(&mut connection, &summary.id).await? else { return Ok(None) };
+        connection.rollback().await?;
         Ok(Some(EnvironmentRecord {
             team_id: row.try_get("team_id")?,
             owner_id: row.try_get("owner_id")?,

@@ -31,7 +31,10 @@ impl Store {
     /// # Errors
     /// When the database cannot be read. `None`: there is no such environment.
     pub async fn facts(&self, environment: &str) -> Result<Option<Loaded>, StoreError> {
-        load(&mut *self.read().await?, environment).await
+        let mut snapshot = self.snapshot().await?;
+        let loaded = load(&mut snapshot, environment).await;
+        snapshot.rollback().await?;
+        loaded
     }
 }
 

@@ -37,7 +37,7 @@ use std::sync::Mutex;
 use app::api::Page;
 use sqlx::any::AnyPoolOptions;
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool, Executor};
+use sqlx::{Any, AnyPool, Executor, Transaction};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 pub use agents::{AgentCredentials, ServerConfiguration};
@@ -114,6 +114,19 @@ impl Store {
     /// When the database cannot be reached.
     pub async fn read(&self) -> Result<PoolConnection<Any>, StoreError> {
         Ok(self.readers.acquire().await?)
+    }
+
+    /// The same, with every statement on it seeing the database as of the first one: for what is read in several parts and
+    /// must fit together.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn snapshot(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        let mut transaction = self.readers.begin().await?;
+        if !self.writer.is_sqlite() {
+            transaction.execute("set transaction isolation level repeatable read, read only").await?;
+        }
+        Ok(transaction)
     }
 
     /// Begins a write transaction. On SQLite it waits for the one before it to end, so do nothing slow inside.

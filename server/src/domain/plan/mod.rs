@@ -18,7 +18,7 @@ mod tests;
 use provisioners::{EffectToken, EnvironmentId, ServerId, Step};
 use sha2::{Digest, Sha256};
 
-use super::facts::{Desired, Failure, Intent, Observed};
+use super::facts::{Desired, Facts, Failure, Intent, Observed};
 use super::note::Note;
 use super::topology::Topology;
 
@@ -56,6 +56,18 @@ pub enum Decision {
 pub struct Work {
     pub renewals: Vec<Renewal>,
     pub requests: Vec<Request>,
+}
+
+impl Work {
+    /// The facts as they are once the renewals are written.
+    pub fn renewed(&self, facts: &Facts) -> Facts {
+        let mut facts = facts.clone();
+        for renewal in &self.renewals {
+            let server = facts.observed.servers.iter_mut().find(|server| server.id == renewal.server);
+            server.into_iter().for_each(|server| server.renew(renewal));
+        }
+        facts
+    }
 }
 
 /// A server gets a new incarnation.

@@ -5,11 +5,12 @@ mod properties;
 mod simulation;
 mod world;
 
-use app::api::Action;
+use app::api::{Action, State};
 use provisioners::VolumeId;
 
 use self::simulation::{Event, Luck, Simulation};
 use super::*;
+use crate::domain::state;
 
 #[test]
 fn a_fresh_order_makes_network_volumes_and_first_servers_at_once_and_the_others_by_their_needs() {
@@ -33,6 +34,19 @@ fn a_volume_that_held_data_and_is_gone_is_never_made_again_empty() {
     simulation.world.volumes.remove(&VolumeId::new("data"));
     let Decision::GiveUp(failure) = simulation.come_to_rest() else { panic!() };
     assert!(failure.cause.contains("its data is gone"), "{failure:?}");
+}
+
+#[test]
+fn a_healthy_server_that_is_replaced_is_not_called_ready_meanwhile() {
+    let mut simulation = Simulation::new();
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
+    simulation.world.network = false;
+    let decision = simulation.decide();
+    let Decision::Do(work) = &decision else { panic!() };
+    assert_eq!(work.renewals.len(), 3, "all of them have lost their network");
+    let state = |facts: &Facts| state::derive_from(facts, &decision, simulation.now).state;
+    assert_eq!(state(&simulation.facts), State::Ready, "each by itself still looks well");
+    assert_ne!(state(&work.renewed(&simulation.facts)), State::Ready);
 }
 
 #[test]
