@@ -87,10 +87,14 @@ fn target_is_installed() -> bool {
     libraries.is_some_and(|folder| has_library(Path::new(&folder), "libstd-"))
 }
 
+/// The browser part is optimised as a whole, the standard library included; cargo leaves out what that takes.
+const WITH_BITCODE: &str = "-Cembed-bitcode=yes";
+
 /// Builds the standard library for the browser from Debian's source, unless this version's is there.
 fn standard_library(workspace: &Workspace, progress: &Progress, sysroot: &Path) -> Outcome<()> {
     let libraries = sysroot.join("lib/rustlib").join(TARGET).join("lib");
-    let version = run::answer(Command::new("/usr/bin/rustc").arg("-V")).unwrap_or_default();
+    let compiler = run::answer(Command::new("/usr/bin/rustc").arg("-V")).unwrap_or_default();
+    let version = format!("{compiler} {WITH_BITCODE}");
     let built_by = sysroot.join("built-by");
     if has_library(&libraries, "libstd-") && fs::read_to_string(&built_by).is_ok_and(|text| text == version) {
         progress.fresh("wasm standard library", "all there");
@@ -103,9 +107,11 @@ fn standard_library(workspace: &Workspace, progress: &Progress, sysroot: &Path) 
         let target = scaffold.join("target");
         write_empty_crate(&scaffold).map_err(|error| format!("Cannot write {}: {error}", scaffold.display()))?;
         let mut cargo = debian_cargo(&scaffold);
-        cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target);
+        cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", WITH_BITCODE);
         cargo.args(["build", "-Zbuild-std=std,panic_abort", "--release", "--target", TARGET]);
         run::logged("build the standard library for the browser", &mut cargo, &workspace.log("wasm-sysroot"), part)?;
+        // What was compiled against another standard library does not fit this one, and cargo cannot tell.
+        let _ = fs::remove_dir_all(Compiler::Debian { sysroot: sysroot.to_owned() }.target_directory(workspace));
         let copied = copy_libraries(&target.join(TARGET).join("release/deps"), &libraries)
             .and_then(|()| fs::remove_dir_all(&scaffold))
             .and_then(|()| fs::write(&built_by, &version));
