@@ -4,15 +4,15 @@
 //! browser with feature `hydrate` (islands come alive). Contains no SQL and does no I/O of its own.
 //!
 //! Where things are: [`pages`] is what an address shows; [`forms`] is what posting to that same address does, without any
-//! script; [`islands`] are the parts of pages that live on in the browser, and [`fns`] the server functions they call;
+//! script; [`islands`] are the parts of pages that live on in the browser, and [`ask`] is what they ask the portal;
 //! [`components`] and [`words`] are what all of them look and sound like; [`site`] ties it to an axum router.
 
 // A page is one deeply nested view type; the compiler's default depth is for smaller ones.
 #![recursion_limit = "256"]
 
 pub mod api;
+pub mod ask;
 pub mod components;
-pub mod fns;
 pub mod islands;
 pub mod live;
 pub mod words;

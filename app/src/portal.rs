@@ -135,5 +135,5 @@ pub trait Portal: Send + Sync + 'static {
     ) -> Result<Box<dyn Duplex>, ApiError>;
 }
 
-/// What the Leptos context holds: pages and server functions take the portal from there.
+/// The portal as handlers hold it.
 pub type SharedPortal = Arc<dyn Portal>;

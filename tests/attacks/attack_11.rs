@@ -1,4 +1,5 @@
-//! Attack 11: another site has the browser change something, server functions included.
+//! Attack 11: another site has the browser change something. Islands ask the REST API, so it has all mutations there are,
+//! beside the forms.
 
 use app::api::Role;
 use reqwest::Method;
@@ -64,7 +65,7 @@ async fn a_rebound_name_reaches_nothing() -> Outcome {
     Ok(())
 }
 
-/// Every operation of the API that is no reading, every form of the pages, and the server functions.
+/// Every operation of the API that is no reading, and every form of the pages.
 async fn mutations(house: &House) -> Outcome<Vec<(Method, String)>> {
     let spec: Value = house.http.get(house.url("/api/v1/openapi.json")).send().await?.json().await?;
     let mut found = Vec::new();
@@ -78,9 +79,8 @@ async fn mutations(house: &House) -> Outcome<Vec<(Method, String)>> {
     }
     assert!(found.len() >= 8, "only {} mutations in the description", found.len());
     let forms = ["/catalog/scratch", "/environments/box", "/profile", "/people", "/setup/x", "/sign-in", "/theme"];
-    let functions = ["/api/ui/environment", "/api/ui/anything"];
     // Signing out comes last: it would end the session.
-    let pages = forms.iter().chain(&functions).map(|path| (Method::POST, path.to_string()));
+    let pages = forms.iter().map(|path| (Method::POST, path.to_string()));
     found.sort_by_key(|(_, path): &(Method, String)| path.ends_with("/session"));
     let session_last = found.iter().position(|(_, path)| path.ends_with("/session")).unwrap_or(found.len());
     let at_the_end = found.split_off(session_last);

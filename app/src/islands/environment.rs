@@ -1,14 +1,21 @@
 use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::connection::{connection_note, on_refusal};
-use crate::api::{Action, ApiError, EnvironmentDetail, EnvironmentSummary, State};
+use crate::api::{Action, ApiError, EnvironmentDetail, EnvironmentSummary, Page, State, TimelineEvent};
 use crate::components::{
     actions, badge, failure, icon, leads_on, moment, notice, outputs, parameters, server, timeline, track, volumes,
     waiting,
 };
-use crate::fns::{EnvironmentNow, act, read_environment};
-use crate::live;
 use crate::words::{Tone, action_upcoming, environment_title, state_sentence, tab_title};
+use crate::{ask, live};
+
+/// All that the environment page keeps current.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentNow {
+    pub detail: EnvironmentDetail,
+    pub timeline: Page<TimelineEvent>,
+}
 
 /// The environment page's content, current without reload: reads again whenever the portal says that something changed,
 /// and every few seconds for the figures nobody announces.
@@ -17,8 +24,8 @@ pub fn EnvironmentLive(
     initial: EnvironmentNow,
     /// Unix milliseconds on the server.
     now: i64,
-    /// The part of the timeline that is shown; the newest when absent.
-    cursor: Option<String>,
+    /// Where the part of the timeline that is shown is read again.
+    timeline_address: String,
 ) -> impl IntoView {
     let name = initial.detail.summary.name.clone();
     // By id: the name may be another environment's once this one is deleted.
@@ -28,7 +35,13 @@ pub fn EnvironmentLive(
     let asking = RwSignal::new(false);
     let reread = {
         let id = id.clone();
-        let read = move || read_environment(id.clone(), cursor.clone());
+        let read = move || {
+            let (id, timeline_address) = (id.clone(), timeline_address.clone());
+            async move {
+                let detail = ask::environment(&id).await?;
+                Ok(EnvironmentNow { detail, timeline: ask::timeline(&timeline_address).await? })
+            }
+        };
         live::rereading(read, move |answer: Result<EnvironmentNow, ApiError>| match answer {
             Ok(current) => shown.set(as_shown(current)),
             Err(error) if error.status == 404 => shown.update(|gone| gone.detail = deleted(&gone.detail)),
@@ -49,7 +62,7 @@ pub fn EnvironmentLive(
         asking.set(true);
         problem.set(None);
         leptos::task::spawn_local(async move {
-            match act(id, action).await {
+            match ask::act(&id, action).await {
                 Ok(detail) => shown.update(|shown| shown.detail = detail_as_shown(detail)),
                 Err(error) => {
                     on_refusal(&error);

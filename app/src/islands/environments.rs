@@ -1,23 +1,26 @@
 use leptos::prelude::*;
 
 use super::connection::{connection_note, on_refusal};
-use crate::api::{ApiError, EnvironmentQuery, EnvironmentSummary, Page};
+use crate::api::{ApiError, EnvironmentSummary, Page};
 use crate::components::row;
-use crate::fns::read_environments;
-use crate::live;
+use crate::{ask, live};
 
 /// The rows of the list, current without reload.
 #[island]
 pub fn EnvironmentListLive(
     initial: Page<EnvironmentSummary>,
-    query: EnvironmentQuery,
+    /// Where the same list is read again.
+    address: String,
     /// Unix milliseconds on the server.
     now: i64,
 ) -> impl IntoView {
     let shown = RwSignal::new(initial.items);
     let now = live::ticking(now);
     let reread = live::rereading(
-        move || read_environments(query.clone()),
+        move || {
+            let address = address.clone();
+            async move { ask::environments(&address).await }
+        },
         move |answer: Result<Page<EnvironmentSummary>, ApiError>| match answer {
             Ok(page) => shown.set(page.items),
             Err(error) => on_refusal(&error),

@@ -5,6 +5,6 @@ mod environment;
 mod environments;
 mod logs;
 
-pub use environment::EnvironmentLive;
+pub use environment::{EnvironmentLive, EnvironmentNow};
 pub use environments::EnvironmentListLive;
 pub use logs::{LOG_LINES, LogFollower};

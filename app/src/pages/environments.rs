@@ -25,9 +25,10 @@ pub(crate) async fn environments(visit: Visit) -> Response {
 async fn compose(visit: &Visit) -> Result<Page, ApiError> {
     let asked = Asked::of(visit);
     let query = asked.query(visit);
-    let listed = visit.portal.environments(&visit.actor, query.clone()).await?;
+    let again = rest_address(&query);
+    let listed = visit.portal.environments(&visit.actor, query).await?;
     let now = visit.now;
-    Ok(Page::new("Environments", move || content(asked, query, listed, now)).at(Place::Environments))
+    Ok(Page::new("Environments", move || content(asked, again, listed, now)).at(Place::Environments))
 }
 
 /// The page's own address, understood.
@@ -79,7 +80,23 @@ impl Asked {
     }
 }
 
-fn content(asked: Asked, query: EnvironmentQuery, listed: Listed<EnvironmentSummary>, now: i64) -> impl IntoView {
+/// Where the REST API answers this query.
+fn rest_address(query: &EnvironmentQuery) -> String {
+    let limit = query.limit.map(|limit| limit.to_string());
+    let mut address = form_urlencoded::Serializer::new("/api/v1/environments?".to_owned());
+    for (name, value) in [
+        ("search", &query.search),
+        ("state", &query.state),
+        ("owner", &query.owner),
+        ("cursor", &query.cursor),
+        ("limit", &limit),
+    ] {
+        address.extend_pairs(value.iter().map(|value| (name, value)));
+    }
+    address.finish()
+}
+
+fn content(asked: Asked, again: String, listed: Listed<EnvironmentSummary>, now: i64) -> impl IntoView {
     let current = |here: bool| here.then_some("page");
     let tabs = view! {
         <nav class="tabs" aria-label="Whose">
@@ -92,7 +109,7 @@ fn content(asked: Asked, query: EnvironmentQuery, listed: Listed<EnvironmentSumm
     let list = if listed.items.is_empty() {
         Either::Left(nothing(&asked))
     } else {
-        Either::Right(view! { <EnvironmentListLive initial=listed query=query now=now/> })
+        Either::Right(view! { <EnvironmentListLive initial=listed address=again now=now/> })
     };
     view! {
         <header class="page-header">

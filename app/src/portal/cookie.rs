@@ -1,4 +1,4 @@
-//! How a session travels between browser and portal: one cookie, the same whoever sets it (REST or a server function).
+//! How a session travels between browser and portal: one cookie, the same whoever sets it (REST or a form).
 
 use super::SessionStarted;
 

@@ -1,4 +1,4 @@
-//! The web site as one axum router: pages, the forms they post, and the server functions of the islands.
+//! The web site as one axum router: pages, and the forms they post.
 //!
 //! The portal's HTTP layer puts an [`Actor`](crate::portal::Actor) into each request's extensions (from cookie or token),
 //! refuses foreign mutations, serves the files under `/pkg/`, and hands everything else to [`router`] as its fallback.
@@ -15,9 +15,7 @@ mod visit;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, get, post};
 
 use crate::portal::{SessionCookie, SharedPortal};
 use crate::{forms, pages};
@@ -27,7 +25,7 @@ pub use cookies::cookie;
 pub(crate) use cookies::theme_chosen;
 pub(crate) use page::{Page, answer, see_other};
 pub(crate) use shell::Place;
-pub(crate) use visit::{Fields, Form, Theme, Visit, visit};
+pub(crate) use visit::{Fields, Form, Theme, Visit};
 
 /// What the server decides once for the whole site.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +48,7 @@ pub struct Site {
     pub(crate) settings: Arc<PortalSettings>,
 }
 
-/// All pages, forms and server functions. Meant as the fallback of the portal's router; unknown addresses get a page that
+/// All pages and forms. Meant as the fallback of the portal's router; unknown addresses get a page that
 /// says so, with status 404.
 pub fn router(portal: SharedPortal, settings: PortalSettings) -> Router {
     let site = Site { portal, settings: Arc::new(settings) };
@@ -67,18 +65,10 @@ pub fn router(portal: SharedPortal, settings: PortalSettings) -> Router {
         .route("/sign-in", known(get(pages::sign_in).post(forms::sign_in)))
         .route("/sign-out", known(post(forms::sign_out)))
         .route("/theme", known(post(forms::theme)))
-        .route("/api/ui/{function}", any(server_function))
         .fallback(page::not_found)
         .with_state(site)
 }
 
 fn known(methods: MethodRouter<Site>) -> MethodRouter<Site> {
     methods.fallback(page::not_allowed)
-}
-
-async fn server_function(State(site): State<Site>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let visit = Visit::new(&site, &parts);
-    let provide = move || leptos::prelude::provide_context(visit.clone());
-    leptos_axum::handle_server_fns_with_context(provide, Request::from_parts(parts, body)).await.into_response()
 }

@@ -94,7 +94,6 @@ fn respond(visit: &Visit, page: Page) -> Response {
 fn render(visit: &Visit, page: Page) -> String {
     let owner = Owner::new_root(Some(Arc::new(SsrSharedContext::new_islands())));
     let html = owner.with(|| {
-        provide_context(visit.clone());
         let content = (page.content)();
         shell(visit, &page.title, page.place, content).to_html()
     });

@@ -1,4 +1,4 @@
-//! One request for a page, as handlers, views and server functions see it.
+//! One request for a page, as handlers and views see it.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -8,7 +8,6 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use leptos::prelude::expect_context;
 
 use super::cookies::{THEME_COOKIE, cookie, lines};
 use super::page::answer;
@@ -154,11 +153,6 @@ impl FromRequest<Site> for Form {
 
 fn fields(urlencoded: &[u8]) -> Fields {
     form_urlencoded::parse(urlencoded).into_owned().collect()
-}
-
-/// The request being answered. Only called while a page renders or a server function runs; both always provide it.
-pub(crate) fn visit() -> Visit {
-    expect_context()
 }
 
 /// The edge reads the clock once per request.
