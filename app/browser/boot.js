@@ -18,9 +18,14 @@ const functionOf = (code, name) => {
   return code[Object.keys(code).find((key) => key.startsWith(stem)) ?? ""];
 };
 
+// After the page was painted: what is seen comes before what lives. A tab in the background paints nothing, and waits for nothing.
+const painted = () =>
+  document.hidden ? Promise.resolve() : new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+
 const wakeIslands = async () => {
   const islands = [...document.querySelectorAll("leptos-island")];
   if (islands.length === 0) return;
+  await painted();
   const code = await import(own.dataset.app);
   await code.default({ module_or_path: own.dataset.wasm });
   code.hydrate();

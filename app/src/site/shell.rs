@@ -28,6 +28,7 @@ pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: String) -
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>
                 <meta name="color-scheme" content="light dark"/>
+                <meta name="description" content="Order servers like books: pick a template, and use it a moment later."/>
                 <title>{title}</title>
                 <link rel="preload" href=assets.address("figtree.woff2") r#as="font" r#type="font/woff2" crossorigin=""/>
                 <link rel="preload" href=assets.address("newsreader.woff2") r#as="font" r#type="font/woff2" crossorigin=""/>

@@ -20,28 +20,36 @@ struct Row {
 
 columns!(Row { template_id, orders, decided, became_ready, ready_p50, ready_p95 });
 
-/// Percentiles by nearest rank: the smallest time that enough of those that became ready did not exceed.
+/// Of each version the newest 100 are found by its index, whatever number there is; of these each template's newest 100
+/// count. Percentiles by nearest rank: the smallest time that enough of those that became ready did not exceed.
 const RECORDS: &str = "\
-    with ordered as ( \
-        select v.template_id, e.id, e.created_at, e.first_ready_at, \
-            row_number() over (partition by v.template_id order by e.id desc) as recency, \
-            count(*) over (partition by v.template_id) as orders \
-        from environment e join template_version v on v.id = e.template_version_id where e.team_id = $1 \
-    ), recent as ( \
-        select o.template_id, o.orders, e.state, o.first_ready_at - o.created_at as took \
-        from ordered o join environment e on e.id = o.id where o.recency <= 100 \
+    with counted as materialized ( \
+        select template_version_id as version_id, count(*) as orders from environment where team_id = $1 \
+        group by template_version_id \
+    ), bounded as materialized ( \
+        select version_id, orders, coalesce(( \
+            select id from environment where team_id = $1 and template_version_id = version_id \
+            order by id desc limit 1 offset 99 \
+        ), '') as oldest from counted \
+    ), candidate as ( \
+        select v.template_id, e.state, e.first_ready_at - e.created_at as took, \
+            row_number() over (partition by v.template_id order by e.id desc) as recency \
+        from bounded b join template_version v on v.id = b.version_id \
+        join environment e on e.team_id = $1 and e.template_version_id = b.version_id and e.id >= b.oldest \
     ), ranked as ( \
-        select template_id, orders, state, took, \
-            count(took) over (partition by template_id) as became_ready, \
+        select template_id, state, took, count(took) over (partition by template_id) as became_ready, \
             row_number() over (partition by template_id order by case when took is null then 1 else 0 end, took) as place \
-        from recent \
+        from candidate where recency <= 100 \
+    ), total as ( \
+        select v.template_id, cast(sum(b.orders) as bigint) as orders \
+        from bounded b join template_version v on v.id = b.version_id group by v.template_id \
     ) \
-    select template_id, max(orders) as orders, max(became_ready) as became_ready, \
+    select r.template_id, max(t.orders) as orders, max(r.became_ready) as became_ready, \
         cast(sum(case when took is not null or state in ('failed', 'parked', 'deleted') then 1 else 0 end) as bigint) \
             as decided, \
         min(case when place * 100 >= became_ready * 50 then took end) as ready_p50, \
         min(case when place * 100 >= became_ready * 95 then took end) as ready_p95 \
-    from ranked group by template_id";
+    from ranked r join total t on t.template_id = r.template_id group by r.template_id";
 
 impl Store {
     /// The records of a team's templates, of the last 100 orders of each.
