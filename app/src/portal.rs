@@ -100,6 +100,13 @@ pub trait Portal: Send + Sync + 'static {
     async fn environments(&self, actor: &Actor, query: EnvironmentQuery) -> Result<Page<EnvironmentSummary>, ApiError>;
     async fn environment(&self, actor: &Actor, environment: &str) -> Result<EnvironmentDetail, ApiError>;
     async fn act(&self, actor: &Actor, environment: &str, action: Action) -> Result<EnvironmentDetail, ApiError>;
+    /// Name, tags and note.
+    async fn describe(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        change: EnvironmentChange,
+    ) -> Result<EnvironmentDetail, ApiError>;
     /// Newest first.
     async fn timeline(
         &self,

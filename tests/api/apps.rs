@@ -148,3 +148,32 @@ async fn an_app_that_is_not_there_says_so_and_a_token_opens_apps_for_programs() 
     assert_eq!(at_app(&house, &app)?.bearer_auth(&ben.token).send().await?.status(), 403, "it is ann's");
     Ok(())
 }
+
+/// The old host may become another environment's: whoever still has a page of it open is led on, and nobody is let in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_environments_apps_move_and_old_pages_lead_to_the_new_address() -> Outcome {
+    let (house, ann) = shop().await?;
+    let port = house.address().port();
+    let ticket = location(&ann.in_browser(Method::GET, "/open/shop/web/8080").send().await?)?;
+    let entered = at_app(&house, &ticket)?.send().await?;
+    let cookie = entered.headers()["set-cookie"].to_str()?.split(';').next().unwrap_or_default().to_string();
+    let old = format!("http://8080--web--shop.localhost:{port}/page?a=b");
+    assert_eq!(at_app(&house, &old)?.header("cookie", &cookie).send().await?.status(), 200);
+
+    let renamed = ann.request(Method::PATCH, "/environments/shop").json(&serde_json::json!({ "name": "store" }));
+    assert_eq!(renamed.send().await?.status(), 200);
+    assert_eq!(at_app(&house, &old)?.header("cookie", &cookie).send().await?.status(), 409, "no page: told so");
+    let led = at_app(&house, &old)?.header("cookie", &cookie).header("accept", "text/html").send().await?;
+    let open = url::Url::parse(&location(&led)?)?;
+    let ticket = location(&ann.in_browser(Method::GET, &open[url::Position::BeforePath..]).send().await?)?;
+    assert!(ticket.starts_with(&format!("http://8080--web--store.localhost:{port}/")), "{ticket}");
+    let entered = at_app(&house, &ticket)?.send().await?;
+    assert_eq!(location(&entered)?, "/page?a=b");
+
+    // Whoever takes the old name takes its address, and the old cookie opens nothing there.
+    ann.order("echo", "shop").await?;
+    ann.api()?.await_state("shop", "ready").await?;
+    let led = at_app(&house, &old)?.header("cookie", &cookie).header("accept", "text/html").send().await?;
+    assert!(location(&led)?.contains("/open/"), "it has to come in by the portal");
+    Ok(())
+}

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use app::api::{Action, ApiError, EnvironmentQuery, OrderRequest, PersonRequest, Role, TokenRequest};
+use app::api::{
+    Action, ApiError, EnvironmentChange, EnvironmentQuery, OrderRequest, PersonRequest, Role, TokenRequest,
+};
 use app::portal::{Actor, Channel, Portal};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ const WHO: [&str; 6] = ["nobody", "stranger", "their administrator", "colleague"
 
 /// What each use case answers to each of [`WHO`]: 200, or the error's status. A use case that is not here, or is here and no
 /// longer there, fails the test below.
-const MATRIX: [(&str, [u16; 6]); 22] = [
+const MATRIX: [(&str, [u16; 6]); 23] = [
     // Nobody needs to be anybody for these; the wrong password and the invented link are refused to all.
     ("sign_in", [401, 401, 401, 401, 401, 401]),
     ("first_administrator", [404, 404, 404, 404, 404, 404]),
@@ -40,6 +42,7 @@ const MATRIX: [(&str, [u16; 6]); 22] = [
     ("events", [401, 404, 404, 200, 200, 200]),
     // The owner, and administrators of the team.
     ("act", [401, 404, 404, 403, 409, 409]),
+    ("describe", [401, 404, 404, 403, 422, 422]),
     ("logs", [401, 404, 404, 403, 200, 200]),
     ("follow_logs", [401, 404, 404, 403, 200, 200]),
     ("open", [401, 404, 404, 403, 422, 422]),
@@ -110,6 +113,10 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
         "events" => portal.events(actor, Some(environment)).await.map(drop),
         // Nothing has failed, so that nobody can retry: whoever may is told so.
         "act" => portal.act(actor, environment, Action::Retry).await.map(drop),
+        "describe" => {
+            let change = EnvironmentChange { name: Some("A".into()), ..Default::default() };
+            portal.describe(actor, environment, change).await.map(drop)
+        }
         "logs" => portal.logs(actor, environment, None, 10).await.map(drop),
         "follow_logs" => portal.follow_logs(actor, environment, None, 10).await.map(drop),
         "open" => portal.open(actor, environment, "box", terminal).await.map(drop),

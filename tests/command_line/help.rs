@@ -25,6 +25,7 @@ fn every_command_has_help_with_usage() {
         "park",
         "resume",
         "restart",
+        "edit",
         "delete",
         "retry",
         "cancel",

@@ -118,6 +118,8 @@ pub struct EnvironmentSummary {
     pub next_event: Option<NextEvent>,
     pub servers_ready: u32,
     pub servers_total: u32,
+    /// Words people find it by, in alphabetical order.
+    pub tags: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,6 +144,43 @@ pub struct EnvironmentDetail {
     pub failure: Option<FailureView>,
     /// What can be asked for in this state, the most likely first.
     pub actions: Vec<Action>,
+    /// How far what is under way has come; absent when nothing is.
+    pub progress: Option<ProgressView>,
+    /// What people wrote about it, Markdown; empty when nobody did.
+    pub note: String,
+}
+
+/// How far an order, a resume, a park or a delete has come, and how long the like took before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ProgressView {
+    /// When it was asked for.
+    pub since: i64,
+    /// When the present state began, where that is known.
+    pub state_since: Option<i64>,
+    /// Steps done, of all servers together.
+    pub done: u32,
+    pub total: u32,
+    /// Milliseconds that half of the past ones did not exceed; absent when there are none to tell from.
+    pub usual_ms: Option<i64>,
+    /// 95 of 100 took no longer.
+    pub slow_ms: Option<i64>,
+}
+
+/// What people say about an environment; what is absent stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentChange {
+    /// As of an order: a DNS label, unique in the team. The id stays, and so does what programs in the servers were told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// All of its tags, at most 10: letters, digits and `-_.:/`, at most 40 characters each. Kept in lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// Markdown, at most 4,000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,6 +199,10 @@ pub struct ServerView {
     pub checks: Vec<CheckView>,
     pub ports: Vec<PortView>,
     pub metrics: Option<MetricsView>,
+    /// The last minutes; absent before there are two moments to compare.
+    pub history: Option<HistoryView>,
+    /// When its present state began, where that is known and something is under way.
+    pub state_since: Option<i64>,
     pub failure: Option<FailureView>,
 }
 
@@ -199,6 +242,18 @@ pub struct MetricsView {
     pub memory_limit_bytes: Option<u64>,
     pub disk_bytes: u64,
     pub uptime_ms: u64,
+}
+
+/// What a server used in the last minutes, since the portal started at most: for each stretch of time its highest value, the
+/// oldest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct HistoryView {
+    /// Length of one stretch, milliseconds.
+    pub every_ms: u64,
+    pub cpu_millis: Vec<u64>,
+    pub memory_bytes: Vec<u64>,
+    pub disk_bytes: Vec<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -272,7 +327,7 @@ pub enum LiveEvent {
 #[cfg_attr(feature = "ssr", into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentQuery {
-    /// Part of the name.
+    /// Part of the name, or of a tag.
     #[serde(default)]
     pub search: Option<String>,
     /// Only these states, comma-separated.

@@ -15,6 +15,7 @@ use provisioners::{AgentGateway, ServerId};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
+use super::history::{History, Stretch};
 use super::{AgentDirectory, LogBatch, logs, session};
 
 /// Callers that are being asked who they are, at most; more have to dial again.
@@ -45,6 +46,7 @@ pub(super) struct Known {
     pub(super) generation: i64,
     pub(super) link: Option<Link>,
     pub(super) metrics: Option<Metrics>,
+    pub(super) history: History,
     /// Number of the last line handed to the log writer: lines on their way into the database are not asked for again.
     pub(super) last_log_seq: u64,
 }
@@ -103,6 +105,11 @@ impl Hub {
     /// The newest sample since the portal started, of the newest generation.
     pub fn metrics(&self, server: &ServerId) -> Option<Metrics> {
         self.shared.lock().get(server).and_then(|known| known.metrics)
+    }
+
+    /// What it used in the last minutes, as far as the portal saw it, the oldest first.
+    pub fn history(&self, server: &ServerId) -> Vec<Stretch> {
+        self.shared.lock().get(server).map(|known| known.history.stretches()).unwrap_or_default()
     }
 
     /// Log lines of all servers from now on, each batch once it is stored. A receiver that lags reads from the database

@@ -12,11 +12,13 @@
 //! Deliberately absent: deciding anything about an environment. The directory wakes the engine, the engine decides.
 
 mod directory;
+mod history;
 mod hub;
 mod logs;
 mod session;
 
 pub use directory::{AgentDirectory, DirectoryError, EnrolError, Enrolled, LogBatch};
+pub use history::{STRETCH_MS, Stretch};
 pub use hub::{Hub, OpenError, StopError};
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use provisioners::{Duplex, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::history::History;
 use super::hub::{Link, Shared};
 use super::{EnrolError, Enrolled, LogBatch};
 
@@ -92,6 +93,7 @@ impl Agent {
         if known.generation < self.generation {
             known.generation = self.generation;
             known.metrics = None;
+            known.history = History::default();
             known.last_log_seq = 0;
         }
         known.last_log_seq = known.last_log_seq.max(stored_seq);
@@ -157,6 +159,7 @@ impl Agent {
                             if let Some(known) = self.shared.lock().get_mut(&self.server)
                                 && known.generation == self.generation
                             {
+                                known.history.add(&metrics);
                                 known.metrics = Some(metrics);
                             }
                         }

@@ -74,6 +74,8 @@ pub enum Command {
     Resume(ActionArguments),
     /// New servers of the same kind on the same volumes
     Restart(ActionArguments),
+    /// Change an environment's name, tags or note
+    Edit(EditArguments),
     /// Delete an environment with all its data
     Delete(DeleteArguments),
     /// Try again after a failure, now
@@ -141,7 +143,7 @@ pub struct WaitArguments {
 
 #[derive(Debug, Args)]
 pub struct ListArguments {
-    /// Only names containing this
+    /// Only with this in the name or in a tag
     #[arg(long, value_name = "TEXT")]
     pub search: Option<String>,
     /// Only these states, comma-separated
@@ -212,6 +214,25 @@ pub struct DeleteArguments {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub struct EditArguments {
+    #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
+    pub environment: String,
+    /// Another name; the environment's addresses change with it, its id stays
+    #[arg(long, group = "what")]
+    pub name: Option<String>,
+    /// Tag to add; may be given several times
+    #[arg(long = "tag", value_name = "TAG", group = "what")]
+    pub tags: Vec<String>,
+    /// Tag to take away; may be given several times
+    #[arg(long = "untag", value_name = "TAG", group = "what")]
+    pub untag: Vec<String>,
+    /// Note for people, Markdown, instead of the one before; empty: none
+    #[arg(long, value_name = "TEXT", group = "what")]
+    pub note: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -82,6 +82,10 @@ impl Client {
         read(self.send(request).await?).await
     }
 
+    pub async fn patch<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, Failure> {
+        read(self.send(self.request(Method::PATCH, path)?.json(body).timeout(ANSWER_WITHIN)).await?).await
+    }
+
     pub async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
         self.send(self.request(Method::DELETE, path)?.timeout(ANSWER_WITHIN)).await.map(drop)
     }

@@ -2,10 +2,10 @@
 
 use std::io::{IsTerminal, Write};
 
-use app::api::{Action, EnvironmentDetail, EnvironmentSummary, Page};
+use app::api::{Action, EnvironmentChange, EnvironmentDetail, EnvironmentSummary, Page};
 use serde_json::json;
 
-use super::arguments::{ActionArguments, DeleteArguments, ListArguments};
+use super::arguments::{ActionArguments, DeleteArguments, EditArguments, ListArguments};
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{Output, clean, table, time};
@@ -79,6 +79,24 @@ pub async fn act(client: &Client, action: Action, act: ActionArguments, output: 
     output.result(&detail, || format!("{}: {}", clean(&detail.summary.name), detail.summary.state))
 }
 
+pub async fn edit(client: &Client, edit: EditArguments, output: Output) -> Result<(), Failure> {
+    let EditArguments { environment, name, tags: added, untag, note } = edit;
+    let mut change = EnvironmentChange { name, tags: None, note };
+    if !added.is_empty() || !untag.is_empty() {
+        let before: EnvironmentDetail = client.get(&["environments", &environment], &[]).await?;
+        let mut tags = before.summary.tags;
+        tags.extend(added);
+        tags.retain(|tag| !untag.iter().any(|gone| gone.to_lowercase() == tag.to_lowercase()));
+        change.tags = Some(tags);
+    }
+    let detail: EnvironmentDetail = client.patch(&["environments", &environment], &change).await?;
+    output.result(&detail, || {
+        let summary = &detail.summary;
+        let tags = if summary.tags.is_empty() { "no tags".to_owned() } else { clean(&summary.tags.join(", ")) };
+        format!("{}: {tags}", clean(&summary.name))
+    })
+}
+
 pub async fn delete(client: &Client, delete: DeleteArguments, output: Output) -> Result<(), Failure> {
     if !delete.yes {
         confirm(client, &delete.action.environment).await?;
@@ -124,6 +142,8 @@ fn describe(client: &Client, detail: &EnvironmentDetail, reveal: bool) -> String
     line("waiting for", summary.waiting_for.as_deref().unwrap_or_default());
     line("template", &format!("{} {}", summary.template, summary.template_version));
     line("owner", &summary.owner);
+    line("tags", &summary.tags.join(", "));
+    detail.note.lines().for_each(|note| line("note", note));
     line("ordered", &time(summary.created_at));
     if let Some(next) = &summary.next_event {
         line("next", &format!("{} at {}", next.action.as_str(), time(next.at)));

@@ -92,6 +92,7 @@ async fn dispatch(line: CommandLine, output: Output) -> Result<u8, Failure> {
         Command::Retry(act) => environments::act(&client()?, Action::Retry, act, output).await?,
         Command::Cancel(act) => environments::act(&client()?, Action::Cancel, act, output).await?,
         Command::Force(act) => environments::act(&client()?, Action::Force, act, output).await?,
+        Command::Edit(edit) => environments::edit(&client()?, edit, output).await?,
         Command::Delete(delete) => environments::delete(&client()?, delete, output).await?,
     }
     Ok(0)

@@ -80,6 +80,8 @@ pub fn change(action: Action, facts: &Facts, now: i64) -> Result<Change, NotNow>
 
 fn to(facts: &Facts, desired: Desired, kind: &'static str, doing: &str) -> Change {
     let label = match desired {
+        // What is all gone is made ready for first, as the engine will say in a moment.
+        Desired::Running if facts.observed.network.is_gone() => State::Preparing,
         Desired::Running => State::Starting,
         Desired::Parked => State::Parking,
         Desired::Deleted => State::Deleting,

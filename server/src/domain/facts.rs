@@ -149,6 +149,8 @@ pub struct Server {
     pub retry_at: i64,
     /// Healthy without a break since.
     pub healthy_at: Option<i64>,
+    /// When its agent first reported the phase of `status`.
+    pub phase_at: Option<i64>,
     pub link: AgentLink,
     /// What its agent last reported about this generation.
     pub status: Option<Status>,

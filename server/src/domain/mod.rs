@@ -6,6 +6,7 @@ pub mod facts;
 pub mod fixtures;
 pub mod note;
 pub mod plan;
+pub mod progress;
 pub mod schedule;
 pub mod state;
 pub mod template;

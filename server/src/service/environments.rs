@@ -31,7 +31,7 @@ pub(super) async fn environment(
     environment: &str,
 ) -> Result<EnvironmentDetail, ApiError> {
     let record = find(service, by, environment).await?;
-    Ok(view::detail(service, by, &record))
+    view::detail(service, by, &record).await
 }
 
 pub(super) async fn environments(
@@ -84,7 +84,7 @@ pub(super) async fn act(
         access::owner(by, &record)?;
         let (id, intent) = (&record.summary.id, &record.facts.intent);
         if is_so_already(action, intent) {
-            return Ok(view::detail(service, by, &record));
+            return view::detail(service, by, &record).await;
         }
         let now = service.clock.now();
         let change = actions::change(action, &record.facts, now).map_err(|not_now| {

@@ -8,6 +8,7 @@
 mod access;
 pub mod catalog;
 mod channels;
+mod describe;
 mod environments;
 mod live;
 mod names;
@@ -160,6 +161,14 @@ impl Portal for Service {
     // An environment's owner, and administrators: each of these checks the environment it finds
     async fn act(&self, actor: &Actor, environment: &str, action: Action) -> Result<EnvironmentDetail, ApiError> {
         environments::act(self, access::person(actor)?, environment, action).await
+    }
+    async fn describe(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        change: EnvironmentChange,
+    ) -> Result<EnvironmentDetail, ApiError> {
+        describe::describe(self, access::person(actor)?, environment, change).await
     }
     async fn logs(
         &self,

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use app::api::{
-    CheckView, EnvironmentDetail, MetricsView, OutputView, PortView, ServerView, ServiceView, State, VolumeView,
+    ApiError, CheckView, EnvironmentDetail, HistoryView, MetricsView, OutputView, PortView, ProgressView, ServerView,
+    ServiceView, State, VolumeView,
 };
 use app::portal::SignedIn;
 use provisioners::{Image, Secret};
 
+use super::trouble::failed;
 use super::{Service, access};
-use crate::domain::facts::Server;
+use crate::agents::STRETCH_MS;
+use crate::domain::facts::{Desired, Server};
+use crate::domain::progress::{self, Progress};
 use crate::domain::state::{self, View};
 use crate::domain::topology::{PortSpec, ServerSpec};
 use crate::store::EnvironmentRecord;
@@ -17,7 +21,13 @@ use crate::store::EnvironmentRecord;
 /// What stands for a value that is not shown.
 const HIDDEN: &str = "***";
 
-pub(super) fn detail(service: &Service, by: &SignedIn, record: &EnvironmentRecord) -> EnvironmentDetail {
+/// # Errors
+/// When the database cannot be asked how long the like took before.
+pub(super) async fn detail(
+    service: &Service,
+    by: &SignedIn,
+    record: &EnvironmentRecord,
+) -> Result<EnvironmentDetail, ApiError> {
     let view = state::derive(&record.facts, service.clock.now());
     let theirs = access::is_theirs(by, record);
     let secrets = secrets(service, record);
@@ -25,7 +35,11 @@ pub(super) fn detail(service: &Service, by: &SignedIn, record: &EnvironmentRecor
     let summary = record.summary.clone();
     let mut parameters = record.parameters.clone();
     parameters.extend(secrets.keys().map(|name| (name.clone(), HIDDEN.to_string())));
-    EnvironmentDetail {
+    let progress = match progress::progress(&record.facts, &view) {
+        Some(made) => Some(progress_view(service, by, record, made).await?),
+        None => None,
+    };
+    Ok(EnvironmentDetail {
         provisioner: record.provisioner.clone(),
         parameters,
         servers: servers(service, record, &view),
@@ -33,8 +47,31 @@ pub(super) fn detail(service: &Service, by: &SignedIn, record: &EnvironmentRecor
         outputs: outputs(record, summary.state, theirs.then_some(&secrets)),
         failure: view.failure,
         actions: if theirs { view.actions } else { Vec::new() },
+        progress,
+        note: record.note.clone(),
         summary,
-    }
+    })
+}
+
+/// A first order is held against all orders of its template, everything later against the environment's own past.
+async fn progress_view(
+    service: &Service,
+    by: &SignedIn,
+    record: &EnvironmentRecord,
+    progress: Progress,
+) -> Result<ProgressView, ApiError> {
+    let (usual_ms, slow_ms) = if record.facts.intent.ready_at.is_none() {
+        let records = service.records.of_team(&service.store, &by.team_id, service.clock.now()).await?;
+        let known = records.get(&record.template_id);
+        // Whoever wants it gone does not wait for it to become ready.
+        let known = known.filter(|_| record.facts.intent.desired == Desired::Running);
+        (known.and_then(|known| known.ready_p50_ms), known.and_then(|known| known.ready_p95_ms))
+    } else {
+        let turns = service.store.turns(&record.summary.id).await.map_err(failed)?;
+        progress::usual(&turns).unzip()
+    };
+    let Progress { done, total, since, state_since } = progress;
+    Ok(ProgressView { since, state_since, done, total, usual_ms, slow_ms })
 }
 
 /// The order's secrets; none when they cannot be opened, which the log says.
@@ -81,7 +118,9 @@ fn servers(service: &Service, record: &EnvironmentRecord, view: &View) -> Vec<Se
                 services: status.map_or_else(Vec::new, |status| status.services.iter().map(service_view).collect()),
                 checks: status.map_or_else(Vec::new, |status| status.checks.iter().map(check_view).collect()),
                 ports: spec.map_or_else(Vec::new, |spec| ports(&record.summary.name, spec)),
-                metrics: metrics(service, server),
+                metrics: metrics(service, server, spec.and_then(|spec| spec.memory_bytes)),
+                history: history(service, server),
+                state_since: progress::server_since(server, view.state),
                 failure: view.failure.clone(),
             }
         })
@@ -117,15 +156,26 @@ fn ports(environment: &str, server: &ServerSpec) -> Vec<PortView> {
     server.ports.iter().map(|port| PortView { port: port.port, title: port.title.clone(), url: url(port) }).collect()
 }
 
-fn metrics(service: &Service, server: &Server) -> Option<MetricsView> {
+/// `ordered` is how much memory its template gives it.
+fn metrics(service: &Service, server: &Server, ordered: Option<u64>) -> Option<MetricsView> {
     let sample = service.hub.metrics(&server.id)?;
     Some(MetricsView {
         at: sample.at_ms,
         cpu_millis: sample.cpu_millis,
         memory_bytes: sample.memory_bytes,
-        memory_limit_bytes: sample.memory_limit_bytes,
+        memory_limit_bytes: sample.memory_limit_bytes.or(ordered),
         disk_bytes: sample.disk_bytes,
         uptime_ms: sample.uptime_ms,
+    })
+}
+
+fn history(service: &Service, server: &Server) -> Option<HistoryView> {
+    let stretches = service.hub.history(&server.id);
+    (stretches.len() > 1).then(|| HistoryView {
+        every_ms: STRETCH_MS.unsigned_abs(),
+        cpu_millis: stretches.iter().map(|stretch| stretch.cpu_millis).collect(),
+        memory_bytes: stretches.iter().map(|stretch| stretch.memory_bytes).collect(),
+        disk_bytes: stretches.iter().map(|stretch| stretch.disk_bytes).collect(),
     })
 }
 

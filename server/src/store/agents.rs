@@ -25,6 +25,7 @@ pub struct AgentCredentials {
 #[derive(Clone, Debug)]
 pub struct ServerConfiguration {
     pub environment: String,
+    /// As it was ordered: what programs were told once stays true for them.
     pub environment_name: String,
     pub desired: Desired,
     pub generation: i64,
@@ -39,7 +40,7 @@ impl Store {
     /// When the database cannot be read. `None`: there is no such server.
     pub async fn server_configuration(&self, server: &str) -> Result<Option<ServerConfiguration>, StoreError> {
         let row = sqlx::query(
-            "select e.id, e.name, e.desired, e.topology, e.parameters, e.sealed_secrets, s.name as server, s.generation \
+            "select e.id, coalesce(e.ordered_name, e.name) as name, e.desired, e.topology, e.parameters, e.sealed_secrets, s.name as server, s.generation \
              from server s join environment e on e.id = s.environment_id where s.id = $1",
         )
         .bind(server)
@@ -141,14 +142,19 @@ impl Store {
         now: i64,
     ) -> Result<Option<String>, StoreError> {
         let text = json::write("a status", status)?;
+        let phase = json::write("a phase", &status.phase)?;
         let mut tx = self.write().await?;
         let row = sqlx::query(
-            "update server set status = $3, status_generation = $2 where id = $1 and generation = $2 \
+            "update server set status = $3, status_generation = $2, phase = $4, \
+             phase_at = case when status_generation = $2 and phase = $4 then phase_at else $5 end \
+             where id = $1 and generation = $2 \
              and (status is null or status <> $3 or status_generation <> $2) returning environment_id, name, healthy_at",
         )
         .bind(server)
         .bind(generation)
         .bind(&text)
+        .bind(phase)
+        .bind(now)
         .fetch_optional(tx.connection())
         .await?;
         let Some(row) = row else { return Ok(None) };

@@ -9,6 +9,7 @@ use provisioners::{Step, VolumeId};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 use tempfile::TempDir;
 
+mod describe;
 mod records;
 
 use super::*;
@@ -16,6 +17,7 @@ use crate::domain::actions::change;
 use crate::domain::facts::Outcome;
 use crate::domain::fixtures::{server, topology};
 use crate::domain::plan::{Request, Work};
+use describe::what_people_say_of_an_environment_is_kept_and_found;
 use records::past_orders_tell_how_long_a_template_takes_and_how_often_it_comes;
 
 const NOW: i64 = 1_800_000_000_000;
@@ -375,6 +377,14 @@ async fn an_agent_enrols_once_per_generation_and_its_news_are_kept(at: Fixture) 
     assert_eq!(won.iter().filter(|won| **won).count(), 1);
     assert!(!at.store.enrol_agent(&server, 2, "key of no generation").await.unwrap());
 
+    let since = async || at.store.environment("t", "one").await.unwrap().unwrap().facts.observed.servers[0].phase_at;
+    assert_eq!(since().await, None);
+    let checking = Status { phase: Phase::Checking, ..Status::default() };
+    let later = Status { config: Some("c".into()), ..checking.clone() };
+    for (status, at_ms) in [(&checking, NOW - 20), (&later, NOW - 10)] {
+        assert!(at.store.report_status(&server, 1, status, at_ms).await.unwrap().is_some());
+        assert_eq!(since().await, Some(NOW - 20), "a phase began when it was first reported");
+    }
     let healthy = Status { phase: Phase::Healthy, ..Status::default() };
     assert_eq!(at.store.report_status(&server, 1, &healthy, NOW).await.unwrap().as_ref(), Some(&record.summary.id));
     assert_eq!(at.store.report_status(&server, 1, &healthy, NOW).await.unwrap(), None, "no news");
@@ -504,6 +514,7 @@ macro_rules! on_both {
 on_both! {
     orders_are_judged_in_one_transaction,
     past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
+    what_people_say_of_an_environment_is_kept_and_found,
     a_quota_holds_when_orders_race,
     lists_are_filtered_and_come_in_pages,
     every_due_environment_is_claimed_exactly_once,

@@ -74,10 +74,13 @@ pub struct EnvironmentRecord {
     pub team_id: String,
     pub owner_id: String,
     pub provisioner: String,
+    pub template_id: String,
     pub template_version_id: String,
     /// Without secrets.
     pub parameters: BTreeMap<String, String>,
     pub sealed_secrets: Option<String>,
+    /// What people wrote about it; empty when nobody did.
+    pub note: String,
     pub facts: Facts,
 }
 
@@ -94,7 +97,9 @@ pub struct EnvironmentFilter {
 
 const SUMMARY: &str = "select e.id, e.name, t.name as template, v.version, p.name as owner, e.state, e.waiting_for, \
      e.created_at, e.ready_at, e.next_event_at, e.next_event_action, e.servers_ready, e.servers_total, \
-     e.team_id, e.owner_id, e.provisioner, e.template_version_id, e.parameters, e.sealed_secrets \
+     e.team_id, e.owner_id, e.provisioner, e.template_version_id, e.parameters, e.sealed_secrets, \
+     e.note, v.template_id, \
+     (select string_agg(k.tag, ' ') from environment_tag k where k.environment_id = e.id) as tags \
      from environment e join template_version v on v.id = e.template_version_id \
      join template t on t.id = v.template_id join person p on p.id = e.owner_id";
 
@@ -233,7 +238,8 @@ impl Store {
         let living = if filter.states.contains(&State::Deleted) { "" } else { "and e.deleted_at is null" };
         let sql = format!(
             "{SUMMARY} where e.team_id = $1 {living} and e.id < $2 \
-             and ($3 = '' or e.name like $3 escape '\\') \
+             and ($3 = '' or e.name like $3 escape '\\' or e.id in \
+                 (select environment_id from environment_tag where team_id = $1 and tag like $3 escape '\\')) \
              and ($4 = '' or $4 like '%,' || e.state || ',%') \
              and ($5 = '' or e.owner_id = (select id from person where name = $5)) \
              order by e.id desc limit $6"
@@ -279,7 +285,9 @@ impl Store {
             team_id: row.try_get("team_id")?,
             owner_id: row.try_get("owner_id")?,
             provisioner: row.try_get("provisioner")?,
+            template_id: row.try_get("template_id")?,
             template_version_id: row.try_get("template_version_id")?,
+            note: row.try_get("note")?,
             parameters: json::read("parameters", &row.try_get::<String, _>("parameters")?)?,
             sealed_secrets: row.try_get("sealed_secrets")?,
             summary,
@@ -321,7 +329,15 @@ fn summary(row: &AnyRow) -> Result<EnvironmentSummary, StoreError> {
         next_event,
         servers_ready: row.try_get::<i64, _>("servers_ready")? as u32,
         servers_total: row.try_get::<i64, _>("servers_total")? as u32,
+        tags: tags(row.try_get("tags")?),
     })
+}
+
+/// No tag has a space in it.
+fn tags(joined: Option<String>) -> Vec<String> {
+    let mut tags: Vec<String> = joined.iter().flat_map(|tags| tags.split(' ')).map(str::to_owned).collect();
+    tags.sort_unstable();
+    tags
 }
 
 impl ScheduledAction {

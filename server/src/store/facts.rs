@@ -133,6 +133,7 @@ fn server(row: &AnyRow, asked: &Questions) -> Result<Server, StoreError> {
         attempts: row.try_get("attempts")?,
         retry_at: row.try_get("retry_at")?,
         healthy_at: row.try_get("healthy_at")?,
+        phase_at: row.try_get::<Option<i64>, _>("phase_at")?.filter(|_| status.is_some()),
         link,
         status,
         seen: machines.iter().any(|machine| machine.generation == generation),

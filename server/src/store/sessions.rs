@@ -1,5 +1,7 @@
 //! Sessions, failed sign-ins, and the ways to apps that hang on a session.
 
+use sqlx::Row;
+
 use super::{Store, StoreError, Tx, columns};
 
 /// A session or an API token with the person behind it, as far as deciding who asks needs it.
@@ -31,6 +33,14 @@ pub struct AppAccessRow {
 
 columns!(AppAccessRow { session_hash, label, environment_id, server, port });
 
+/// A cookie, and what its environment is called now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppCookieRow {
+    pub access: AppAccessRow,
+    pub environment_name: String,
+    pub server_id: String,
+}
+
 impl Store {
     /// The session of this secret, expired or not.
     pub async fn session(&self, secret_hash: &str) -> Result<Option<CredentialRow>, StoreError> {
@@ -44,16 +54,24 @@ impl Store {
         .await?)
     }
 
-    /// The app a cookie leads to.
-    pub async fn app_cookie(&self, secret_hash: &str, now: i64) -> Result<Option<AppAccessRow>, StoreError> {
-        Ok(sqlx::query_as(
-            "select session_hash, label, environment_id, server, port from app_access \
-             where secret_hash = $1 and kind = 'cookie' and expires_at > $2",
+    /// The app a cookie leads to, unless its environment is deleted.
+    pub async fn app_cookie(&self, secret_hash: &str, now: i64) -> Result<Option<AppCookieRow>, StoreError> {
+        let row = sqlx::query(
+            "select a.session_hash, a.label, a.environment_id, a.server, a.port, e.name as environment_name, \
+             s.id as server_id from app_access a join environment e on e.id = a.environment_id \
+             join server s on s.environment_id = e.id and s.name = a.server \
+             where a.secret_hash = $1 and a.kind = 'cookie' and a.expires_at > $2 and e.deleted_at is null",
         )
         .bind(secret_hash)
         .bind(now)
         .fetch_optional(&mut *self.read().await?)
-        .await?)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(AppCookieRow {
+            access: sqlx::FromRow::from_row(&row)?,
+            environment_name: row.try_get("environment_name")?,
+            server_id: row.try_get("server_id")?,
+        }))
     }
 
     /// How many attempts on this subject stand before this one, and the time of the oldest of them.

@@ -1,10 +1,11 @@
 //! What happened to an environment, told to people in order.
 
 use app::api::{Page, TimelineEvent};
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::{Store, StoreError, Tx, id};
 use crate::domain::note::Note;
+use crate::domain::progress::TURNS;
 
 impl Tx {
     /// Appends one event. `actor` is a sign-in name; `None` when Bookend did it by itself.
@@ -77,5 +78,20 @@ impl Store {
             });
         }
         Ok(super::page(items, limit, |event: &TimelineEvent| event.id.clone()))
+    }
+
+    /// When what was wanted changed and when it came about ([`TURNS`]): kind and time of the last hundred, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn turns(&self, environment: &str) -> Result<Vec<(String, i64)>, StoreError> {
+        let kinds = TURNS.map(|kind| format!("'{kind}'")).join(", ");
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "select kind, at from timeline_event where environment_id = $1 and kind in ({kinds}) order by id desc limit 100"
+        )))
+        .bind(environment)
+        .fetch_all(&mut *self.read().await?)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get("kind")?, row.try_get("at")?))).collect()
     }
 }

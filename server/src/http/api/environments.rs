@@ -1,7 +1,8 @@
 //! Environments: order them, look at them, ask for what they should be.
 
 use app::api::{
-    Action, ApiError, EnvironmentDetail, EnvironmentQuery, EnvironmentSummary, OrderRequest, Page, TimelineEvent,
+    Action, ApiError, EnvironmentChange, EnvironmentDetail, EnvironmentQuery, EnvironmentSummary, OrderRequest, Page,
+    TimelineEvent,
 };
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -73,6 +74,24 @@ pub async fn environment(
     Path(name): Path<String>,
 ) -> Result<axum::Json<EnvironmentDetail>, Problem> {
     Ok(axum::Json(edge.portal.environment(&actor, &name).await?))
+}
+
+/// Say something about it
+///
+/// Its name, tags and note; what is absent stays as it is. Only its owner and administrators may. A new name changes the
+/// addresses of its page and of its apps; the id stays.
+#[utoipa::path(
+    patch, path = "/environments/{environment}", tag = "environments", request_body = EnvironmentChange,
+    params(("environment" = String, Path, description = "Name or id")),
+    responses((status = 200, body = EnvironmentDetail), Problems)
+)]
+pub async fn describe(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path(name): Path<String>,
+    Json(change): Json<EnvironmentChange>,
+) -> Result<axum::Json<EnvironmentDetail>, Problem> {
+    Ok(axum::Json(edge.portal.describe(&actor, &name, change).await?))
 }
 
 /// Ask for something

@@ -78,7 +78,7 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(catalog::catalog))
         .routes(routes!(catalog::template))
         .routes(routes!(environments::environments, environments::order))
-        .routes(routes!(environments::environment))
+        .routes(routes!(environments::environment, environments::describe))
         .routes(routes!(environments::act))
         .routes(routes!(environments::timeline))
         .routes(routes!(live::logs))

@@ -111,23 +111,42 @@ pub async fn serve(edge: SharedEdge, app: AppAddress, request: Request) -> Respo
     }
     let portal = edge.hosts.portal();
     let back = format!("{portal}/environments/{}", app.environment);
-    match admitted(&edge, &app, &parts).await {
-        Ok(Some((caller, access))) => {
+    let renamed = match admitted(&edge, &app, &parts).await {
+        Ok(Admission::Granted(caller, access)) => {
             let headers = parts.headers.clone();
             let request = Request::from_parts(parts, body);
-            match proxy::forward(&edge, &caller, &access, &scheme_and_host, request).await {
+            return match proxy::forward(&edge, &caller, &access, &scheme_and_host, request).await {
                 Ok(response) => response,
                 Err(error) => instead(&headers, error, &back),
-            }
+            };
         }
-        Ok(None) if parts.method == Method::GET && wants_page(&parts.headers) => {
-            let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-            let path: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
-            see_other(&format!("{portal}/open/{}/{}/{}?path={path}", app.environment, app.server, app.port))
-        }
-        Ok(None) => Problem(ApiError::unauthenticated()).into_response(),
-        Err(error) => instead(&parts.headers, error, &back),
+        Ok(Admission::Renamed { environment }) => Some(environment),
+        Ok(Admission::Nobody) => None,
+        Err(error) => return instead(&parts.headers, error, &back),
+    };
+    if parts.method == Method::GET && wants_page(&parts.headers) {
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let path: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
+        let environment = renamed.unwrap_or(app.environment);
+        return see_other(&format!("{portal}/open/{environment}/{}/{}?path={path}", app.server, app.port));
     }
+    match renamed {
+        Some(_) => Problem(ApiError::conflict("This app has another address now").with_detail("Load the page again."))
+            .into_response(),
+        None => Problem(ApiError::unauthenticated()).into_response(),
+    }
+}
+
+/// Who passes to an app.
+enum Admission {
+    Granted(Caller, AppAccessRow),
+    /// The cookie is good, and the environment it was made for is called something else now: this address may become
+    /// another's, so it leads to this one no longer.
+    Renamed {
+        environment: String,
+    },
+    /// Nobody has proved to be anybody.
+    Nobody,
 }
 
 /// Swaps a ticket for the app's cookie. A ticket that does not count leads to the app, and from there to the portal again.
@@ -159,12 +178,8 @@ async fn enter(edge: &Edge, app: &AppAddress, query: &str) -> Response {
     }
 }
 
-/// Who may pass to this app, and which it is; `None` when nobody has proved to be anybody.
-async fn admitted(
-    edge: &SharedEdge,
-    app: &AppAddress,
-    request: &Parts,
-) -> Result<Option<(Caller, AppAccessRow)>, ApiError> {
+/// Who may pass to this app, and which it is.
+async fn admitted(edge: &SharedEdge, app: &AppAddress, request: &Parts) -> Result<Admission, ApiError> {
     let headers = &request.headers;
     if let Some(Ok(token)) = bearer(headers)
         && token.starts_with(secret::TOKEN_PREFIX)
@@ -177,13 +192,27 @@ async fn admitted(
             server: app.server.clone(),
             port: i64::from(app.port),
         };
-        return Ok(Some((caller, access)));
+        return Ok(Admission::Granted(caller, access));
     }
-    let Some(hash) = app::site::cookie(headers, cookie_name(edge)).and_then(secret::hash) else { return Ok(None) };
-    let access = edge.store.app_cookie(&hash, edge.clock.now()).await.map_err(database)?;
-    let Some(access) = access.filter(|access| access.label == app.label()) else { return Ok(None) };
+    let Some(hash) = app::site::cookie(headers, cookie_name(edge)).and_then(secret::hash) else {
+        return Ok(Admission::Nobody);
+    };
+    let cookie = edge.store.app_cookie(&hash, edge.clock.now()).await.map_err(database)?;
+    let Some(cookie) = cookie.filter(|cookie| cookie.access.label == app.label()) else {
+        return Ok(Admission::Nobody);
+    };
+    let access = cookie.access;
+    let environment = (cookie.environment_name.as_str(), access.environment_id.as_str());
+    if AppAddress::new(app.port, (&access.server, &cookie.server_id), environment) != *app {
+        return Ok(Admission::Renamed { environment: access.environment_id });
+    }
     let identity = edge.identities.find(Credential::Session(access.session_hash.clone())).await.map_err(database)?;
-    Ok(identity.map(|identity| (Caller::of(edge, Actor::Person(identity.person.clone()), identity), access)))
+    Ok(match identity {
+        Some(identity) => {
+            Admission::Granted(Caller::of(edge, Actor::Person(identity.person.clone()), identity), access)
+        }
+        None => Admission::Nobody,
+    })
 }
 
 /// Another app is a site like any other: it may lead here, and no more.

@@ -10,6 +10,7 @@ use provisioners::VolumeId;
 
 use self::simulation::{Event, Luck, Simulation};
 use super::*;
+use crate::domain::progress::progress;
 use crate::domain::state;
 
 #[test]
@@ -72,5 +73,35 @@ fn a_death_now_and_then_is_no_failure() {
         assert_eq!(simulation.come_to_rest(), Decision::Settled);
         simulation.now += STABLE_MS;
         simulation.happen(Event::Dies(0));
+    }
+}
+
+#[test]
+fn progress_only_grows_while_all_goes_well_and_ends_with_what_was_wanted() {
+    let mut simulation = Simulation::new();
+    for action in [None, Some(Action::Park), Some(Action::Resume), Some(Action::Delete)] {
+        if let Some(action) = action {
+            simulation.facts.intent.ready_at.get_or_insert(simulation.now);
+            simulation.ask(action);
+        }
+        let mut seen = Vec::new();
+        loop {
+            let decision = simulation.decide();
+            let view = state::derive_from(&simulation.facts, &decision, simulation.now);
+            seen.extend(progress(&simulation.facts, &view).map(|progress| (progress.done, progress.total)));
+            match decision {
+                Decision::Do(work) => simulation.work(&work, || Luck::Good),
+                Decision::Wait(waiting) => {
+                    simulation.agents();
+                    if simulation.decide() == Decision::Wait(waiting.clone()) {
+                        simulation.now = waiting.until;
+                    }
+                }
+                _ => break,
+            }
+        }
+        assert!(seen.len() > 1, "{action:?} is seen under way");
+        assert!(seen.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 == pair[1].1), "{action:?}: {seen:?}");
+        assert!(seen.iter().all(|(done, total)| done < total), "{action:?} is done when it is settled: {seen:?}");
     }
 }

@@ -61,6 +61,7 @@ impl Simulation {
             attempts: 0,
             retry_at: 0,
             healthy_at: None,
+            phase_at: None,
             link: AgentLink::Never,
             status: None,
             machines: Vec::new(),
