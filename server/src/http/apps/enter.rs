@@ -139,7 +139,7 @@ pub async fn serve(edge: SharedEdge, app: AppAddress, request: Request) -> Respo
 
 /// Who passes to an app.
 enum Admission {
-    Granted(Caller, AppAccessRow),
+    Granted(Box<Caller>, AppAccessRow),
     /// The cookie is good, and the environment it was made for is called something else now: this address may become
     /// another's, so it leads to this one no longer.
     Renamed {
@@ -192,7 +192,7 @@ async fn admitted(edge: &SharedEdge, app: &AppAddress, request: &Parts) -> Resul
             server: app.server.clone(),
             port: i64::from(app.port),
         };
-        return Ok(Admission::Granted(caller, access));
+        return Ok(Admission::Granted(Box::new(caller), access));
     }
     let Some(hash) = app::site::cookie(headers, cookie_name(edge)).and_then(secret::hash) else {
         return Ok(Admission::Nobody);
@@ -209,7 +209,8 @@ async fn admitted(edge: &SharedEdge, app: &AppAddress, request: &Parts) -> Resul
     let identity = edge.identities.find(Credential::Session(access.session_hash.clone())).await.map_err(database)?;
     Ok(match identity {
         Some(identity) => {
-            Admission::Granted(Caller::of(edge, Actor::Person(identity.person.clone()), identity), access)
+            let caller = Caller::of(edge, Actor::Person(identity.person.clone()), identity);
+            Admission::Granted(Box::new(caller), access)
         }
         None => Admission::Nobody,
     })
