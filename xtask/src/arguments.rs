@@ -11,7 +11,9 @@ cargo xtask test [FILTER] [-- ARGUMENTS]
 cargo xtask screenshots
     Writes a picture of every page, on a phone and on a desk, in both themes, to target/pictures/.
 cargo xtask bench order [--orders N] [--at-once N]
-    Times orders of the scratch template on a release build, from the API call to healthy.";
+    Times orders of the scratch template on a release build, from the API call to healthy.
+cargo xtask bench page [--seconds N]
+    Pages per second and core, their times at half that load, a list of 100,000, and what Lighthouse says.";
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Task {
@@ -20,7 +22,7 @@ pub enum Task {
     Build,
     Test(TestOptions),
     Screenshots,
-    Bench(BenchOptions),
+    Bench(Bench),
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,11 +39,17 @@ pub struct TestOptions {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct BenchOptions {
-    /// Orders one after the other.
-    pub orders: u32,
-    /// Orders placed together.
-    pub at_once: u32,
+pub enum Bench {
+    Order {
+        /// One after the other.
+        orders: u32,
+        /// Placed together.
+        at_once: u32,
+    },
+    Page {
+        /// Each measurement takes so long.
+        seconds: u32,
+    },
 }
 
 pub fn parse(words: &[String]) -> Result<Task, String> {
@@ -91,23 +99,23 @@ fn parse_test<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, Stri
 }
 
 fn parse_bench<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, String> {
-    match words.next() {
-        Some("order") => {}
-        Some(other) => return Err(format!("There is no bench {other:?}; there is `order`.")),
-        None => return Err("Which bench? There is `order`.".into()),
-    }
-    let mut options = BenchOptions { orders: 100, at_once: 200 };
+    let (mut orders, mut at_once, mut seconds) = (100, 200, 10);
+    let kind = words.next();
+    let mut known: Vec<(&str, &mut u32)> = match kind {
+        Some("order") => vec![("--orders", &mut orders), ("--at-once", &mut at_once)],
+        Some("page") => vec![("--seconds", &mut seconds)],
+        Some(other) => return Err(format!("There is no bench {other:?}; there are `order` and `page`.")),
+        None => return Err("Which bench? There are `order` and `page`.".into()),
+    };
     while let Some(word) = words.next() {
         let (name, inline) = split_value(word);
-        let place = match name {
-            "--orders" => &mut options.orders,
-            "--at-once" => &mut options.at_once,
-            _ => return Err(format!("`bench order` does not know {word:?}.")),
+        let Some((_, place)) = known.iter_mut().find(|(one, _)| *one == name) else {
+            return Err(format!("`bench {}` does not know {word:?}.", kind.unwrap_or_default()));
         };
         let text = value(name, inline, &mut words)?;
-        *place = text.parse().map_err(|_| format!("{name} takes a number, not {text:?}."))?;
+        **place = text.parse().map_err(|_| format!("{name} takes a number, not {text:?}."))?;
     }
-    Ok(Task::Bench(options))
+    Ok(Task::Bench(if kind == Some("page") { Bench::Page { seconds } } else { Bench::Order { orders, at_once } }))
 }
 
 fn split_value(word: &str) -> (&str, Option<&str>) {
@@ -154,14 +162,24 @@ mod tests {
     }
 
     #[test]
-    fn a_bench_without_numbers_does_a_hundred_orders_and_two_hundred_at_once() {
-        assert_eq!(parsed("bench order"), Ok(Task::Bench(BenchOptions { orders: 100, at_once: 200 })));
+    fn a_bench_takes_numbers_and_has_its_own_where_none_is_given() {
+        assert_eq!(parsed("bench order"), Ok(Task::Bench(Bench::Order { orders: 100, at_once: 200 })));
+        assert_eq!(parsed("bench order --at-once=3"), Ok(Task::Bench(Bench::Order { orders: 100, at_once: 3 })));
+        assert_eq!(parsed("bench page --seconds 2"), Ok(Task::Bench(Bench::Page { seconds: 2 })));
     }
 
     #[test]
     fn wrong_words_are_named() {
-        for line in ["upp", "up --port 1", "up --listen", "build now", "test --all", "bench", "bench order --orders x"]
-        {
+        for line in [
+            "upp",
+            "up --port 1",
+            "up --listen",
+            "build now",
+            "test --all",
+            "bench",
+            "bench order --orders x",
+            "bench page --orders 1",
+        ] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }

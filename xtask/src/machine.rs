@@ -49,6 +49,9 @@ pub const TESTING: &[Need] = &[
     need("docker-registry", "docker-registry"),
 ];
 
+/// For looking at pages with Lighthouse.
+pub const LOOKING: &[Need] = &[need("chromium", "chromium"), need("node", "nodejs"), need("npm", "npm")];
+
 /// Makes sure all `needs` are met, with one installation for all that are not. `purpose` completes "to …".
 pub fn provide(workspace: &Workspace, progress: &Progress, purpose: &str, needs: &[Need]) -> Outcome<()> {
     const TITLE: &str = "packages";

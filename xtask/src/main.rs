@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Task::Build => up::build_only(),
         Task::Test(options) => test::test(&options),
         Task::Screenshots => test::screenshots(),
-        Task::Bench(options) => bench::bench(&options),
+        Task::Bench(bench) => bench::bench(&bench),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

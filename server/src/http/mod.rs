@@ -67,7 +67,8 @@ impl Edge {
     }
 }
 
-/// Everything the portal answers to.
+/// Everything the portal answers to. Pages are compressed by gzip: at the speed a page needs, brotli takes three times as
+/// long for the same size; files are compressed by brotli once, when built.
 pub fn router(edge: SharedEdge, assets: Assets) -> Router {
     let settings = app::site::PortalSettings { secure_cookies: edge.hosts.secure(), assets: assets.addresses() };
     let pages = app::site::router(edge.portal.clone(), settings);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ureq::Agent;
 
-use crate::{Outcome, TEMPLATE};
+use crate::Outcome;
 
 #[derive(Clone)]
 pub struct Api {
@@ -26,13 +26,42 @@ impl Api {
         }
     }
 
+    /// HOST:PORT.
+    pub fn authority(&self) -> &str {
+        self.base.trim_start_matches("http://").trim_end_matches("/api/v1")
+    }
+
+    /// Value of the header.
+    pub fn authorization(&self) -> &str {
+        &self.authorization
+    }
+
+    /// Waits until it is in this state, asking ten times a second.
+    pub fn await_state(&self, name: &str, state: &str) -> Outcome<()> {
+        for _ in 0..600 {
+            let now = self.environment(name)?;
+            if now["state"] == state {
+                return Ok(());
+            }
+            if now["state"] == "failed" {
+                return Err(format!("{name} failed: {}", now["failure"]));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Err(format!("{name} did not become {state}."))
+    }
+
     /// Orders; returns the environment as confirmed.
-    pub fn order(&self, name: &str) -> Outcome<Value> {
-        self.post("/environments", json!({ "template": TEMPLATE, "name": name }))
+    pub fn order(&self, template: &str, name: &str) -> Outcome<Value> {
+        self.post("/environments", json!({ "template": template, "name": name }))
     }
 
     pub fn environment(&self, name: &str) -> Outcome<Value> {
         self.get(&format!("/environments/{name}"))
+    }
+
+    pub fn park(&self, name: &str) -> Outcome<Value> {
+        self.post(&format!("/environments/{name}/park"), json!({}))
     }
 
     pub fn delete(&self, name: &str) -> Outcome<Value> {

@@ -15,14 +15,22 @@ pub struct Portal {
 }
 
 impl Portal {
-    pub fn start(dist: &Path) -> Outcome<Self> {
+    /// `core`: the only one it may use; any when absent.
+    pub fn start(dist: &Path, core: Option<usize>) -> Outcome<Self> {
         let failed = |error: std::io::Error| format!("Cannot start the portal: {error}");
         let program = dist.join("bookend");
         let home = tempfile::Builder::new().prefix("bookend-bench-").tempdir().map_err(failed)?;
         // Servers run as other users than the portal when that runs as root.
         std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
         let data = home.path().join("data");
-        let mut serve = Command::new(&program);
+        let mut serve = match core {
+            Some(core) => {
+                let mut pinned = Command::new("taskset");
+                pinned.args(["--cpu-list", &core.to_string()]).arg(&program);
+                pinned
+            }
+            None => Command::new(&program),
+        };
         serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
         let log = std::fs::File::create(home.path().join("portal.log")).map_err(failed)?;
         let mut process = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().map_err(failed)?;
@@ -43,6 +51,10 @@ impl Portal {
     /// Its own process, without those of servers.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.home.path().join("data")
     }
 
     pub fn home(&self) -> PathBuf {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::TEMPLATE;
 use crate::Outcome;
 use crate::portal::Portal;
 use crate::processes::{self, Memory};
@@ -27,7 +28,7 @@ pub struct Together {
 /// Orders one environment, waits until it is ready, and deletes it again; the time until it was ready.
 pub fn order_until_ready(portal: &Portal, changes: &Receiver<String>, name: &str) -> Outcome<Duration> {
     let begun = Instant::now();
-    let ordered = portal.api.order(name)?;
+    let ordered = portal.api.order(TEMPLATE, name)?;
     await_state(portal, changes, &ordered, "ready")?;
     let took = begun.elapsed();
     portal.api.delete(name)?;
@@ -43,7 +44,8 @@ pub fn order_at_once(portal: &Portal, count: usize) -> Outcome<Together> {
             .map(|person| {
                 scope.spawn(move || {
                     let mine = (person..count).step_by(PEOPLE);
-                    mine.map(|number| portal.api.order(&format!("many-{number}"))).try_for_each(|order| order.map(drop))
+                    mine.map(|number| portal.api.order(TEMPLATE, &format!("many-{number}")))
+                        .try_for_each(|order| order.map(drop))
                 })
             })
             .collect();
