@@ -30,6 +30,8 @@ const wakeIslands = async () => {
   await code.default({ module_or_path: own.dataset.wasm });
   code.hydrate();
   for (const island of islands) {
+    // Between two of them the page answers to what a person does.
+    await new Promise((resolve) => setTimeout(resolve));
     try {
       functionOf(code, island.dataset.component)?.(island);
     } catch (problem) {
