@@ -7,6 +7,13 @@ use tests::{Api, Browser, Outcome, Portal, Setting};
 const AXE: &str = include_str!("axe/axe.min.js");
 const WIDTHS: [u32; 2] = [390, 1440];
 const THEMES: [&str; 2] = ["light", "dark"];
+/// How much of the window moved, how far, while the page came and its islands woke: the "cumulative layout shift".
+const SHIFTED: &str = "const done = arguments[0]; let shifted = 0; \
+    new PerformanceObserver(seen => seen.getEntries().forEach(one => { shifted += one.value; }))\
+        .observe({ type: 'layout-shift', buffered: true }); \
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(shifted))))";
+/// Nobody sees a hundredth of a window; 0.1 is what search engines still call good.
+const SHIFTED_AT_MOST: f64 = 0.01;
 const PASSWORD: &str = "a quiet corner by the window";
 
 const DOOMED: &str = r#"name: doomed
@@ -99,7 +106,10 @@ async fn look(browser: &Browser, name: &str, address: &str) -> Outcome {
             browser.dress(width, theme).await?;
             browser.go(address).await?;
             browser
-                .await_script("return document.readyState === 'complete' && document.fonts.status === 'loaded'")
+                .await_script(
+                    "return document.readyState === 'complete' && document.fonts.status === 'loaded' && \
+                     (!document.querySelector('leptos-island') || 'live' in document.documentElement.dataset)",
+                )
                 .await?;
             browser.picture(&dressed).await?;
             let sticks_out = "const wide = document.documentElement.clientWidth; \
@@ -107,6 +117,8 @@ async fn look(browser: &Browser, name: &str, address: &str) -> Outcome {
                 .filter(one => one.getBoundingClientRect().right > wide + 1).map(one => one.outerHTML.slice(0, 120))";
             let sticks_out = browser.page.execute(sticks_out, Vec::new()).await?;
             assert_eq!(sticks_out, Value::Array(Vec::new()), "{dressed} is wider than the window");
+            let shifted = browser.page.execute_async(SHIFTED, Vec::new()).await?.as_f64().unwrap_or(f64::NAN);
+            assert!(shifted <= SHIFTED_AT_MOST, "{dressed} moved by {shifted} while it came");
             let found = accessibility(browser).await?;
             assert!(found.is_empty(), "{dressed}: {found:#?}");
             let complaints = browser.complaints().await?;
