@@ -88,6 +88,9 @@ pub trait Portal: Send + Sync + 'static {
     async fn catalog(&self, actor: &Actor) -> Result<Vec<CatalogEntry>, ApiError>;
     /// The version on offer when `version` is absent.
     async fn template(&self, actor: &Actor, name: &str, version: Option<&str>) -> Result<TemplateDetail, ApiError>;
+    /// What an order of this template can begin with.
+    async fn draft(&self, actor: &Actor, template: &str, request: DraftRequest) -> Result<OrderDraft, ApiError>;
+    async fn check_name(&self, actor: &Actor, name: &str) -> Result<NameCheck, ApiError>;
     /// The same `request_id` of the same person again yields the same environment.
     async fn order(
         &self,

@@ -140,3 +140,42 @@ async fn whoever_asks_for_the_same_at_the_same_moment_is_answered_alike() -> Out
     assert_eq!(parkings, 2, "{timeline:#}");
     Ok(())
 }
+
+/// What the order form begins with, for whoever builds their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_can_begin_with_the_last_one_a_preset_or_an_environment_and_never_with_a_secret() -> Outcome {
+    let house = House::open().await?;
+    house.stock("other").await?;
+    let ann = house.guest("default", "ann", Role::User).await?;
+    let eve = house.guest("other", "eve", Role::User).await?;
+    let draft = async |of: &tests::Guest, query: &str| of.get(&format!("/catalog/postgres-app/draft?{query}")).await;
+    let first = draft(&ann, "").await?.expect_success()?;
+    assert_eq!(first["source"], json!({ "from": "defaults" }));
+    assert!(first["name"].as_str().is_some_and(|name| name.starts_with("postgres-app-")), "{first}");
+    assert_eq!((&first["environments"], &first["environments_limit"]), (&json!(0), &json!(1000)));
+    let preset = draft(&ann, "preset=private").await?.expect_success()?;
+    assert_eq!(preset["values"], json!({ "protect": "true" }));
+
+    let values = json!({ "protect": "true", "password": "hunter2", "max_connections": "50", "title": "Guests" });
+    let order = json!({ "template": "postgres-app", "name": "mine", "parameters": values });
+    ann.post("/environments", &order).await?.expect_success()?;
+    for query in ["", "from=mine"] {
+        let draft = draft(&ann, query).await?.expect_success()?;
+        assert_eq!(draft["values"], json!({ "protect": "true", "title": "Guests" }), "{query}: {draft}");
+    }
+    let defaults = draft(&ann, "defaults=true").await?.expect_success()?;
+    assert_eq!((&defaults["values"], &defaults["environments"]), (&json!({}), &json!(1)));
+    assert_eq!(draft(&ann, "preset=nothing").await?.status, 404);
+    assert_eq!(draft(&eve, "from=mine").await?.status, 404, "another team's environment is not there");
+    assert_eq!(draft(&eve, "").await?.expect_success()?["source"], json!({ "from": "defaults" }));
+    ann.order("scratch", "box").await?;
+    assert_eq!(draft(&ann, "from=box").await?.body["fields"][0]["field"], "from");
+
+    let free = async |of: &tests::Guest, name: &str| of.get(&format!("/environment-names/{name}")).await;
+    for (of, name, is_free) in [(&ann, "mine", false), (&eve, "mine", true), (&ann, "other", true), (&ann, "No", false)]
+    {
+        let said = free(of, name).await?.expect_success()?;
+        assert_eq!((&said["free"], said["message"].is_null()), (&json!(is_free), is_free), "{said}");
+    }
+    Ok(())
+}

@@ -43,6 +43,8 @@ pub struct CatalogEntry {
     /// One of [`TEMPLATE_ICONS`].
     pub icon: Option<String>,
     pub maintainer: Option<String>,
+    /// Its curators put it on the first shelf.
+    pub featured: bool,
     /// Commands its servers require, each once: what software is in it, as far as that is known.
     pub software: Vec<String>,
     /// When the version on offer came, Unix milliseconds; absent while there is none.
@@ -54,6 +56,10 @@ pub struct CatalogEntry {
     pub unavailable: Option<String>,
     /// The newest file of this template is broken: the error. The last good version stays on offer.
     pub broken: Option<String>,
+    /// An order may leave every parameter to its default.
+    pub asks_nothing: bool,
+    /// When the person who asks last ordered it, Unix milliseconds; absent when that was long ago or never.
+    pub ordered_by_me_at: Option<i64>,
     /// How past orders of it went; absent when there were none.
     pub record: Option<TemplateRecord>,
 }
@@ -64,6 +70,8 @@ pub struct CatalogEntry {
 pub struct TemplateRecord {
     /// All orders there ever were.
     pub orders: u64,
+    /// When the last of them was, Unix milliseconds.
+    pub last_ordered_at: i64,
     /// Among the last 100 orders, those that became ready, or ended without having been. What is on its way counts later.
     pub decided: u64,
     /// How many of these became ready.
@@ -83,6 +91,7 @@ pub struct TemplateDetail {
     /// Long description, Markdown.
     pub description: String,
     pub parameters: Vec<ParameterSpec>,
+    pub presets: Vec<Preset>,
     pub servers: Vec<TemplateServer>,
     pub volumes: Vec<TemplateVolume>,
     /// "parked at 19:00 on weekdays (Europe/Berlin)".
@@ -96,6 +105,10 @@ pub struct TemplateDetail {
 pub struct TemplateVersion {
     pub version: String,
     pub created_at: i64,
+    /// What is new in it, in the curator's words.
+    pub note: Option<String>,
+    /// What is different from the version before, one sentence each; of the newest versions only.
+    pub changes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,6 +198,84 @@ pub enum ParameterKind {
 pub struct ChoiceOption {
     pub value: String,
     pub title: String,
+}
+
+/// Answers to the order form that go together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct Preset {
+    pub name: String,
+    pub title: String,
+    /// When to take it.
+    pub help: Option<String>,
+    /// Parameter → value; the others keep their default. Never a secret.
+    pub values: BTreeMap<String, String>,
+}
+
+/// What an order should begin with. Without any of it: the person's last order of the template, else its defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
+pub struct DraftRequest {
+    /// The version on offer when absent.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Name of a preset.
+    #[serde(default)]
+    pub preset: Option<String>,
+    /// Name or id of an environment that was made from this template.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// With nothing but the template's own defaults.
+    #[serde(default)]
+    pub defaults: bool,
+}
+
+/// A filled-in order form. Asking for one orders nothing and keeps nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct OrderDraft {
+    /// A name that is free at this moment.
+    pub name: String,
+    pub source: DraftSource,
+    /// Values that differ from the parameters' defaults. Never a secret.
+    pub values: BTreeMap<String, String>,
+    /// Parameters whose earlier value this version does not take any more, by title.
+    pub dropped: Vec<String>,
+    /// Environments the person has, and may have.
+    pub environments: u64,
+    pub environments_limit: u64,
+}
+
+/// Where a draft's values are from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum DraftSource {
+    Defaults,
+    Preset {
+        name: String,
+    },
+    /// The person's own last order of this template.
+    LastOrder {
+        environment: String,
+        /// Unix milliseconds.
+        at: i64,
+    },
+    Environment {
+        environment: String,
+    },
+}
+
+/// Whether an environment can be called that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct NameCheck {
+    pub name: String,
+    /// It is a name, and nobody in the team has an environment of that name at this moment.
+    pub free: bool,
+    /// Why not, as the rest of a sentence that begins with the name.
+    pub message: Option<String>,
 }
 
 /// A person's request for an environment.

@@ -39,7 +39,14 @@ mod tests {
     use super::*;
 
     fn record(decided: u64, became_ready: u64, p50: Option<i64>) -> TemplateRecord {
-        TemplateRecord { orders: decided, decided, became_ready, ready_p50_ms: p50, ready_p95_ms: p50 }
+        TemplateRecord {
+            orders: decided,
+            last_ordered_at: 0,
+            decided,
+            became_ready,
+            ready_p50_ms: p50,
+            ready_p95_ms: p50,
+        }
     }
 
     #[test]

@@ -118,6 +118,12 @@ pub struct OrderArguments {
     /// Version of the template; the one on offer when absent
     #[arg(long)]
     pub version: Option<String>,
+    /// Begin with the values of this preset of the template; --set comes on top
+    #[arg(long, value_name = "PRESET", conflicts_with = "like")]
+    pub preset: Option<String>,
+    /// Begin with the values, but secrets, this environment was ordered with; --set comes on top
+    #[arg(long, value_name = "ENV", add = crate::cli::complete::environments())]
+    pub like: Option<String>,
     /// Value of a parameter; may be given several times
     #[arg(long = "set", value_name = "PARAMETER=VALUE")]
     pub set: Vec<Assignment>,

@@ -133,7 +133,14 @@ mod tests {
     fn past_orders_are_told_in_one_line_and_not_at_all_before_the_first() {
         let record = |decided, became_ready, usual, slow| {
             let (ready_p50_ms, ready_p95_ms) = (usual, slow);
-            past_orders(&TemplateRecord { orders: 120, decided, became_ready, ready_p50_ms, ready_p95_ms })
+            past_orders(&TemplateRecord {
+                orders: 120,
+                last_ordered_at: 0,
+                decided,
+                became_ready,
+                ready_p50_ms,
+                ready_p95_ms,
+            })
         };
         let told = record(100, 98, Some(400), Some(1_200));
         assert_eq!(told, "Usually ready in 0.4 s (95 of 100: 1.2 s); 98 of the last 100 orders became ready");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use app::api::{EnvironmentDetail, OrderRequest};
+use app::api::{EnvironmentDetail, OrderDraft, OrderRequest};
 
 use super::arguments::{Assignment, OrderArguments};
 use super::client::Client;
@@ -12,12 +12,10 @@ use super::output::{Output, clean};
 use super::wait::{self, Target};
 
 pub async fn order(client: &Client, order: OrderArguments, output: Output) -> Result<(), Failure> {
-    let request = OrderRequest {
-        template: order.template,
-        version: order.version,
-        name: order.name,
-        parameters: parameters(&order.set, &order.set_file)?,
-    };
+    let mut values = begin(client, &order).await?;
+    values.extend(parameters(&order.set, &order.set_file)?);
+    let request =
+        OrderRequest { template: order.template, version: order.version, name: order.name, parameters: values };
     let key = match order.idempotency_key {
         Some(key) => key,
         None => uuid::Uuid::now_v7().to_string(),
@@ -32,6 +30,18 @@ pub async fn order(client: &Client, order: OrderArguments, output: Output) -> Re
         }
     }
     output.result(&detail, || format!("{}: {}", clean(&detail.summary.name), detail.summary.state))
+}
+
+/// What `--preset` or `--like` begin with; nothing without them.
+async fn begin(client: &Client, order: &OrderArguments) -> Result<BTreeMap<String, String>, Failure> {
+    let asked = [("version", &order.version), ("preset", &order.preset), ("from", &order.like)];
+    let query: Vec<(&str, &str)> =
+        asked.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
+    if order.preset.is_none() && order.like.is_none() {
+        return Ok(BTreeMap::new());
+    }
+    let draft: OrderDraft = client.get(&["catalog", &order.template, "draft"], &query).await?;
+    Ok(draft.values)
 }
 
 /// `--set` and `--set-file` together; a name given twice is a mistake.

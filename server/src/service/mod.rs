@@ -9,6 +9,7 @@ mod access;
 pub mod catalog;
 mod channels;
 mod describe;
+mod drafts;
 mod environments;
 mod live;
 mod names;
@@ -51,6 +52,13 @@ pub struct Service {
 }
 
 impl Service {
+    /// What past orders tell this person.
+    async fn past(&self, by: &SignedIn) -> Result<catalog::Past, ApiError> {
+        let records = self.records.of_team(&self.store, &by.team_id, self.clock.now()).await?;
+        let mine = self.store.ordered_lately(&by.person_id).await.map_err(trouble::failed)?;
+        Ok(catalog::Past { records, mine })
+    }
+
     async fn audit(
         &self,
         tx: &mut Tx,
@@ -123,13 +131,19 @@ impl Portal for Service {
     // The team
     async fn catalog(&self, actor: &Actor) -> Result<Vec<CatalogEntry>, ApiError> {
         let by = access::person(actor)?;
-        let records = self.records.of_team(&self.store, &by.team_id, self.clock.now()).await?;
-        catalog::catalog(&self.store, &by.team_id, &self.capabilities, &records).await
+        let past = self.past(by).await?;
+        catalog::catalog(&self.store, &by.team_id, &self.capabilities, &past).await
     }
     async fn template(&self, actor: &Actor, name: &str, version: Option<&str>) -> Result<TemplateDetail, ApiError> {
         let by = access::person(actor)?;
-        let records = self.records.of_team(&self.store, &by.team_id, self.clock.now()).await?;
-        catalog::detail(&self.store, &by.team_id, name, version, &self.capabilities, &records).await
+        let past = self.past(by).await?;
+        catalog::detail(&self.store, &by.team_id, name, version, &self.capabilities, &past).await
+    }
+    async fn draft(&self, actor: &Actor, template: &str, request: DraftRequest) -> Result<OrderDraft, ApiError> {
+        drafts::draft(self, access::person(actor)?, template, request).await
+    }
+    async fn check_name(&self, actor: &Actor, name: &str) -> Result<NameCheck, ApiError> {
+        drafts::check_name(self, access::person(actor)?, name).await
     }
     async fn order(
         &self,

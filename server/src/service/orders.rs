@@ -14,7 +14,7 @@ use crate::domain::{schedule, template::compile};
 use crate::store::{self, NewEnvironment, OrderKey, Ordered, Quota, StoreError};
 
 /// Enough for everything but a mistake or malice.
-const QUOTA: Quota = Quota { per_person: 1_000, per_team: 100_000 };
+pub(super) const QUOTA: Quota = Quota { per_person: 1_000, per_team: 100_000 };
 /// Made-up names that may be taken before the person is asked for one.
 const NAME_ATTEMPTS: u32 = 5;
 
@@ -158,7 +158,8 @@ fn key_reused() -> ApiError {
     .with_detail("Give each order a key of its own.")
 }
 
-fn random() -> Result<[u8; 3], ApiError> {
+/// For a made-up name.
+pub(super) fn random() -> Result<[u8; 3], ApiError> {
     let mut bytes = [0; 3];
     getrandom::fill(&mut bytes).map_err(|_| ApiError::internal())?;
     Ok(bytes)

@@ -18,7 +18,10 @@ use crate::domain::facts::Outcome;
 use crate::domain::fixtures::{server, topology};
 use crate::domain::plan::{Request, Work};
 use describe::what_people_say_of_an_environment_is_kept_and_found;
-use records::past_orders_tell_how_long_a_template_takes_and_how_often_it_comes;
+use records::{
+    a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
+    past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
+};
 
 const NOW: i64 = 1_800_000_000_000;
 const LEASE: Duration = Duration::from_secs(10);
@@ -515,6 +518,7 @@ on_both! {
     orders_are_judged_in_one_transaction,
     past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
     what_people_say_of_an_environment_is_kept_and_found,
+    a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
     a_quota_holds_when_orders_race,
     lists_are_filtered_and_come_in_pages,
     every_due_environment_is_claimed_exactly_once,

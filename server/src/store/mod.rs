@@ -50,7 +50,7 @@ pub use environments::{EnvironmentFilter, EnvironmentRecord, NewEnvironment, Ord
 pub use facts::Loaded;
 pub use lock::PortalLock;
 pub use people::{NewPerson, PersonRow};
-pub use records::TemplateRecords;
+pub use records::{LastOrder, TemplateRecords};
 pub use sessions::{AppAccessRow, AppCookieRow, CredentialRow};
 pub use templates::{Found, TemplateRow, VersionRow};
 pub use tokens::{NewToken, TokenRow};

@@ -10,6 +10,7 @@
 //! commands as they stand. Deliberately absent: conditions, loops, includes, anything that executes.
 
 mod compile;
+mod differences;
 mod expression;
 mod model;
 pub mod names;
@@ -26,9 +27,10 @@ use std::collections::BTreeMap;
 use provisioners::Secret;
 
 pub use compile::compile;
+pub use differences::differences;
 pub use expression::{Name, Text, finish};
 pub use model::{Count, Limits, Output, SIZES, Server, Service, Size, Template, Volume, size_named};
-pub use order::{Values, check_value, resolve};
+pub use order::{Values, carried_over, check_value, resolve};
 pub use problem::{Position, Problem, Problems, did_you_mean};
 pub use read::{MAX_BYTES, name_in, read};
 

@@ -1,7 +1,7 @@
 //! A template that was read and found good: every name in it means something, every default fits its type.
 
 use agent::api::{Check, Restart, Script};
-use app::api::ParameterSpec;
+use app::api::{ParameterSpec, Preset};
 use provisioners::Image;
 
 use super::expression::Text;
@@ -20,7 +20,13 @@ pub struct Template {
     pub category: String,
     pub tags: Vec<String>,
     pub maintainer: Option<String>,
+    /// On the catalog's first shelf.
+    pub featured: bool,
+    /// What is new in this version, in the curator's words.
+    pub changes: Option<String>,
     pub parameters: Vec<ParameterSpec>,
+    /// Answers that go together; each value fits its parameter.
+    pub presets: Vec<Preset>,
     /// At least one.
     pub servers: Vec<Server>,
     pub volumes: Vec<Volume>,
@@ -117,5 +123,20 @@ pub struct Output {
 impl Template {
     pub fn parameter(&self, name: &str) -> Option<&ParameterSpec> {
         self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+
+    /// Whether an order may leave everything to the defaults.
+    pub fn asks_nothing(&self) -> bool {
+        let mut applying: Vec<(&str, &str)> = Vec::new();
+        for parameter in &self.parameters {
+            let applies =
+                parameter.when.as_ref().is_none_or(|when| applying.contains(&(&when.parameter, &when.equals)));
+            match &parameter.default {
+                Some(default) if applies => applying.push((&parameter.name, default)),
+                None if applies => return false,
+                _ => {}
+            }
+        }
+        true
     }
 }

@@ -80,6 +80,27 @@ fn value_of(parameter: &ParameterSpec, given: Option<&String>, resolved: &Values
     check_value(&parameter.kind, &value).map(|()| Some(value))
 }
 
+/// Of the values of an earlier order, those this template can begin a new one with; and the parameters, or what they were
+/// called, whose value it cannot take any more. Defaults are left out: they need no carrying.
+pub fn carried_over(
+    template: &Template,
+    earlier: &BTreeMap<String, String>,
+) -> (BTreeMap<String, String>, Vec<String>) {
+    let (mut values, mut dropped) = (BTreeMap::new(), Vec::new());
+    for (name, value) in earlier {
+        match template.parameter(name) {
+            None => dropped.push(name.clone()),
+            Some(ParameterSpec { kind: ParameterKind::Secret { .. }, .. }) => {}
+            Some(parameter) if parameter.default.as_ref() == Some(value) => {}
+            Some(parameter) if check_value(&parameter.kind, value).is_ok() => {
+                values.insert(name.clone(), value.clone());
+            }
+            Some(parameter) => dropped.push(parameter.title.clone()),
+        }
+    }
+    (values, dropped)
+}
+
 /// Whether a value is one of this type; if not, what it should be, as the rest of a sentence that begins with the field.
 pub fn check_value(kind: &ParameterKind, value: &str) -> Result<(), String> {
     match kind {

@@ -77,6 +77,8 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(tokens::revoke_token))
         .routes(routes!(catalog::catalog))
         .routes(routes!(catalog::template))
+        .routes(routes!(catalog::draft))
+        .routes(routes!(catalog::check_name))
         .routes(routes!(environments::environments, environments::order))
         .routes(routes!(environments::environment, environments::describe))
         .routes(routes!(environments::act))

@@ -11,6 +11,7 @@ mod records;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use app::api::{ApiError, CatalogEntry, TemplateDetail, TemplatePort, TemplateServer, TemplateVersion, TemplateVolume};
@@ -18,7 +19,7 @@ use provisioners::{Capabilities, Image};
 
 use crate::domain::template::{Count, Limits, Size, Template};
 use crate::domain::{schedule, template};
-use crate::store::{Store, StoreError, TemplateRecords, TemplateRow};
+use crate::store::{Store, StoreError, TemplateRecords, TemplateRow, VersionRow};
 
 pub use load::{Source, SourceFile, files, keep_current, refresh};
 pub use records::Records;
@@ -33,6 +34,17 @@ pub struct Offered {
     pub template: Arc<Template>,
 }
 
+/// What past orders tell whoever looks at the catalog.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    pub records: Arc<TemplateRecords>,
+    /// Template row id → when this person last ordered it.
+    pub mine: HashMap<String, i64>,
+}
+
+/// Versions of which is told what changed: as many as somebody reads.
+const COMPARED: usize = 20;
+
 /// The catalog of a team, by title.
 ///
 /// # Errors
@@ -41,12 +53,12 @@ pub async fn catalog(
     store: &Store,
     team_id: &str,
     capabilities: &Capabilities,
-    records: &TemplateRecords,
+    past: &Past,
 ) -> Result<Vec<CatalogEntry>, ApiError> {
     let mut entries = Vec::new();
     for row in store.templates(team_id).await.map_err(failed)? {
         entries.push(match parsed::offered(store, &row).await.map_err(failed)? {
-            Some(Ok(offered)) => entry(&row, &offered, capabilities, records),
+            Some(Ok(offered)) => entry(&row, &offered, capabilities, past),
             Some(Err(error)) => bare_entry(&row, error),
             None => bare_entry(&row, row.broken.clone().unwrap_or_default()),
         });
@@ -65,23 +77,21 @@ pub async fn detail(
     name: &str,
     version: Option<&str>,
     capabilities: &Capabilities,
-    records: &TemplateRecords,
+    past: &Past,
 ) -> Result<TemplateDetail, ApiError> {
     let row = find(store, team_id, name).await?;
     let versions = store.template_versions(&row.id).await.map_err(failed)?;
     let offered = of_version(store, &row, version).await?;
     let template = &offered.template;
     Ok(TemplateDetail {
-        entry: entry(&row, &offered, capabilities, records),
+        entry: entry(&row, &offered, capabilities, past),
         description: template.description.clone(),
         parameters: template.parameters.clone(),
+        presets: template.presets.clone(),
         servers: template.servers.iter().map(|server| server_view(template, server)).collect(),
         volumes: template.volumes.iter().map(volume_view).collect(),
         schedules: template.schedules.iter().map(schedule::describe).collect(),
-        versions: versions
-            .into_iter()
-            .map(|version| TemplateVersion { version: version.version, created_at: version.created_at })
-            .collect(),
+        versions: versions_view(&versions),
     })
 }
 
@@ -102,6 +112,21 @@ pub async fn to_order(
         None => Ok(offered),
         Some(why) => Err(ApiError::conflict(format!("“{name}” cannot be ordered here")).with_detail(why)),
     }
+}
+
+/// A template version with its template's row id, to begin an order with; whether it can run here is not asked.
+///
+/// # Errors
+/// There is no such template or version; no version of it was ever good.
+pub async fn to_draft(
+    store: &Store,
+    team_id: &str,
+    name: &str,
+    version: Option<&str>,
+) -> Result<(String, Offered), ApiError> {
+    let row = find(store, team_id, name).await?;
+    let offered = of_version(store, &row, version).await?;
+    Ok((row.id, offered))
 }
 
 async fn find(store: &Store, team_id: &str, name: &str) -> Result<TemplateRow, ApiError> {
@@ -128,7 +153,7 @@ async fn of_version(store: &Store, row: &TemplateRow, version: Option<&str>) -> 
         .map_err(unusable)
 }
 
-fn entry(row: &TemplateRow, offered: &Offered, capabilities: &Capabilities, records: &TemplateRecords) -> CatalogEntry {
+fn entry(row: &TemplateRow, offered: &Offered, capabilities: &Capabilities, past: &Past) -> CatalogEntry {
     let template = &offered.template;
     let count = |server: &template::Server| match &server.count {
         Count::Fixed(count) => *count,
@@ -143,13 +168,16 @@ fn entry(row: &TemplateRow, offered: &Offered, capabilities: &Capabilities, reco
         tags: template.tags.clone(),
         icon: template.icon.clone(),
         maintainer: template.maintainer.clone(),
+        featured: template.featured,
         software: software(template),
         offered_since: row.offered_since,
         server_count: template.servers.iter().map(count).sum(),
         volume_count: u32::try_from(template.volumes.len()).unwrap_or(u32::MAX),
         unavailable: host::unavailable(template, capabilities),
         broken: row.broken.clone(),
-        record: records.get(&row.id).cloned(),
+        asks_nothing: template.asks_nothing(),
+        ordered_by_me_at: past.mine.get(&row.id).copied(),
+        record: past.records.get(&row.id).cloned(),
     }
 }
 
@@ -171,12 +199,15 @@ fn bare_entry(row: &TemplateRow, error: String) -> CatalogEntry {
         tags: Vec::new(),
         icon: None,
         maintainer: None,
+        featured: false,
         software: Vec::new(),
         offered_since: row.offered_since,
         server_count: 0,
         volume_count: 0,
         unavailable: Some("No version of it can be read.".into()),
         broken: Some(error),
+        asks_nothing: false,
+        ordered_by_me_at: None,
         record: None,
     }
 }
@@ -215,6 +246,23 @@ fn volume_view(volume: &template::Volume) -> TemplateVolume {
         size_bytes: volume.size_bytes,
         servers: volume.mounts.iter().map(|(server, _)| server.clone()).collect(),
     }
+}
+
+/// Newest first, each with what is new in it.
+fn versions_view(versions: &[VersionRow]) -> Vec<TemplateVersion> {
+    let read: Vec<Option<Arc<Template>>> =
+        versions.iter().take(COMPARED + 1).map(|version| parsed::of(version).ok()).collect();
+    let at = |index: usize| read.get(index).and_then(Option::as_deref);
+    let view = |(index, version): (usize, &VersionRow)| TemplateVersion {
+        version: version.version.clone(),
+        created_at: version.created_at,
+        note: at(index).and_then(|template| template.changes.clone()),
+        changes: match (at(index + 1), at(index)) {
+            (Some(before), Some(after)) => template::differences(before, after),
+            _ => Vec::new(),
+        },
+    };
+    versions.iter().enumerate().map(view).collect()
 }
 
 fn default_of<'a>(template: &'a Template, parameter: &str) -> Option<&'a str> {

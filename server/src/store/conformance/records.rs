@@ -42,6 +42,7 @@ pub(super) async fn past_orders_tell_how_long_a_template_takes_and_how_often_it_
     let known = at.store.template_records("t").await.unwrap()["tp"].clone();
     assert_eq!((known.ready_p50_ms, known.ready_p95_ms), (Some(700), Some(700)));
     assert_eq!((known.orders, known.decided, known.became_ready), (1, 1, 1), "{}", record.summary.name);
+    assert_eq!(known.last_ordered_at, NOW);
 
     // What is on its way is an order, and neither a success nor a failure; both versions are the same template.
     past(&at, "tv", &[("failed", None), ("deleted", None), ("starting", None), ("deleted", Some(100))]).await;
@@ -60,4 +61,48 @@ pub(super) async fn past_orders_tell_how_long_a_template_takes_and_how_often_it_
     let shop = at.store.template_records("t").await.unwrap()["tp"].clone();
     assert_eq!((shop.orders, shop.decided, shop.became_ready), (107, 100, 100));
     assert_eq!((shop.ready_p50_ms, shop.ready_p95_ms), (Some(50), Some(50)));
+}
+
+pub(super) async fn a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken(at: Fixture) {
+    let mut tx = at.store.write().await.unwrap();
+    for row in [
+        "insert into template_version (id, template_id, version, digest, source, created_at) \
+         values ('tv2', 'tp', '2', 'x', '', 0)",
+        "insert into template (id, team_id, name, created_at) values ('tq', 't', 'mill', 0)",
+        "insert into template_version (id, template_id, version, digest, source, created_at) \
+         values ('tw', 'tq', '1', '', '', 0)",
+    ] {
+        tx.connection().execute(row).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert!(at.store.ordered_lately("p").await.unwrap().is_empty());
+    assert_eq!(at.store.last_order("p", "tp").await.unwrap(), None);
+
+    for (name, owner, version, size) in
+        [("first", "p", "tv", "1"), ("second", "p", "tv2", "2"), ("theirs", "q", "tv2", "3"), ("flour", "q", "tw", "4")]
+    {
+        let new = NewEnvironment {
+            template_version_id: version.into(),
+            parameters: BTreeMap::from([("size".into(), size.into())]),
+            ..at.new_environment(name, owner)
+        };
+        assert_eq!(at.order(&new, None, PLENTY).await, Ordered::Created);
+    }
+    let last = at.store.last_order("p", "tp").await.unwrap().unwrap();
+    assert_eq!((last.environment.as_str(), last.parameters["size"].as_str()), ("second", "2"), "of any version");
+    assert_eq!(at.store.last_order("p", "tq").await.unwrap(), None, "another person's order is not theirs");
+    assert_eq!(at.store.ordered_lately("p").await.unwrap().into_keys().collect::<Vec<_>>(), ["tp"]);
+    assert_eq!(at.store.ordered_lately("q").await.unwrap().len(), 2);
+
+    // What is deleted is still an order, but takes neither a name nor a place.
+    assert_eq!(at.store.environments_of("p", 10).await.unwrap(), 2);
+    assert_eq!(at.store.environments_of("p", 1).await.unwrap(), 1, "counted no further than asked");
+    assert!(at.store.is_name_taken("t", "second").await.unwrap());
+    assert!(!at.store.is_name_taken("other", "second").await.unwrap());
+    let mut tx = at.store.write().await.unwrap();
+    tx.connection().execute("update environment set deleted_at = 1 where name = 'second'").await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(!at.store.is_name_taken("t", "second").await.unwrap());
+    assert_eq!(at.store.environments_of("p", 10).await.unwrap(), 1);
+    assert_eq!(at.store.last_order("p", "tp").await.unwrap().unwrap().environment, "second");
 }

@@ -3,6 +3,7 @@
 mod checks;
 mod fields;
 mod parameters;
+mod presets;
 mod rest;
 mod scope;
 mod servers;
@@ -20,7 +21,7 @@ use super::problem::Problems;
 
 pub use self::yaml::MAX_BYTES;
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 17] = [
     "name",
     "version",
     "title",
@@ -30,7 +31,10 @@ const KEYS: [&str; 14] = [
     "category",
     "tags",
     "maintainer",
+    "featured",
+    "changes",
     "parameters",
+    "presets",
     "servers",
     "volumes",
     "outputs",
@@ -90,6 +94,9 @@ fn read_template(reading: &Reading, root: &Fields) -> Template {
         category: line("category", 40),
         tags: root.words("tags", TAG, names::is_tag).into_iter().map(|(tag, _)| tag).collect(),
         maintainer: root.get("maintainer").map(|(node, path)| reading.line(node, &path, 120)),
+        featured: root.get("featured").is_some_and(|(node, path)| reading.boolean(node, &path)),
+        changes: root.get("changes").map(|(node, path)| reading.text(node, &path, 2000).trim_end().to_owned()),
+        presets: presets::read(reading, root, &scope.parameters),
         outputs: rest::read_outputs(reading, root, &scope),
         schedules: rest::read_schedules(reading, root),
         parameters: scope.parameters,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{checks, parameters, rest, servers};
+use super::{checks, parameters, presets, rest, servers};
 use crate::domain::template::{SCHEMA, SIZES};
 
 fn schema() -> Value {
@@ -27,6 +27,7 @@ fn the_schema_offers_exactly_the_keys_that_are_read() {
     assert_eq!(definition("server"), keys(&servers::KEYS));
     assert_eq!(definition("service"), keys(&servers::SERVICE_KEYS));
     assert_eq!(definition("check"), keys(&checks::KEYS));
+    assert_eq!(definition("preset"), keys(&presets::KEYS));
     assert_eq!(definition("volume"), keys(&rest::VOLUME_KEYS));
     assert_eq!(definition("output"), keys(&rest::OUTPUT_KEYS));
     assert_eq!(definition("schedules"), keys(&rest::SCHEDULE_KEYS));
@@ -57,6 +58,7 @@ fn the_schema_names_the_same_words_as_the_code() {
     assert_eq!(words(&schema["$defs"]["server"]["properties"]["size"]["anyOf"][0]), SIZES.map(|(name, _)| name));
     let max = &schema["$defs"]["server"]["properties"]["count"]["anyOf"][0]["maximum"];
     assert_eq!(*max, servers::MAX_SERVERS);
+    assert_eq!(schema["properties"]["presets"]["maxProperties"], presets::MOST);
 }
 
 /// Every object in the schema is closed, or editors would let through what is refused here.

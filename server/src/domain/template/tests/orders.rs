@@ -7,7 +7,7 @@ use insta::{assert_json_snapshot, assert_snapshot};
 use provisioners::Secret;
 
 use super::{good, minimal, whole};
-use crate::domain::template::{Values, compile, parameter_variables, resolve};
+use crate::domain::template::{Values, carried_over, compile, parameter_variables, resolve};
 use crate::domain::topology::Topology;
 
 pub fn given(values: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -109,4 +109,42 @@ fn a_pattern_must_match_the_whole_value() {
     for (value, fits) in [("a", true), ("ab", true), ("XY", true), ("abc", false), ("xa", false), ("a\n", false)] {
         assert_eq!(resolve(&template, &given(&[("p", value)])).is_ok(), fits, "{value:?}");
     }
+}
+
+#[test]
+fn a_template_asks_nothing_when_every_field_that_is_shown_has_a_default() {
+    for (parameters, asks_nothing) in [
+        ("", true),
+        ("parameters:\n  a: {type: string, default: x}\n", true),
+        ("parameters:\n  a: {type: string}\n", false),
+        ("parameters:\n  a: {type: boolean, default: false}\n  b: {type: secret, when: {a: true}}\n", true),
+        ("parameters:\n  a: {type: boolean, default: true}\n  b: {type: secret, when: {a: true}}\n", false),
+    ] {
+        let template = good(&minimal(parameters));
+        assert_eq!(template.asks_nothing(), asks_nothing, "{parameters}");
+        assert_eq!(resolve(&template, &given(&[])).is_ok(), asks_nothing, "{parameters}");
+    }
+}
+
+#[test]
+fn a_preset_orders_as_it_stands_and_sets_nothing_that_would_not_apply() {
+    let template = whole();
+    for preset in &template.presets {
+        assert!(resolve(&template, &preset.values).is_ok(), "{}", preset.name);
+    }
+    let conditional =
+        "parameters:\n  a: {type: boolean, default: false}\n  b: {type: string, default: x, when: {a: true}}\n";
+    let preset = |values: &str| minimal(&format!("{conditional}presets:\n  p: {{title: P, values: {values}}}\n"));
+    good(&preset("{a: true, b: y}"));
+    let wrong = super::wrong(&preset("{b: y}"));
+    assert!(wrong.contains("presets.p.values.b: only applies when `a` is `true`; set that too"), "{wrong}");
+}
+
+#[test]
+fn of_an_earlier_order_is_carried_over_what_still_fits_and_never_a_secret() {
+    let earlier =
+        [("greeting", "Hi"), ("motd", ""), ("workers", "9"), ("machine", "large"), ("gone", "1"), ("password", "***")];
+    let (values, dropped) = carried_over(&whole(), &given(&earlier));
+    assert_eq!(values, given(&[("greeting", "Hi"), ("machine", "large")]), "defaults need no carrying");
+    assert_eq!(dropped, ["gone", "Workers"]);
 }
