@@ -28,6 +28,38 @@ servers:
       cat /no/such/list
 "#;
 
+/// What curators write when nobody watches them: markup, another direction, signs of all planes, one endless word. `{RLO}`
+/// becomes the sign that turns the direction around.
+const ODD: &str = r#"name: odd
+version: "1.0.0"
+title: "<b>כותרת</b> 🧑‍🔬🚀 Äpfel, {RLO}שלום {RLO} and (parentheses"
+summary: "<script>alert('x')</script> مرحبا بالعالم — a summary of two hundred characters, half of it the one word Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft &amp; more…"
+category: "قسم & <i>Category</i> 🗂️ of 40 signs"
+tags: [c++, a.very-long.tag-of+thirty-sig]
+maintainer: "صيانة <maintainers@example.org> Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+featured: true
+changes: "חדש: <u>everything</u> 🎉"
+description: |
+  مرحبا <img src=x onerror=alert(1)> **bold** 🧑‍🔬
+
+  xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+parameters:
+  said:
+    type: string
+    title: "שם <em>field</em> Donaudampfschifffahrtselektrizitätenhauptbetriebswerk"
+    help: "עזרה: 300 🧾 DonaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaftDonaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft <a href=x>no link</a>"
+    default: "قيمة <b>&amp;"
+  pick:
+    type: choice
+    options: [{value: a, title: "ألف <b>"}, {value: b, title: "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesells"}]
+    default: b
+presets:
+  one: {title: "مجموعة <b>one</b>", help: "הסבר 🧑‍🔬", values: {pick: a}}
+servers:
+  box:
+    ports: [{port: 80, title: "فتح <b>Open</b> Donaudampfschifffahrtselektrizitätenhaup"}]
+"#;
+
 #[tokio::test]
 async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcome {
     let portal = furnished().await?;
@@ -50,6 +82,11 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcom
         ("template", "/catalog/site"),
         ("template-parameters", "/catalog/queue"),
         ("template-broken", "/catalog/broken"),
+        ("template-odd", "/catalog/odd"),
+        ("catalog-odd", "/?q=Donaudampf%20%3Cscript%3E"),
+        ("template-last-order", "/catalog/queue?version=1.0.0"),
+        ("template-preset", "/catalog/postgres-app?preset=private"),
+        ("template-nothing-kept", "/catalog/queue?from=nowhere&kept=true&parameters.workers=3"),
         ("environments", "/environments"),
         ("environment-ready", "/environments/reading-room"),
         ("environment-parked", "/environments/cellar"),
@@ -81,6 +118,7 @@ async fn furnished() -> Outcome<Portal> {
         }
     }
     std::fs::write(templates.path().join("doomed.yaml"), DOOMED)?;
+    std::fs::write(templates.path().join("odd.yaml"), ODD.replace("{RLO}", "\u{202e}"))?;
     std::fs::write(templates.path().join("broken.yaml"), "name: broken\nversion: \"1.0.0\"\ntitel: Broken\n")?;
     let folder = templates.path().to_str().ok_or("a path that is no text")?;
     Setting::new()?.options(&["--templates", folder]).start().await

@@ -17,11 +17,11 @@ pub fn field<V: IntoView>(
     let is_wrong = wrong.is_some().then_some("");
     view! {
         <div class="field" data-wrong=is_wrong>
-            <label class="field__label" for=id>{label}</label>
+            <label class="field__label" for=id dir="auto">{label}</label>
             {control}
             <div id=note class="field__notes">
                 {wrong.map(|wrong| view! { <p class="field__wrong">{icon("triangle-alert")}{wrong}</p> })}
-                {help.map(|help| view! { <p class="field__help">{help}</p> })}
+                {help.map(|help| view! { <p class="field__help" dir="auto">{help}</p> })}
             </div>
         </div>
     }

@@ -14,6 +14,10 @@ mod notice;
 #[cfg(feature = "ssr")]
 mod parameter;
 #[cfg(feature = "ssr")]
+mod pattern;
+#[cfg(feature = "ssr")]
+mod quick_order;
+#[cfg(feature = "ssr")]
 mod wordmark;
 
 #[cfg(feature = "ssr")]
@@ -29,5 +33,7 @@ pub use moment::moment;
 pub use notice::notice;
 #[cfg(feature = "ssr")]
 pub use parameter::{parameter, parameter_rules};
+#[cfg(feature = "ssr")]
+pub use quick_order::quick_order;
 #[cfg(feature = "ssr")]
 pub use wordmark::wordmark;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use leptos::prelude::*;
 
 use super::field;
+use super::pattern::for_browsers;
 use crate::api::{ParameterKind, ParameterSpec};
 
 /// The field's name and id.
@@ -19,6 +20,9 @@ pub fn parameter(spec: &ParameterSpec, value: Option<String>, wrong: Option<Stri
     let required = spec.default.is_none() && spec.when.is_none();
     let is_secret = matches!(spec.kind, ParameterKind::Secret { .. });
     let invalid = wrong.as_ref().map(|_| "true");
+    // Must be given where it is shown: what is hidden cannot be `required`, its form could never be sent.
+    let needed = (spec.default.is_none() && spec.when.is_some()).then_some("");
+    let says = says(&spec.kind);
     let value = value.or_else(|| spec.default.clone()).unwrap_or_default();
     let control = match &spec.kind {
         ParameterKind::Boolean => {
@@ -38,7 +42,10 @@ pub fn parameter(spec: &ParameterSpec, value: Option<String>, wrong: Option<Stri
             let options = options.clone();
             let unchosen = !options.iter().any(|option| option.value == value);
             view! {
-                <select id=id.clone() name=id.clone() required=required aria-describedby=note aria-invalid=invalid>
+                <select
+                    id=id.clone() name=id.clone() required=required data-needed=needed aria-describedby=note
+                    aria-invalid=invalid
+                >
                     {unchosen.then(|| view! { <option value="" selected disabled>"Choose…"</option> })}
                     {options.into_iter().map(|option| {
                         let selected = option.value == value;
@@ -50,8 +57,9 @@ pub fn parameter(spec: &ParameterSpec, value: Option<String>, wrong: Option<Stri
         }
         ParameterKind::Integer { min, max } => view! {
             <input
-                type="number" id=id.clone() name=id.clone() value=value min=min.to_string() max=max.to_string() step="1"
-                inputmode="numeric" required=required aria-describedby=note aria-invalid=invalid
+                type="number" id=id.clone() name=id.clone() value=value step="1"
+                min=(*min > i64::MIN).then(|| min.to_string()) max=(*max < i64::MAX).then(|| max.to_string())
+                inputmode="numeric" required=required data-needed=needed data-says=says aria-describedby=note aria-invalid=invalid
             />
         }
         .into_any(),
@@ -61,7 +69,7 @@ pub fn parameter(spec: &ParameterSpec, value: Option<String>, wrong: Option<Stri
             view! {
                 <textarea
                     id=id.clone() name=id.clone() rows="5" maxlength=max_length.to_string() required=required
-                    spellcheck="false" autocomplete="off" aria-describedby=note aria-invalid=invalid
+                    data-needed=needed data-says=says dir="auto" spellcheck="false" autocomplete="off" aria-describedby=note aria-invalid=invalid
                 >{shown}</textarea>
             }
             .into_any()
@@ -69,15 +77,16 @@ pub fn parameter(spec: &ParameterSpec, value: Option<String>, wrong: Option<Stri
         ParameterKind::String { pattern, max_length, multiline: false } => view! {
             <input
                 type="text" id=id.clone() name=id.clone() value=value maxlength=max_length.to_string()
-                pattern=pattern.clone() title=pattern.as_ref().map(|pattern| format!("Must match {pattern}"))
-                required=required spellcheck="false" autocomplete="off" aria-describedby=note aria-invalid=invalid
+                pattern=pattern.as_deref().and_then(for_browsers)
+                title=pattern.as_ref().map(|pattern| format!("Must match {pattern}"))
+                required=required data-needed=needed data-says=says dir="auto" spellcheck="false" autocomplete="off" aria-describedby=note aria-invalid=invalid
             />
         }
         .into_any(),
         ParameterKind::Secret { max_length, multiline: false } => view! {
             <input
                 type="password" id=id.clone() name=id.clone() maxlength=max_length.to_string() required=required
-                autocomplete="new-password" aria-describedby=note aria-invalid=invalid
+                data-needed=needed data-says=says autocomplete="new-password" aria-describedby=note aria-invalid=invalid
             />
         }
         .into_any(),
@@ -97,6 +106,23 @@ pub fn parameter(spec: &ParameterSpec, value: Option<String>, wrong: Option<Stri
         <div data-parameter=spec.name.clone() data-kind=kind>
             {field(&id, &spec.title, help.as_deref(), wrong, control)}
         </div>
+    }
+}
+
+/// What a wrong value of this type should be instead, as the portal says it.
+fn says(kind: &ParameterKind) -> Option<String> {
+    match kind {
+        ParameterKind::String { pattern: Some(pattern), .. } => Some(format!("should match the pattern `{pattern}`")),
+        ParameterKind::String { max_length, .. } | ParameterKind::Secret { max_length, .. } => {
+            Some(format!("should have at most {max_length} characters"))
+        }
+        ParameterKind::Integer { min, max } => Some(match (*min, *max) {
+            (i64::MIN, i64::MAX) => "should be a whole number".into(),
+            (min, i64::MAX) => format!("should be a whole number, at least {min}"),
+            (i64::MIN, max) => format!("should be a whole number, at most {max}"),
+            (min, max) => format!("should be a whole number from {min} to {max}"),
+        }),
+        ParameterKind::Boolean | ParameterKind::Choice { .. } => None,
     }
 }
 

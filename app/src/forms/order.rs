@@ -1,4 +1,6 @@
-//! Orders an environment and leads straight to it.
+//! Orders an environment and leads straight to it. Somebody whose session has ended meanwhile signs in and finds the form as
+//! it was: what was typed travels in the address, as in any link that fills the form in. Never a secret: the form names the
+//! fields that are none.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +9,17 @@ use axum::response::Response;
 
 use crate::api::{ApiError, EnvironmentDetail, OrderRequest, ParameterKind, ParameterSpec};
 use crate::pages;
-use crate::site::{Fields, Form, Visit, see_other};
+use crate::site::{Fields, Form, Visit, see_other, sign_in_address};
+
+/// Bytes of an address that every proxy lets through. What does not fit waits in the browser (`order.js`).
+const LONGEST_ADDRESS: usize = 3_500;
 
 pub(crate) async fn order(Path(template): Path<String>, Form(visit, fields): Form) -> Response {
     match place(&visit, &template, &fields).await {
         Ok(environment) => see_other(&format!("/environments/{}", environment.summary.name), None),
+        Err(error) if error.status == 401 && visit.person().is_none() => {
+            see_other(&sign_in_address(&filled_in(&template, &fields)), None)
+        }
         Err(error) => pages::template(visit.refused(fields, error), Path(template)).await,
     }
 }
@@ -27,6 +35,26 @@ async fn place(visit: &Visit, template: &str, fields: &Fields) -> Result<Environ
         parameters: parameters(&form.parameters, fields),
     };
     visit.portal.order(&visit.actor, order, given("request_id").as_deref()).await
+}
+
+/// The template's address with what was typed into its form.
+fn filled_in(template: &str, fields: &Fields) -> String {
+    let template: String = form_urlencoded::byte_serialize(template.as_bytes()).collect();
+    let own = format!("/catalog/{template}");
+    // The one-click button has nothing to keep.
+    let Some(plain) = fields.get("plain") else { return own };
+    let parameters = plain.split_whitespace().map(|name| format!("parameters.{name}"));
+    let names = ["version", "name"].into_iter().map(str::to_owned).chain(parameters);
+    let mut address = own + "?kept=true";
+    for name in names {
+        let Some(value) = fields.get(&name) else { continue };
+        let pair = form_urlencoded::Serializer::new(String::new()).append_pair(&name, value).finish();
+        if address.len() + pair.len() < LONGEST_ADDRESS {
+            address.push('&');
+            address.push_str(&pair);
+        }
+    }
+    address
 }
 
 /// The order's values out of the form's fields. Left out: fields whose condition is not met (the page hides them, yet a
@@ -90,6 +118,27 @@ mod tests {
             spec("size", ParameterKind::Integer { min: 1, max: 9 }, Some("2"), None),
         ];
         assert_eq!(sent(&[("motto", ""), ("owner", ""), ("size", "")], &specs), [("motto".into(), String::new())]);
+    }
+
+    #[test]
+    fn what_was_typed_goes_into_the_address_but_for_secrets_and_what_is_too_long() {
+        let fields = |pairs: &[(&str, &str)]| -> Fields {
+            pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        };
+        let long = "x".repeat(LONGEST_ADDRESS);
+        let typed = fields(&[
+            ("plain", "motto text"),
+            ("version", "1.0"),
+            ("name", "shop"),
+            ("request_id", "r"),
+            ("parameters.text", &long),
+            ("parameters.motto", "a&b=c"),
+            ("parameters.password", "hunter2"),
+        ]);
+        let expected = "/catalog/site?kept=true&version=1.0&name=shop&parameters.motto=a%26b%3Dc";
+        assert_eq!(filled_in("site", &typed), expected);
+        assert_eq!(filled_in("site", &fields(&[("parameters.password", "hunter2")])), "/catalog/site");
+        assert_eq!(filled_in("../x?y", &fields(&[])), "/catalog/..%2Fx%3Fy");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `/`: the templates on offer, found by words, category and tag. The address carries what is asked for
-//! (`/?q=sql&category=Databases&tag=python&sort=newest`): it can be kept, sent, and gone back to.
+//! (`/?q=sql&category=Databases&tag=python&sort=newest`): it can be kept, sent, and gone back to. `catalog.js` asks for that
+//! same address while somebody types and puts its `#results` in place of the ones that are there.
 
+mod book;
 mod choice;
 
 use axum::response::Response;
@@ -8,11 +10,12 @@ use leptos::either::Either;
 use leptos::prelude::*;
 
 use crate::api::{ApiError, CatalogEntry};
-use crate::components::{cover, icon};
+use crate::components::icon;
 use crate::site::{Page, Place, Visit, answer};
-use crate::words::{count, sentence, usual_time};
+use crate::words::count;
 
-use choice::{Choice, Chosen, Order};
+use book::{book, shelf};
+use choice::{Choice, Chosen, Order, Shelf};
 
 /// Tags that are offered at once; the rest unfolds.
 const TAGS_SHOWN: usize = 10;
@@ -25,13 +28,24 @@ pub(crate) async fn catalog(visit: Visit) -> Response {
 async fn compose(visit: &Visit) -> Result<Page, ApiError> {
     let catalog = visit.portal.catalog(&visit.actor).await?;
     let choice = Choice::of(&visit.query);
-    Ok(Page::new("Catalog", move || content(&choice, catalog)).at(Place::Catalog))
+    let visit = visit.clone();
+    Ok(Page::new("Catalog", move || content(&visit, &choice, catalog)).at(Place::Catalog))
 }
 
-fn content(choice: &Choice, catalog: Vec<CatalogEntry>) -> impl IntoView + use<> {
+fn content(visit: &Visit, choice: &Choice, catalog: Vec<CatalogEntry>) -> impl IntoView + use<> {
     let all = catalog.len();
+    let shelves = choice.shelves(&catalog);
     let chosen = choice.choose(catalog);
-    let body = if all == 0 { Either::Left(empty()) } else { Either::Right(library(choice, chosen, all)) };
+    let body = if all == 0 {
+        Either::Left(empty())
+    } else {
+        Either::Right(view! {
+            {search(choice)}
+            <p id="search-state" class="search-state" role="status"></p>
+            {results(visit.now, choice, shelves, chosen, all)}
+            <script type="module" src=visit.settings.assets.address("catalog.js")></script>
+        })
+    };
     view! {
         <header class="page-header">
             <h1>"Catalog"</h1>
@@ -41,16 +55,20 @@ fn content(choice: &Choice, catalog: Vec<CatalogEntry>) -> impl IntoView + use<>
     }
 }
 
-fn library(choice: &Choice, chosen: Chosen, all: usize) -> impl IntoView + use<> {
+/// Everything that depends on what is looked for; `data-says` is what a screen reader is told when it changes.
+fn results(now: i64, choice: &Choice, shelves: Vec<Shelf>, chosen: Chosen, all: usize) -> impl IntoView + use<> {
     let shown = number(chosen.count);
     let found = match choice.is_narrowed() {
         true => format!("{shown} of {}", count(number(all), "template")),
         false => count(shown, "template"),
     };
+    let says = if chosen.entries.is_empty() { "No template matches".to_owned() } else { format!("{found} found") };
     let pages = pager(choice, chosen.pages);
+    let title = if shelves.is_empty() { "visually-hidden" } else { "shelf-title" };
     let list = match chosen.entries.is_empty() {
         true => Either::Left(nothing(choice)),
         false => Either::Right(view! {
+            <h2 class=title>{if choice.is_narrowed() { "Found" } else { "All templates" }}</h2>
             <p class="found">
                 <span>{found}</span>
                 {choice.is_narrowed().then(|| view! { <a href="/">"Show all"</a> })}
@@ -59,13 +77,18 @@ fn library(choice: &Choice, chosen: Chosen, all: usize) -> impl IntoView + use<>
             {pages}
         }),
     };
+    let shelves = (!shelves.is_empty()).then(|| {
+        view! { <div class="shelves">{shelves.into_iter().map(|one| shelf(now, one)).collect::<Vec<_>>()}</div> }
+    });
     view! {
-        {search(choice)}
-        <div class="narrow">
-            {categories(choice, chosen.categories)}
-            {tags(choice, chosen.tags)}
+        <div id="results" data-says=says>
+            <div class="narrow">
+                {categories(choice, chosen.categories)}
+                {tags(choice, chosen.tags)}
+            </div>
+            {shelves}
+            {list}
         </div>
-        {list}
     }
 }
 
@@ -77,7 +100,7 @@ fn search(choice: &Choice) -> impl IntoView + use<> {
     let kept = [("category", choice.category.clone()), ("tag", choice.tag.clone())];
     let order = choice.order;
     view! {
-        <form class="filter filter--wide" method="get" action="/" role="search">
+        <form id="find" class="filter filter--wide" method="get" action="/" role="search">
             {kept.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| view! {
                 <input type="hidden" name=name value=value/>
             }).collect::<Vec<_>>()}
@@ -102,7 +125,8 @@ fn categories(choice: &Choice, categories: Vec<(String, usize)>) -> impl IntoVie
         let address = choice.with_category(&name).address();
         chip(address, name == choice.category, name, count)
     });
-    view! { <nav class="chips" aria-label="Categories">{chips.collect::<Vec<_>>()}</nav> }
+    let chips: Vec<_> = chips.collect();
+    (!chips.is_empty()).then(|| view! { <nav class="chips" aria-label="Categories">{chips}</nav> })
 }
 
 fn tags(choice: &Choice, tags: Vec<(String, usize)>) -> impl IntoView + use<> {
@@ -136,7 +160,7 @@ fn tags(choice: &Choice, tags: Vec<(String, usize)>) -> impl IntoView + use<> {
 fn chip(address: String, is_chosen: bool, name: String, count: usize) -> impl IntoView + use<> {
     view! {
         <a class="chip" href=address aria-current=is_chosen.then_some("true")>
-            {name}
+            <bdi>{name}</bdi>
             {if is_chosen {
                 Either::Left(view! { {icon("x")}<span class="visually-hidden">" (chosen; show all again)"</span> })
             } else {
@@ -178,7 +202,7 @@ fn nothing(choice: &Choice) -> impl IntoView + use<> {
         <section class="blank">
             <span class="blank__picture">{icon("search")}</span>
             <h2>"Not on these shelves"</h2>
-            <p class="blank__text">{text}</p>
+            <p class="blank__text" dir="auto">{text}</p>
             <p class="blank__actions"><a class="button" data-kind="primary" href="/">"Show all templates"</a></p>
         </section>
     }
@@ -193,50 +217,5 @@ fn empty() -> impl IntoView {
                 "Templates are YAML files in the portal's template folder. Put one there and it appears here."
             </p>
         </section>
-    }
-}
-
-/// The first of a broken file's mistakes, and how many more there are: its page has them all.
-fn broken(version: &str, mistakes: &str) -> String {
-    let state = match version {
-        "" => "Its file is broken".to_owned(),
-        version => format!("Its newest file is broken; version {version} stays on offer"),
-    };
-    let mut mistakes = mistakes.lines();
-    let first = mistakes.next().unwrap_or_default();
-    match mistakes.count() {
-        0 => format!("{state}: {first}"),
-        more => format!("{state}: {first}, and {more} more"),
-    }
-}
-
-fn book(entry: CatalogEntry) -> impl IntoView {
-    // A file that never was good says nothing of what it would be.
-    let readable = !entry.version.is_empty();
-    let mut size = count(entry.server_count, "server");
-    if entry.volume_count > 0 {
-        size = format!("{size}, {}", count(entry.volume_count, "volume"));
-    }
-    let usual = entry.record.as_ref().and_then(usual_time).map(|usual| sentence(&usual));
-    view! {
-        <li class="book">
-            {cover(&entry.name, &entry.category, entry.icon.as_deref())}
-            <div class="book__body">
-                <p class="book__category">{entry.category.clone()}</p>
-                <h2 class="book__title"><a href=format!("/catalog/{}", entry.name)>{entry.title}</a></h2>
-                <p class="book__summary">{entry.summary}</p>
-                {entry.unavailable.filter(|_| readable).map(|why| view! {
-                    <p class="book__note" data-tone="warning">{icon("triangle-alert")}{format!("Not available here: {why}")}</p>
-                })}
-                {entry.broken.map(|why| view! {
-                    <p class="book__note" data-tone="bad">{icon("triangle-alert")}<span>{broken(&entry.version, &why)}</span></p>
-                })}
-                <p class="book__facts">
-                    {readable.then(|| view! { <span>{size}</span> })}
-                    {usual.map(|usual| view! { <span class="book__usual">{icon("clock")}{usual}</span> })}
-                    {entry.tags.into_iter().take(4).map(|tag| view! { <span class="tag">{tag}</span> }).collect::<Vec<_>>()}
-                </p>
-            </div>
-        </li>
     }
 }

@@ -1,19 +1,24 @@
 //! `/catalog/{template}`: what it is, what you get, and the order form.
 //!
-//! A link may fill the form in (`?name=…&parameters.size=2`); only a person's click ever sends it.
+//! A link may fill the form in (`?name=…&parameters.size=2`, `?preset=…`, `?from=ENVIRONMENT`, `?defaults=true`); only a
+//! person's click ever sends it.
 
+mod begin;
 mod layout;
+mod order;
 mod picture;
+mod versions;
 
 use axum::extract::Path;
 use axum::response::Response;
-use leptos::either::Either;
 use leptos::prelude::*;
 
-use crate::api::{ApiError, TemplateDetail, TemplateRecord, TemplateServer, TemplateVersion, TemplateVolume};
-use crate::components::{cover, field, icon, markdown, moment, notice, parameter, parameter_rules};
+use crate::api::{ApiError, TemplateDetail, TemplateRecord, TemplateServer, TemplateVolume};
+use crate::components::{cover, icon, markdown, notice};
 use crate::site::{Page, Place, Visit, answer};
-use crate::words::{Tone, about, bytes, count, cpus, sentence, success};
+use crate::words::{Tone, about, bytes, cpus, sentence, success};
+
+use begin::Beginning;
 
 pub(crate) async fn template(visit: Visit, Path(name): Path<String>) -> Response {
     let page = compose(&visit, &name).await;
@@ -23,25 +28,37 @@ pub(crate) async fn template(visit: Visit, Path(name): Path<String>) -> Response
 async fn compose(visit: &Visit, name: &str) -> Result<Page, ApiError> {
     let version = visit.query.get("version").map(String::as_str);
     let template = visit.portal.template(&visit.actor, name, version).await?;
+    let beginning = match template.entry.unavailable {
+        Some(_) => None,
+        None => Some(begin::begin(visit, &template).await?),
+    };
     let visit = visit.clone();
-    Ok(Page::new(template.entry.title.clone(), move || content(&visit, template)).at(Place::Catalog))
+    Ok(Page::new(template.entry.title.clone(), move || content(&visit, template, beginning)).at(Place::Catalog))
 }
 
-fn content(visit: &Visit, template: TemplateDetail) -> impl IntoView + use<> {
-    let form = order(visit, &template);
-    let now = Signal::stored(visit.now);
+fn content(visit: &Visit, template: TemplateDetail, beginning: Option<Beginning>) -> impl IntoView + use<> {
+    let bar = beginning.is_some().then(|| bar(&template));
+    let form = match beginning {
+        Some(beginning) => Ok(order::order(visit, &template, beginning)),
+        None => Err(unavailable(&template)),
+    };
+    let form = match form {
+        Ok(form) => leptos::either::Either::Left(form),
+        Err(reason) => leptos::either::Either::Right(reason),
+    };
+    let versions = versions::versions(Signal::stored(visit.now), &template);
     let entry = template.entry;
     view! {
         <div class="template">
             <header class="template__head">
                 <p class="crumbs"><a href="/">"Catalog"</a></p>
                 {cover(&entry.name, &entry.category, entry.icon.as_deref())}
-                <h1>{entry.title}</h1>
-                <p class="template__summary">{entry.summary}</p>
+                <h1 dir="auto">{entry.title}</h1>
+                <p class="template__summary" dir="auto">{entry.summary}</p>
                 <p class="template__facts">
-                    <span>{entry.category}</span>
+                    <bdi>{entry.category}</bdi>
                     <span>{format!("Version {}", entry.version)}</span>
-                    {entry.maintainer.map(|who| view! { <span>{format!("Maintained by {who}")}</span> })}
+                    {entry.maintainer.map(|who| view! { <span>"Maintained by "<bdi>{who}</bdi></span> })}
                     {entry.tags.into_iter().map(|tag| view! { <span class="tag">{tag}</span> }).collect::<Vec<_>>()}
                 </p>
                 {entry.record.as_ref().and_then(record)}
@@ -70,13 +87,25 @@ fn content(visit: &Visit, template: TemplateDetail) -> impl IntoView + use<> {
                         </ul>
                     </section>
                 })}
-                <section aria-labelledby="versions">
-                    <h2 id="versions">"Versions"</h2>
-                    <ol class="facts" role="list">
-                        {template.versions.into_iter().map(|one| version(now, &entry.name, one)).collect::<Vec<_>>()}
-                    </ol>
-                </section>
+                {versions}
             </div>
+            {bar}
+        </div>
+    }
+}
+
+/// Why there is no order form.
+fn unavailable(template: &TemplateDetail) -> impl IntoView + use<> {
+    let title = "This cannot be ordered here".to_string();
+    view! { <section class="order card">{notice(Tone::Warning, title, template.entry.unavailable.clone())}</section> }
+}
+
+/// On a phone the form's button is a screen or two away: this one, which sends the same form, stays in reach.
+fn bar(template: &TemplateDetail) -> impl IntoView + use<> {
+    view! {
+        <div id="order-bar" class="order-bar">
+            <a class="order-bar__form" href="#order">"See the form"</a>
+            <button class="button" data-kind="primary" type="submit" form="order">{order::says(&template.entry)}</button>
         </div>
     }
 }
@@ -111,7 +140,7 @@ fn server(server: TemplateServer) -> impl IntoView {
                 {(!server.ports.is_empty()).then(|| view! {
                     <p class="part__ports">
                         {server.ports.into_iter().map(|port| view! {
-                            <span class="tag">{icon("external-link")}{format!("{} ({})", port.title, port.port)}</span>
+                            <span class="tag">{icon("external-link")}<bdi>{port.title}</bdi>{format!(" ({})", port.port)}</span>
                         }).collect::<Vec<_>>()}
                     </p>
                 })}
@@ -127,73 +156,5 @@ fn volume(volume: TemplateVolume) -> impl IntoView {
             {icon("hard-drive")}
             <div><p class="part__name">{volume.name}</p><p class="part__facts">{facts}</p></div>
         </li>
-    }
-}
-
-fn version(now: Signal<i64>, template: &str, version: TemplateVersion) -> impl IntoView + use<> {
-    let address = format!("/catalog/{template}?version={}", version.version);
-    view! {
-        <li>
-            <a class="facts__name" href=address>{version.version}</a>
-            <span class="facts__more">{moment(now, version.created_at)}</span>
-        </li>
-    }
-}
-
-/// The order form, or why there is none.
-fn order(visit: &Visit, template: &TemplateDetail) -> impl IntoView + use<> {
-    let Some(why) = &template.entry.unavailable else { return Either::Left(order_form(visit, template)) };
-    let title = "This cannot be ordered here".to_string();
-    Either::Right(view! { <section class="order card">{notice(Tone::Warning, title, Some(why.clone()))}</section> })
-}
-
-fn order_form(visit: &Visit, template: &TemplateDetail) -> impl IntoView + use<> {
-    let entry = &template.entry;
-    let posted = visit.posted.as_ref();
-    // What was typed, else what the link says; the parameter's default comes last.
-    let value = |name: &str| match posted {
-        Some(posted) => posted.fields.get(name).cloned(),
-        None => visit.query.get(name).cloned(),
-    };
-    let summary = posted.map(|posted| {
-        let detail = match posted.error.fields.is_empty() {
-            true => posted.error.detail.clone(),
-            false => Some("Look at the marked fields. Nothing was ordered.".into()),
-        };
-        notice(
-            Tone::Bad,
-            if posted.error.fields.len() > 1 {
-                "Some values need another look".into()
-            } else {
-                posted.error.title.clone()
-            },
-            detail,
-        )
-    });
-    // The same form sent twice is one order.
-    let request_id =
-        value("request_id").filter(|_| posted.is_some()).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let size = count(entry.server_count, "server");
-    let fields = template.parameters.iter().map(|spec| {
-        let name = format!("parameters.{}", spec.name);
-        parameter(spec, value(&name), visit.message(&name))
-    });
-    view! {
-        <form class="order card form" method="post" action=format!("/catalog/{}", entry.name)>
-            <h2>"Order"</h2>
-            {summary}
-            <input type="hidden" name="request_id" value=request_id data-once=""/>
-            <input type="hidden" name="version" value=entry.version.clone()/>
-            {field("name", "Name", Some("Small letters, digits and hyphens. Empty: one is made up."), visit.message("name"), view! {
-                <input
-                    id="name" name="name" type="text" value=value("name") maxlength="40" pattern="[a-z]([a-z0-9\\-]*[a-z0-9])?"
-                    title="Small letters, digits and hyphens; it begins with a letter" autocomplete="off" autocapitalize="none"
-                    spellcheck="false" aria-describedby="name-note" placeholder=entry.name.clone()
-                />
-            })}
-            {fields.collect::<Vec<_>>()}
-            <style inner_html=parameter_rules(&template.parameters)></style>
-            <button class="button" data-kind="primary" data-wide="" type="submit">{format!("Order {size}")}</button>
-        </form>
     }
 }

@@ -23,9 +23,9 @@ use crate::{forms, pages};
 pub use assets::SiteAssets;
 pub use cookies::cookie;
 pub(crate) use cookies::theme_chosen;
-pub(crate) use page::{Page, answer, see_other};
+pub(crate) use page::{Page, answer, see_other, sign_in_address};
 pub(crate) use shell::Place;
-pub(crate) use visit::{Fields, Form, Theme, Visit};
+pub(crate) use visit::{Fields, Form, Posted, Theme, Visit};
 
 /// What the server decides once for the whole site.
 #[derive(Clone, Debug, Default)]

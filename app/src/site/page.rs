@@ -60,7 +60,9 @@ pub(crate) fn answer(visit: &Visit, page: Result<Page, ApiError>) -> Response {
             let status = refused.unwrap_or(page.status);
             respond(visit, page.with_status(status))
         }
-        Err(error) if error.status == 401 && visit.person().is_none() => see_other(&sign_in_address(visit), None),
+        Err(error) if error.status == 401 && visit.person().is_none() => {
+            see_other(&sign_in_address(&visit.address), None)
+        }
         Err(error) => respond(visit, error_page(error)),
     }
 }
@@ -70,8 +72,9 @@ fn error_page(error: ApiError) -> Page {
     Page::new(error.title.clone(), move || error_content(error)).with_status(status)
 }
 
-fn sign_in_address(visit: &Visit) -> String {
-    match visit.address.as_str() {
+/// The sign-in page that leads on to this address of the site.
+pub(crate) fn sign_in_address(next: &str) -> String {
+    match next {
         "/" => "/sign-in".to_string(),
         address => {
             let next = form_urlencoded::byte_serialize(address.as_bytes()).collect::<String>();

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use crate::api::CatalogEntry;
 use crate::site::Fields;
 
+/// On each of the small shelves above the catalog.
+const PER_SHELF: usize = 3;
+
 /// As many as a person looks through before searching; a page of them stays light however many there are.
 const PER_PAGE: usize = 60;
 
@@ -61,6 +64,21 @@ pub(super) struct Chosen {
     pub tags: Vec<(String, usize)>,
 }
 
+/// A few templates that are nearer to hand than the others.
+#[derive(Debug, PartialEq)]
+pub(super) struct Shelf {
+    pub kind: Kind,
+    /// At least one.
+    pub entries: Vec<CatalogEntry>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Mine,
+    Team,
+    Featured,
+}
+
 impl Choice {
     pub fn of(query: &Fields) -> Self {
         let value = |name: &str| query.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
@@ -110,6 +128,34 @@ impl Choice {
 
     pub fn with_page(&self, page: usize) -> Self {
         Self { page, ..self.clone() }
+    }
+
+    /// The small shelves, of what can be ordered; only where nothing particular is looked for. Nothing stands on two of them.
+    pub fn shelves(&self, catalog: &[CatalogEntry]) -> Vec<Shelf> {
+        if self.is_narrowed() || self.page > 1 {
+            return Vec::new();
+        }
+        let can_be_ordered = |entry: &&CatalogEntry| entry.unavailable.is_none();
+        let lately = |at: &dyn Fn(&CatalogEntry) -> Option<i64>| {
+            let mut entries: Vec<&CatalogEntry> =
+                catalog.iter().filter(can_be_ordered).filter(|entry| at(entry).is_some()).collect();
+            entries.sort_by_key(|entry| std::cmp::Reverse(at(entry)));
+            entries.truncate(PER_SHELF);
+            entries
+        };
+        let mine = lately(&|entry| entry.ordered_by_me_at);
+        let team = lately(&|entry| match entry.ordered_by_me_at {
+            None => entry.record.as_ref().map(|record| record.last_ordered_at),
+            Some(_) => None,
+        });
+        let featured = catalog.iter().filter(can_be_ordered).filter(|entry| entry.featured);
+        let featured = featured.filter(|entry| entry.ordered_by_me_at.is_none() && !team.contains(entry));
+        let featured: Vec<&CatalogEntry> = featured.take(PER_SHELF).collect();
+        [(Kind::Mine, mine), (Kind::Team, team), (Kind::Featured, featured)]
+            .into_iter()
+            .filter(|(_, entries)| !entries.is_empty())
+            .map(|(kind, entries)| Shelf { kind, entries: entries.into_iter().cloned().collect() })
+            .collect()
     }
 
     /// What of the catalog is asked for.

@@ -11,19 +11,30 @@ fn entry(name: &str, title: &str, category: &str, tags: &[&str]) -> CatalogEntry
         tags: tags.iter().map(|tag| (*tag).into()).collect(),
         icon: None,
         maintainer: Some("Reading Room".into()),
+        featured: false,
         software: Vec::new(),
         offered_since: Some(0),
         server_count: 1,
         volume_count: 0,
         unavailable: None,
         broken: None,
+        asks_nothing: true,
+        ordered_by_me_at: None,
         record: None,
     }
 }
 
 fn catalog() -> Vec<CatalogEntry> {
-    let ordered =
-        |orders| Some(TemplateRecord { orders, decided: 0, became_ready: 0, ready_p50_ms: None, ready_p95_ms: None });
+    let ordered = |orders| {
+        Some(TemplateRecord {
+            orders,
+            last_ordered_at: 0,
+            decided: 0,
+            became_ready: 0,
+            ready_p50_ms: None,
+            ready_p95_ms: None,
+        })
+    };
     vec![
         CatalogEntry {
             software: vec!["psql".into()],
@@ -135,4 +146,37 @@ fn a_thousand_templates_come_in_pages_that_together_are_all_of_them() {
     assert_eq!(all.len(), 1000);
     let beyond = choice("page=99").choose(thousand()).entries;
     assert_eq!((beyond.len(), beyond[0].name.as_str()), (40, "t0960"), "beyond the end is the last page");
+}
+
+fn shelves(query: &str, catalog: &[CatalogEntry]) -> Vec<(Kind, String)> {
+    let names = |shelf: Shelf| {
+        let names: Vec<String> = shelf.entries.into_iter().map(|entry| entry.name).collect();
+        (shelf.kind, names.join(" "))
+    };
+    choice(query).shelves(catalog).into_iter().map(names).collect()
+}
+
+#[test]
+fn what_is_near_to_hand_stands_on_one_small_shelf_each_and_only_where_nothing_is_looked_for() {
+    assert_eq!(shelves("", &[]), []);
+    let mut catalog = catalog();
+    for (name, title) in [("e", "E"), ("d", "D"), ("c", "C"), ("b", "B")] {
+        catalog.push(CatalogEntry { featured: true, ordered_by_me_at: None, ..entry(name, title, "Web", &[]) });
+    }
+    // "queue" and "scratch" were ordered by somebody in the team.
+    assert_eq!(shelves("", &catalog), [(Kind::Team, "queue scratch".into()), (Kind::Featured, "e d c".into())]);
+    for (index, entry) in
+        catalog.iter_mut().enumerate().filter(|(_, entry)| ["queue", "e"].contains(&entry.name.as_str()))
+    {
+        entry.ordered_by_me_at = Some(index as i64);
+    }
+    let expected = [(Kind::Mine, "e queue"), (Kind::Team, "scratch"), (Kind::Featured, "d c b")];
+    let expected = expected.map(|(kind, names)| (kind, names.to_owned()));
+    assert_eq!(shelves("sort=newest", &catalog), expected);
+    assert_eq!(shelves("q=e", &catalog), []);
+    assert_eq!(shelves("page=2", &catalog), []);
+    for entry in &mut catalog {
+        entry.unavailable = Some("It needs a command.".into());
+    }
+    assert_eq!(shelves("", &catalog), [], "what cannot be ordered is not near to hand");
 }
