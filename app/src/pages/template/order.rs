@@ -112,7 +112,8 @@ fn starts(visit: &Visit, template: &TemplateDetail, draft: &OrderDraft) -> Optio
     if is_last || (was_ordered && is_asked) {
         choices.push((address(""), "Last order".into(), is_last));
     }
-    choices.push((address("defaults=true"), "Defaults".into(), draft.source == DraftSource::Defaults));
+    let by_link = visit.query.keys().any(|name| name.starts_with("parameters."));
+    choices.push((address("defaults=true"), "Defaults".into(), draft.source == DraftSource::Defaults && !by_link));
     choices.extend(template.presets.iter().map(|preset| {
         let current = matches!(&draft.source, DraftSource::Preset { name } if *name == preset.name);
         (address(&format!("preset={}", preset.name)), preset.title.clone(), current)
@@ -125,7 +126,7 @@ fn starts(visit: &Visit, template: &TemplateDetail, draft: &OrderDraft) -> Optio
         view! {
             <div class="order__starts">
                 <nav class="chips" aria-label="Begin with">{chips}</nav>
-                <p class="field__help">{about(visit.now, template, draft)}</p>
+                <p class="field__help">{about(visit.now, template, draft, by_link)}</p>
                 {(!draft.dropped.is_empty()).then(|| view! {
                     <p class="field__help" dir="auto">
                         {format!("Not taken over, as this version takes other values: {}.", draft.dropped.join(", "))}
@@ -136,7 +137,7 @@ fn starts(visit: &Visit, template: &TemplateDetail, draft: &OrderDraft) -> Optio
     })
 }
 
-fn about(now: i64, template: &TemplateDetail, draft: &OrderDraft) -> impl IntoView + use<> {
+fn about(now: i64, template: &TemplateDetail, draft: &OrderDraft, by_link: bool) -> impl IntoView + use<> {
     match &draft.source {
         DraftSource::LastOrder { environment, at } => Either::Left(Either::Left(view! {
             "Filled in as in your last order, "{environment.clone()}", "{moment(Signal::stored(now), *at)}"."
@@ -150,6 +151,9 @@ fn about(now: i64, template: &TemplateDetail, draft: &OrderDraft) -> impl IntoVi
                 template.presets.iter().find(|preset| preset.name == *name).and_then(|preset| preset.help.clone());
             Either::Right(Either::Left(view! { <span dir="auto">{help}</span> }))
         }
-        DraftSource::Defaults => Either::Right(Either::Right("Filled in with the template’s own defaults.")),
+        DraftSource::Defaults => Either::Right(Either::Right(match by_link {
+            true => "Filled in by the link that led here.",
+            false => "Filled in with the template’s own defaults.",
+        })),
     }
 }
