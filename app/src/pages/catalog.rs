@@ -29,12 +29,12 @@ async fn compose(visit: &Visit) -> Result<Page, ApiError> {
     let catalog = visit.portal.catalog(&visit.actor).await?;
     let choice = Choice::of(&visit.query);
     let visit = visit.clone();
-    Ok(Page::new("Catalog", move || content(&visit, &choice, catalog)).at(Place::Catalog))
+    Ok(Page::new("Catalog", move || content(&visit, &choice, &catalog)).at(Place::Catalog))
 }
 
-fn content(visit: &Visit, choice: &Choice, catalog: Vec<CatalogEntry>) -> impl IntoView + use<> {
+fn content(visit: &Visit, choice: &Choice, catalog: &[CatalogEntry]) -> impl IntoView + use<> {
     let all = catalog.len();
-    let shelves = choice.shelves(&catalog);
+    let shelves = choice.shelves(catalog);
     let chosen = choice.choose(catalog);
     let body = if all == 0 {
         Either::Left(empty())

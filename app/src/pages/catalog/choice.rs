@@ -159,9 +159,9 @@ impl Choice {
     }
 
     /// What of the catalog is asked for.
-    pub fn choose(&self, catalog: Vec<CatalogEntry>) -> Chosen {
+    pub fn choose(&self, catalog: &[CatalogEntry]) -> Chosen {
         let words: Vec<String> = self.search.split_whitespace().map(str::to_lowercase).collect();
-        let mut found: Vec<CatalogEntry> = catalog.into_iter().filter(|entry| says(entry, &words)).collect();
+        let mut found: Vec<&CatalogEntry> = catalog.iter().filter(|entry| says(entry, &words)).collect();
         let in_category = |entry: &CatalogEntry| self.category.is_empty() || entry.category == self.category;
         let has_tag = |entry: &CatalogEntry| self.tag.is_empty() || entry.tags.contains(&self.tag);
 
@@ -175,12 +175,13 @@ impl Choice {
         found.retain(|entry| in_category(entry) && has_tag(entry));
         self.sort(&mut found, &words);
         let (count, pages) = (found.len(), found.len().div_ceil(PER_PAGE).max(1));
-        let entries = found.into_iter().skip((self.page.min(pages) - 1) * PER_PAGE).take(PER_PAGE).collect();
+        let shown = found.into_iter().skip((self.page.min(pages) - 1) * PER_PAGE).take(PER_PAGE);
+        let entries = shown.cloned().collect();
         Chosen { entries, count, pages, categories, tags }
     }
 
     /// By title, those with all words in their very title before the others; or as asked for, by title where that is equal.
-    fn sort(&self, entries: &mut [CatalogEntry], words: &[String]) {
+    fn sort(&self, entries: &mut [&CatalogEntry], words: &[String]) {
         let title = |entry: &CatalogEntry| entry.title.to_lowercase();
         let orders = |entry: &CatalogEntry| entry.record.as_ref().map_or(0, |record| record.orders);
         match self.order {

@@ -56,7 +56,7 @@ fn choice(query: &str) -> Choice {
 }
 
 fn names(query: &str) -> Vec<String> {
-    choice(query).choose(catalog()).entries.into_iter().map(|entry| entry.name).collect()
+    choice(query).choose(&catalog()).entries.into_iter().map(|entry| entry.name).collect()
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_template_is_found_by_anything_it_says_of_itself_in_any_case() {
 fn whose_title_says_it_comes_before_whose_text_does() {
     let mut catalog = catalog();
     catalog.push(entry("abc", "Abacus", "Web", &["site"]));
-    let found = choice("q=site").choose(catalog).entries;
+    let found = choice("q=site").choose(&catalog).entries;
     assert_eq!(found.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["site", "abc"]);
 }
 
@@ -101,13 +101,13 @@ fn counts_tell_how_much_a_click_would_leave() {
     let pairs = |list: Vec<(String, usize)>| {
         list.into_iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
     };
-    let all = choice("").choose(catalog());
+    let all = choice("").choose(&catalog());
     assert_eq!(pairs(all.categories), "Basics 1, Databases 1, Sets 1, Web 1");
     assert_eq!(pairs(all.tags), "python 3, http 1, shell 1, sql 1, workers 1");
-    let some = choice("tag=python&category=Web").choose(catalog());
+    let some = choice("tag=python&category=Web").choose(&catalog());
     assert_eq!(pairs(some.categories), "Databases 1, Sets 1, Web 1");
     assert_eq!(pairs(some.tags), "http 1, python 1");
-    let none = choice("q=nothing&tag=python&category=Web").choose(catalog());
+    let none = choice("q=nothing&tag=python&category=Web").choose(&catalog());
     assert_eq!((pairs(none.categories), pairs(none.tags)), ("Web 0".into(), "python 0".into()));
 }
 
@@ -133,18 +133,21 @@ fn an_address_carries_the_whole_choice_and_nothing_more() {
 
 #[test]
 fn a_thousand_templates_come_in_pages_that_together_are_all_of_them() {
-    let thousand =
-        || (0..1000).map(|number| entry(&format!("t{number:04}"), &format!("T {number:04}"), "Web", &[])).collect();
-    let first: Chosen = choice("").choose(thousand());
+    let thousand = || {
+        (0..1000)
+            .map(|number| entry(&format!("t{number:04}"), &format!("T {number:04}"), "Web", &[]))
+            .collect::<Vec<_>>()
+    };
+    let first: Chosen = choice("").choose(&thousand());
     assert_eq!((first.entries.len(), first.count, first.pages), (60, 1000, 17));
     let mut all: Vec<String> = Vec::new();
     for page in 1..=17 {
-        all.extend(choice(&format!("page={page}")).choose(thousand()).entries.into_iter().map(|entry| entry.name));
+        all.extend(choice(&format!("page={page}")).choose(&thousand()).entries.into_iter().map(|entry| entry.name));
     }
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 1000);
-    let beyond = choice("page=99").choose(thousand()).entries;
+    let beyond = choice("page=99").choose(&thousand()).entries;
     assert_eq!((beyond.len(), beyond[0].name.as_str()), (40, "t0960"), "beyond the end is the last page");
 }
 
