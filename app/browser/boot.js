@@ -77,6 +77,17 @@ document.addEventListener("keydown", (event) => {
   field.select();
 });
 
+// --- Said to who does not see it ------------------------------------------------------------------------------------
+
+const voice = document.createElement("p");
+voice.className = "visually-hidden";
+voice.setAttribute("role", "status");
+document.body?.append(voice);
+const say = (words) => {
+  voice.textContent = "";
+  setTimeout(() => (voice.textContent = words), 50);
+};
+
 // --- Copying -------------------------------------------------------------------------------------------------------
 
 document.addEventListener("click", async (event) => {
@@ -84,6 +95,7 @@ document.addEventListener("click", async (event) => {
   if (!button) return;
   await navigator.clipboard.writeText(button.dataset.copy);
   button.dataset.copied = "";
+  say("Copied");
   setTimeout(() => delete button.dataset.copied, 1600);
 });
 

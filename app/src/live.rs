@@ -18,17 +18,29 @@ pub enum Connection {
     Lost,
 }
 
-/// The time as it passes: what the server said, carried on by the browser. Differences between the two clocks are no
+/// The time as it passes, every so many seconds: what the server said, carried on by the browser. Differences between the two clocks are no
 /// matter, for only the time since then is added.
-pub fn ticking(server_now: i64) -> Signal<i64> {
+pub fn ticking(server_now: i64, seconds: u64) -> Signal<i64> {
     let now = RwSignal::new(server_now);
     #[cfg(feature = "hydrate")]
     {
         let begun = js_sys::Date::now();
         let tick = move || now.set(server_now + (js_sys::Date::now() - begun) as i64);
-        set_interval(tick, std::time::Duration::from_secs(5));
+        set_interval(tick, std::time::Duration::from_secs(seconds));
     }
+    #[cfg(not(feature = "hydrate"))]
+    let _ = seconds;
     now.into()
+}
+
+/// The page's address has become this one: the address bar follows, and nothing is loaded.
+pub fn called_now(path: &str) {
+    #[cfg(feature = "hydrate")]
+    if let (Ok(history), Ok(query)) = (window().history(), window().location().search()) {
+        let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&(path.to_owned() + &query)));
+    }
+    #[cfg(not(feature = "hydrate"))]
+    let _ = path;
 }
 
 /// Calls `act` again and again while the page is looked at.

@@ -88,6 +88,7 @@ async fn a_person_orders_two_servers_uses_them_parks_them_and_finds_everything_w
 
     // Deleted: nothing is left of it.
     browser.press("Delete…").await?;
+    browser.fill("confirm", ENVIRONMENT).await?;
     browser.click("#confirm-delete button[type=submit]").await?;
     await_state(&browser, "deleted").await?;
     assert_eq!(browser.complaints().await?, Vec::<String>::new());

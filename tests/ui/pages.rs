@@ -1,7 +1,7 @@
 //! Every page in every dress: on a phone and on a desk, in both themes. Nothing sticks out, no script complains, axe finds
 //! nothing, and a picture of each is kept in `target/pictures/` for people to look at.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{Api, Browser, Outcome, Portal, Setting};
 
 const AXE: &str = include_str!("axe/axe.min.js");
@@ -60,6 +60,20 @@ servers:
     ports: [{port: 80, title: "فتح <b>Open</b> Donaudampfschifffahrtselektrizitätenhaup"}]
 "#;
 
+const PATIENT: &str = r#"name: patient
+version: "1.0.0"
+title: Patient
+summary: Its first server is set up when somebody says so.
+category: Trouble
+servers:
+  kitchen:
+    setup: until test -e /tmp/go; do sleep 0.1; done
+  table:
+    needs: [kitchen]
+"#;
+
+const LONG_NAME: &str = "the-longest-name-an-environment-may-have";
+
 #[tokio::test]
 async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcome {
     let portal = furnished().await?;
@@ -89,7 +103,9 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcom
         ("template-nothing-kept", "/catalog/queue?from=nowhere&kept=true&parameters.workers=3"),
         ("environments", "/environments"),
         ("environment-ready", "/environments/reading-room"),
-        ("environment-parked", "/environments/cellar"),
+        ("environment-under-way", "/environments/dinner"),
+        ("environment-parked", format!("/environments/{LONG_NAME}").as_str()),
+        ("environment-edit", format!("/environments/{LONG_NAME}/edit").as_str()),
         ("environment-failed", "/environments/lost"),
         ("logs", "/environments/reading-room/logs"),
         ("terminal", "/environments/reading-room/servers/web/terminal"),
@@ -102,7 +118,7 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcom
     }
     browser.page.delete_all_cookies().await?;
     look(&browser, "sign-in", &portal.url("/sign-in")).await?;
-    for environment in ["reading-room", "cellar", "lost"] {
+    for environment in ["reading-room", LONG_NAME, "lost", "dinner"] {
         api.act(environment, "delete").await?;
     }
     Ok(())
@@ -119,6 +135,7 @@ async fn furnished() -> Outcome<Portal> {
     }
     std::fs::write(templates.path().join("doomed.yaml"), DOOMED)?;
     std::fs::write(templates.path().join("odd.yaml"), ODD.replace("{RLO}", "\u{202e}"))?;
+    std::fs::write(templates.path().join("patient.yaml"), PATIENT)?;
     std::fs::write(templates.path().join("broken.yaml"), "name: broken\nversion: \"1.0.0\"\ntitel: Broken\n")?;
     let folder = templates.path().to_str().ok_or("a path that is no text")?;
     Setting::new()?.options(&["--templates", folder]).start().await
@@ -126,13 +143,34 @@ async fn furnished() -> Outcome<Portal> {
 
 /// Environments in the states that people stay with for a while.
 async fn live(api: &Api) -> Outcome {
-    for (template, name) in [("site", "reading-room"), ("scratch", "cellar"), ("doomed", "lost")] {
+    for (template, name) in [("site", "reading-room"), ("scratch", "cellar"), ("doomed", "lost"), ("patient", "dinner")]
+    {
         api.order(template, name).await?;
     }
     api.await_state("reading-room", "ready").await?;
     api.await_state("cellar", "ready").await?;
     api.act("cellar", "park").await?;
     api.await_state("cellar", "parked").await?;
+    for (name, said) in [
+        (
+            "reading-room",
+            json!({
+                "tags": ["demo", "q3", "team:catalog"],
+                "note": "For the **autumn demo**, until Friday.\n\n- sign in as `guest`\n- please do not park it",
+            }),
+        ),
+        (
+            "cellar",
+            json!({
+                "name": LONG_NAME,
+                "tags": ["a-tag-as-long-as-a-tag-may-be-0123456789", "تجربة", "größe", "eu/west", "4", "5", "6", "7", "8", "9"],
+                "note": "Anoteinonewordthatislongerthananythingthatfitsintoalineonaphone".repeat(4) + "\n\nשלום 🙂 <b>bold</b>",
+            }),
+        ),
+    ] {
+        api.send(reqwest::Method::PATCH, &format!("/environments/{name}"), Some(said)).await?.expect_success()?;
+    }
+    api.await_state("dinner", "setting_up").await?;
     api.await_state("lost", "failed").await?;
     Ok(())
 }

@@ -148,6 +148,8 @@ pub struct EnvironmentDetail {
     pub progress: Option<ProgressView>,
     /// What people wrote about it, Markdown; empty when nobody did.
     pub note: String,
+    /// The same as HTML that can do no harm.
+    pub note_html: String,
 }
 
 /// How far an order, a resume, a park or a delete has come, and how long the like took before.

@@ -6,10 +6,11 @@ use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
 /// Text, lists, tables, code and links. Raw HTML is dropped, images become their description, and a link goes to
 /// http, https or a path of this site, or it is no link.
 pub fn markdown(source: &str) -> impl IntoView + use<> {
-    view! { <div class="prose" inner_html=safe_html(source)></div> }
+    view! { <div class="prose" inner_html=harmless_html(source)></div> }
 }
 
-fn safe_html(source: &str) -> String {
+/// The same as text.
+pub fn harmless_html(source: &str) -> String {
     let events =
         Parser::new_ext(source, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH).filter_map(
             |event| match event {
@@ -53,11 +54,11 @@ fn is_harmless(address: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::safe_html;
+    use super::harmless_html;
 
     #[test]
     fn descriptions_keep_their_shape() {
-        let shown = safe_html("# Title\n\nSome *text* with [a link](https://example.org/a?b=c).\n\n- one\n- two");
+        let shown = harmless_html("# Title\n\nSome *text* with [a link](https://example.org/a?b=c).\n\n- one\n- two");
         assert_eq!(
             shown,
             "<h3>Title</h3>\n<p>Some <em>text</em> with <a href=\"https://example.org/a?b=c\">a link</a>.</p>\n<ul>\n<li>one</li>\n<li>two</li>\n</ul>\n"
@@ -80,7 +81,7 @@ mod tests {
             "<div\nonclick=alert(1)>\n\nx</div>",
         ];
         for trick in tricks {
-            let shown = safe_html(trick).to_ascii_lowercase();
+            let shown = harmless_html(trick).to_ascii_lowercase();
             for danger in
                 ["<script", "<img", "<div", "javascript:", "data:", "href=\"//", "href=\"https://evil.example/\""]
             {

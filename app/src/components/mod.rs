@@ -28,7 +28,7 @@ pub use field::field;
 pub use icon::{has_icon, icon};
 pub use log_line::log_line;
 #[cfg(feature = "ssr")]
-pub use markdown::markdown;
+pub use markdown::{harmless_html, markdown};
 pub use moment::moment;
 pub use notice::notice;
 #[cfg(feature = "ssr")]

@@ -2,6 +2,7 @@
 //! everything that was typed and what is wrong with it. One file per form.
 
 mod act;
+mod describe;
 mod order;
 mod people;
 mod session;
@@ -9,6 +10,7 @@ mod theme;
 mod tokens;
 
 pub(crate) use act::act;
+pub(crate) use describe::describe;
 pub(crate) use order::order;
 pub(crate) use people::people;
 pub(crate) use session::{setup, sign_in, sign_out};

@@ -2,10 +2,10 @@ use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::connection::{connection_note, on_refusal};
-use crate::api::{Action, ApiError, EnvironmentDetail, EnvironmentSummary, Page, State, TimelineEvent};
+use crate::api::{Action, ApiError, EnvironmentDetail, EnvironmentSummary, Page, ProgressView, State, TimelineEvent};
 use crate::components::{
-    actions, badge, failure, icon, leads_on, moment, notice, outputs, parameters, server, timeline, track, volumes,
-    waiting,
+    actions, badge, failure, icon, leads_on, moment, notice, outputs, parameters, server, tags, timeline, track,
+    volumes, waiting,
 };
 use crate::words::{Tone, action_upcoming, environment_title, state_sentence, tab_title};
 use crate::{ask, live};
@@ -27,8 +27,7 @@ pub fn EnvironmentLive(
     /// Where the part of the timeline that is shown is read again.
     timeline_address: String,
 ) -> impl IntoView {
-    let name = initial.detail.summary.name.clone();
-    // By id: the name may be another environment's once this one is deleted.
+    // By id: the name may change, and may be another environment's once this one is deleted.
     let id = initial.detail.summary.id.clone();
     let shown = RwSignal::new(as_shown(initial));
     let problem = RwSignal::new(None::<ApiError>);
@@ -56,9 +55,13 @@ pub fn EnvironmentLive(
             }
         }
     });
-    let connection = live::listen(format!("/api/v1/events?environment={id}"), move |_| reread());
+    let connection = live::listen(format!("/api/v1/events?environment={id}"), {
+        let reread = reread.clone();
+        move |_| reread()
+    });
+    let acted = id.clone();
     let ask = Callback::new(move |action: Action| {
-        let id = id.clone();
+        let (id, reread) = (acted.clone(), reread.clone());
         asking.set(true);
         problem.set(None);
         leptos::task::spawn_local(async move {
@@ -67,24 +70,32 @@ pub fn EnvironmentLive(
                 Err(error) => {
                     on_refusal(&error);
                     problem.set(Some(error));
+                    // What was offered here was of another moment.
+                    reread();
                 }
             }
             asking.set(false);
         });
     });
     let state = part(shown, |shown| shown.detail.summary.state);
-    Effect::new({
-        let name = name.clone();
-        move || document().set_title(&tab_title(&environment_title(&name, state.get())))
+    let name = part(shown, |shown| shown.detail.summary.name.clone());
+    Effect::new(move |before: Option<String>| {
+        let name = name.get();
+        document().set_title(&tab_title(&environment_title(&name, state.get())));
+        if before.is_some_and(|before| before != name) {
+            live::called_now(&format!("/environments/{name}"));
+        }
+        name
     });
-    let now = live::ticking(now);
+    // Every second for what is under way, and calmly for what is past.
+    let (seconds, now) = (live::ticking(now, 1), live::ticking(now, 5));
     view! {
         <div class="environment">
-            {head(name.clone(), shown, now, connection)}
+            {head(id.clone(), name, shown, now, connection)}
             <div class="environment__columns">
-                {status(name.clone(), shown, problem, asking, ask)}
-                {content(name.clone(), shown)}
-                {side(name, shown, now, asking, ask)}
+                {status(id.clone(), name, seconds, shown, problem, asking, ask)}
+                {content(name, seconds, shown)}
+                {side(id, name, shown, now, asking, ask)}
             </div>
         </div>
     }
@@ -99,21 +110,29 @@ where
 }
 
 fn head(
-    name: String,
+    id: String,
+    name: Memo<String>,
     shown: RwSignal<EnvironmentNow>,
     now: Signal<i64>,
     connection: ReadSignal<live::Connection>,
 ) -> impl IntoView {
     let summary = part(shown, |shown| shown.detail.summary.clone());
+    let theirs = move || shown.with(|shown| !shown.detail.actions.is_empty());
     view! {
         <header class="page-header">
             <p class="crumbs"><a href="/environments">"Environments"</a></p>
             <div class="page-header__line">
-                <h1>{name}</h1>
+                <h1>{move || name.get()}</h1>
                 {move || badge(summary.get().state)}
                 {connection_note(connection)}
             </div>
             {move || facts(now, summary.get())}
+            <div class="environment__about">
+                {move || tags(summary.get().tags)}
+                {move || theirs().then(|| view! {
+                    <a class="environment__edit" href=format!("/environments/{id}/edit")>{icon("tag")}"Name, tags and note"</a>
+                })}
+            </div>
         </header>
     }
 }
@@ -134,7 +153,9 @@ fn facts(now: Signal<i64>, summary: EnvironmentSummary) -> impl IntoView {
 
 /// How it stands; what went wrong; and the way on.
 fn status(
-    name: String,
+    id: String,
+    name: Memo<String>,
+    now: Signal<i64>,
     shown: RwSignal<EnvironmentNow>,
     problem: RwSignal<Option<ApiError>>,
     asking: RwSignal<bool>,
@@ -144,36 +165,60 @@ fn status(
     let waiting_for = part(shown, |shown| shown.detail.summary.waiting_for.clone());
     let failed = part(shown, |shown| shown.detail.failure.clone());
     let way_on = part(shown, |shown| offered(&shown.detail, true));
+    let first = move || shown.with_untracked(|shown| shown.detail.summary.ready_at.is_none());
+    // A server that has to start again is further back; what was done stays done.
+    let progress = Memo::new(move |before: Option<&Option<ProgressView>>| {
+        let mut current = shown.with(|shown| shown.detail.progress.clone());
+        if let (Some(current), Some(Some(before))) = (&mut current, before)
+            && current.since == before.since
+        {
+            current.done = current.done.max(before.done);
+        }
+        current
+    });
+    let retried = id.clone();
+    let retry = move || {
+        let offered = failed.get().is_some() && way_on.get().contains(&Action::Retry);
+        offered.then(|| (retried.clone(), Signal::from(asking), ask))
+    };
+    let rest = move || {
+        let failed = failed.get().is_some();
+        way_on.get().into_iter().filter(|action| !failed || *action != Action::Retry).collect::<Vec<_>>()
+    };
     view! {
         <section class="environment__status card" aria-label="State">
-            {move || track(state.get())}
+            {move || progress.get().map(|progress| track(now, state.get(), progress, first()))}
             <div role="status">
                 <p class="environment__sentence">{move || state_sentence(state.get())}</p>
                 {move || waiting_for.get().map(waiting)}
             </div>
-            {move || failed.get().map(failure)}
+            {move || failed.get().map(|failed| failure(failed, retry()))}
             {move || problem.get().map(|problem| notice(Tone::Bad, problem.title, problem.detail))}
-            {move || (!way_on.get().is_empty()).then(|| actions(&name, state.get(), way_on.get(), asking.into(), ask))}
+            {move || (!rest().is_empty()).then(|| actions(&id, &name.get(), state.get(), rest(), asking.into(), ask))}
             {move || (state.get() == State::Deleted).then(|| view! { <p><a href="/environments">"See your environments"</a></p> })}
         </section>
     }
 }
 
-fn content(name: String, shown: RwSignal<EnvironmentNow>) -> impl IntoView {
+fn content(name: Memo<String>, now: Signal<i64>, shown: RwSignal<EnvironmentNow>) -> impl IntoView {
     let said = part(shown, |shown| shown.detail.failure.clone());
     let servers = part(shown, |shown| shown.detail.servers.clone());
     let told = part(shown, |shown| shown.detail.outputs.clone());
     let kept = part(shown, |shown| shown.detail.volumes.clone());
+    let note = move || shown.with(|shown| shown.detail.note_html.clone());
     let ordered = shown.with_untracked(|shown| shown.detail.parameters.clone());
     view! {
         <div class="environment__main">
+            {move || Some(note()).filter(|note| !note.is_empty()).map(|note| view! {
+                <section class="card" aria-labelledby="note"><h2 id="note">"Note"</h2><div class="prose" inner_html=note></div></section>
+            })}
             {move || Some(told.get()).filter(|told| !told.is_empty()).map(|told| view! {
                 <section class="card" aria-labelledby="outputs"><h2 id="outputs">"Ready to use"</h2>{outputs(told)}</section>
             })}
             {move || Some(servers.get()).filter(|servers| !servers.is_empty()).map(|servers| view! {
                 <section class="servers" aria-labelledby="servers">
                     <h2 id="servers">"Servers"</h2>
-                    {servers.into_iter().map(|one| server(&name, one, said.get().as_ref())).collect::<Vec<_>>()}
+                    {servers.into_iter().map(|one| server(now, &name.get(), one, said.get().as_ref())).collect::<Vec<_>>()}
                 </section>
             })}
             {move || Some(kept.get()).filter(|kept| !kept.is_empty()).map(|kept| view! {
@@ -187,7 +232,8 @@ fn content(name: String, shown: RwSignal<EnvironmentNow>) -> impl IntoView {
 }
 
 fn side(
-    name: String,
+    id: String,
+    name: Memo<String>,
     shown: RwSignal<EnvironmentNow>,
     now: Signal<i64>,
     asking: RwSignal<bool>,
@@ -196,20 +242,22 @@ fn side(
     let state = part(shown, |shown| shown.detail.summary.state);
     let others = part(shown, |shown| offered(&shown.detail, false));
     let happened = part(shown, |shown| shown.timeline.clone());
-    let page = format!("/environments/{name}");
+    let template = shown.with_untracked(|shown| shown.detail.summary.template.clone());
+    let again = move || format!("/catalog/{template}?from={}", name.get());
     view! {
         <div class="environment__side">
             {move || (!others.get().is_empty()).then(|| view! {
                 <section class="card" aria-labelledby="actions">
                     <h2 id="actions">"Actions"</h2>
-                    {actions(&name, state.get(), others.get(), asking.into(), ask)}
+                    {actions(&id, &name.get(), state.get(), others.get(), asking.into(), ask)}
                 </section>
             })}
+            <p><a class="button" data-kind="plain" href=again>{icon("copy")}"Order again"</a></p>
             <section class="card" aria-labelledby="timeline">
                 <h2 id="timeline">"Timeline"</h2>
                 {move || timeline(now, happened.get().items)}
                 {move || happened.get().next.map(|next| view! {
-                    <p><a href=format!("{page}?timeline={next}#timeline")>"Earlier"</a></p>
+                    <p><a href=format!("/environments/{}?timeline={next}#timeline", name.get())>"Earlier"</a></p>
                 })}
             </section>
         </div>
@@ -247,6 +295,7 @@ fn deleted(last: &EnvironmentDetail) -> EnvironmentDetail {
         outputs: Vec::new(),
         failure: None,
         actions: Vec::new(),
+        progress: None,
         ..gone
     }
 }

@@ -15,7 +15,7 @@ pub fn EnvironmentListLive(
     now: i64,
 ) -> impl IntoView {
     let shown = RwSignal::new(initial.items);
-    let now = live::ticking(now);
+    let now = live::ticking(now, 5);
     let reread = live::rereading(
         move || {
             let address = address.clone();

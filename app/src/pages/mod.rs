@@ -4,6 +4,7 @@
 //! error page and the right status.
 
 mod catalog;
+mod edit;
 mod environment;
 mod environments;
 mod error;
@@ -16,6 +17,7 @@ mod template;
 mod terminal;
 
 pub(crate) use catalog::catalog;
+pub(crate) use edit::edit;
 pub(crate) use environment::environment;
 pub(crate) use environments::environments;
 pub(crate) use error::error_content;

@@ -57,6 +57,7 @@ pub fn router(portal: SharedPortal, settings: PortalSettings) -> Router {
         .route("/catalog/{template}", known(get(pages::template).post(forms::order)))
         .route("/environments", known(get(pages::environments)))
         .route("/environments/{environment}", known(get(pages::environment).post(forms::act)))
+        .route("/environments/{environment}/edit", known(get(pages::edit).post(forms::describe)))
         .route("/environments/{environment}/logs", known(get(pages::logs)))
         .route("/environments/{environment}/servers/{server}/terminal", known(get(pages::terminal)))
         .route("/profile", known(get(pages::profile).post(forms::tokens)))

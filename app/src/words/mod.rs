@@ -2,6 +2,7 @@
 
 mod action;
 mod log;
+mod progress;
 mod record;
 mod size;
 mod state;
@@ -9,6 +10,7 @@ mod time;
 
 pub use action::*;
 pub use log::*;
+pub use progress::*;
 pub use record::*;
 pub use size::*;
 pub use state::*;

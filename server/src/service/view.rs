@@ -48,6 +48,7 @@ pub(super) async fn detail(
         failure: view.failure,
         actions: if theirs { view.actions } else { Vec::new() },
         progress,
+        note_html: app::components::harmless_html(&record.note),
         note: record.note.clone(),
         summary,
     })

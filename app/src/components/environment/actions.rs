@@ -12,15 +12,16 @@ pub fn leads_on(action: Action) -> bool {
 }
 
 /// What can be asked for now, each with its consequence. Works as plain forms; where script runs, `ask` is called instead
-/// of leaving the page. What destroys data is confirmed first.
+/// of leaving the page. What destroys data is confirmed first, by typing the `name`.
 pub fn actions(
-    environment: &str,
+    id: &str,
+    name: &str,
     state: State,
     offered: Vec<Action>,
     asking: Signal<bool>,
     ask: Callback<Action>,
 ) -> impl IntoView + use<> {
-    let environment = environment.to_string();
+    let (id, name) = (id.to_string(), name.to_string());
     view! {
         <ul class="actions" role="list">
             {offered.into_iter().map(|action| {
@@ -28,9 +29,9 @@ pub fn actions(
                 view! {
                     <li class="actions__item">
                         {if action == Action::Delete {
-                            Either::Left(confirmed(&environment, action, state, asking, ask))
+                            Either::Left(confirmed(&id, &name, state, asking, ask))
                         } else {
-                            Either::Right(form(&environment, action, kind, asking, ask))
+                            Either::Right(action_form(&id, action, kind, "", asking, ask))
                         }}
                         <p class="actions__consequence">{action_consequence(action, state)}</p>
                     </li>
@@ -40,10 +41,12 @@ pub fn actions(
     }
 }
 
-fn form(
-    environment: &str,
+/// One action as a form. With a `name`, that has to be typed first: the browser sees to it, and the portal again.
+pub fn action_form(
+    id: &str,
     action: Action,
     kind: &'static str,
+    name: &str,
     asking: Signal<bool>,
     ask: Callback<Action>,
 ) -> impl IntoView + use<> {
@@ -51,9 +54,20 @@ fn form(
         event.prevent_default();
         ask.run(action);
     };
+    let typed = (!name.is_empty()).then(|| {
+        let (pattern, title) = (name.to_string(), name.to_string());
+        view! {
+            <label class="field__label" for="typed-name">"Its name, to be sure"</label>
+            <input
+                id="typed-name" name="confirm" type="text" required pattern=pattern title=title autocomplete="off"
+                autocapitalize="none" spellcheck="false"
+            />
+        }
+    });
     view! {
-        <form method="post" action=format!("/environments/{environment}") on:submit=submit>
+        <form class="action" method="post" action=format!("/environments/{id}") on:submit=submit>
             <input type="hidden" name="action" value=action.as_str()/>
+            {typed}
             <button class="button" data-kind=kind type="submit" disabled=move || asking.get()>
                 {icon(action_icon(action))}
                 {action_label(action)}
@@ -63,29 +77,19 @@ fn form(
 }
 
 /// A button that opens a confirmation; browsers do that without script.
-fn confirmed(
-    environment: &str,
-    action: Action,
-    state: State,
-    asking: Signal<bool>,
-    ask: Callback<Action>,
-) -> impl IntoView + use<> {
-    let (id, title) = (format!("confirm-{}", action.as_str()), format!("confirm-{}-title", action.as_str()));
-    let (target, close, labelled_by) = (id.clone(), id.clone(), title.clone());
+fn confirmed(id: &str, name: &str, state: State, asking: Signal<bool>, ask: Callback<Action>) -> impl IntoView + use<> {
     view! {
-        <button class="button" data-kind="danger" type="button" popovertarget=target>
-            {icon(action_icon(action))}
-            {format!("{}…", action_label(action))}
+        <button class="button" data-kind="danger" type="button" popovertarget="confirm-delete">
+            {icon(action_icon(Action::Delete))}
+            "Delete…"
         </button>
-        <div id=id class="dialog" popover="auto" role="dialog" aria-labelledby=labelled_by>
-            <h2 id=title>{format!("{} {environment}?", action_label(action))}</h2>
-            <p>{action_consequence(action, state)}</p>
-            <div class="dialog__buttons">
-                <button class="button" data-kind="plain" type="button" popovertarget=close popovertargetaction="hide" autofocus>
-                    "Keep it"
-                </button>
-                {form(environment, action, "danger", asking, ask)}
-            </div>
+        <div id="confirm-delete" class="dialog" popover="auto" role="dialog" aria-labelledby="confirm-delete-title">
+            <h2 id="confirm-delete-title">"Delete "{name.to_string()}"?"</h2>
+            <p>{action_consequence(Action::Delete, state)}</p>
+            {action_form(id, Action::Delete, "danger", name, asking, ask)}
+            <button class="button" data-kind="plain" type="button" popovertarget="confirm-delete" popovertargetaction="hide" autofocus>
+                "Keep it"
+            </button>
         </div>
     }
 }

@@ -1,10 +1,14 @@
 use leptos::prelude::*;
 
-use crate::api::FailureView;
+use super::action_form;
+use crate::api::{Action, FailureView};
 use crate::components::icon;
 
-/// What failed: the step, the cause, the last lines, what to do.
-pub fn failure(failure: FailureView) -> impl IntoView + use<> {
+/// The button that tries again: the environment's id, whether something is being asked, and what asks.
+pub type Retry = (String, Signal<bool>, Callback<Action>);
+
+/// What failed: the step, the cause, the last lines, what to do, and the button for it.
+pub fn failure(failure: FailureView, retry: Option<Retry>) -> impl IntoView + use<> {
     let place = match failure.server {
         Some(server) => format!("{} on {server}", failure.step),
         None => failure.step,
@@ -19,6 +23,7 @@ pub fn failure(failure: FailureView) -> impl IntoView + use<> {
             {(!failure.remedy.is_empty()).then(|| view! {
                 <p class="failure__remedy"><strong>"What to do: "</strong>{failure.remedy}</p>
             })}
+            {retry.map(|(id, asking, ask)| action_form(&id, Action::Retry, "primary", "", asking, ask))}
         </section>
     }
 }

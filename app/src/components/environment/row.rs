@@ -1,6 +1,6 @@
 use leptos::prelude::*;
 
-use super::badge;
+use super::{badge, tags};
 use crate::api::{EnvironmentSummary, State};
 use crate::components::{icon, moment};
 use crate::words::{action_upcoming, count};
@@ -20,6 +20,7 @@ pub fn row(now: Signal<i64>, environment: EnvironmentSummary) -> impl IntoView +
             <div class="row__name">
                 <a href=address>{environment.name}</a>
                 <span class="row__template">{environment.template}</span>
+                {tags(environment.tags)}
             </div>
             <div class="row__state">
                 {badge(environment.state)}

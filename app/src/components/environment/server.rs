@@ -1,13 +1,18 @@
 use leptos::prelude::*;
 
-use super::{badge, pair, waiting};
-use crate::api::{CheckView, FailureView, MetricsView, PortView, ServerView, ServiceView, State};
+use super::{badge, pair, server_track, sparkline, waiting};
+use crate::api::{CheckView, FailureView, HistoryView, MetricsView, PortView, ServerView, ServiceView, State};
 use crate::components::{failure, icon};
 use crate::words::{Tone, bytes, span};
 
 /// One server: how it is, what runs on it, and the ways to use it.
 /// `said` is the failure the page already shows in full.
-pub fn server(environment: &str, server: ServerView, said: Option<&FailureView>) -> impl IntoView + use<> {
+pub fn server(
+    now: Signal<i64>,
+    environment: &str,
+    server: ServerView,
+    said: Option<&FailureView>,
+) -> impl IntoView + use<> {
     let heading = format!("server-{}", server.name);
     let labelled_by = heading.clone();
     let logs = format!("/environments/{environment}/logs?server={}", server.name);
@@ -27,14 +32,15 @@ pub fn server(environment: &str, server: ServerView, said: Option<&FailureView>)
                 <h3 id=heading>{icon("server")}{server.name}</h3>
                 {badge(server.state)}
             </header>
+            {server_track(now, server.state, server.state_since)}
             {server.waiting_for.map(waiting)}
-            {failed.map(failure)}
+            {failed.map(|failed| failure(failed, None))}
             <div class="server__use">
                 {ports.into_iter().map(port).collect::<Vec<_>>()}
                 {up.then(|| view! { <a class="button" data-kind="plain" href=terminal>{icon("square-terminal")}"Terminal"</a> })}
                 <a class="button" data-kind="plain" href=logs>{icon("scroll-text")}"Logs"</a>
             </div>
-            {measured.map(metrics)}
+            {measured.map(|measured| metrics(measured, server.history))}
             {(!services.is_empty()).then(|| view! {
                 <ul class="facts" role="list" aria-label="Services">{services.into_iter().map(service).collect::<Vec<_>>()}</ul>
             })}
@@ -60,7 +66,7 @@ fn port(port: PortView) -> impl IntoView {
     }
 }
 
-fn metrics(metrics: MetricsView) -> impl IntoView {
+fn metrics(metrics: MetricsView, history: Option<HistoryView>) -> impl IntoView {
     let share = metrics
         .memory_limit_bytes
         .filter(|limit| *limit > 0)
@@ -70,23 +76,41 @@ fn metrics(metrics: MetricsView) -> impl IntoView {
         None => bytes(metrics.memory_bytes),
     };
     let uptime = span(i64::try_from(metrics.uptime_ms).unwrap_or(i64::MAX));
+    let [cpu, used, disk] = match history {
+        Some(history) => [history.cpu_millis, history.memory_bytes, history.disk_bytes],
+        None => [Vec::new(), Vec::new(), Vec::new()],
+    };
     view! {
         <dl class="gauges">
-            {gauge("cpu", "CPU", format!("{} %", metrics.cpu_millis / 10), None)}
-            {gauge("memory-stick", "Memory", memory, share)}
-            {gauge("hard-drive", "Disk", bytes(metrics.disk_bytes), None)}
-            {gauge("clock", "Up for", uptime, None)}
+            {gauge("cpu", "CPU", percent(metrics.cpu_millis.into()), None, cpu, percent)}
+            {gauge("memory-stick", "Memory", memory, share, used, bytes)}
+            {gauge("hard-drive", "Disk", bytes(metrics.disk_bytes), None, disk, bytes)}
+            {gauge("clock", "Up for", uptime, None, Vec::new(), bytes)}
         </dl>
     }
 }
 
-/// `share` in percent, drawn as a bar.
-fn gauge(picture: &str, name: &'static str, value: String, share: Option<u64>) -> impl IntoView + use<> {
+/// Of one processor.
+fn percent(millis: u64) -> String {
+    format!("{} %", millis / 10)
+}
+
+/// `share` in percent, drawn as a bar; `past` as a line, with its highest value `said` in words.
+fn gauge(
+    picture: &str,
+    name: &'static str,
+    value: String,
+    share: Option<u64>,
+    past: Vec<u64>,
+    said: fn(u64) -> String,
+) -> impl IntoView + use<> {
     view! {
         <div>
             <dt>{icon(picture)}{name}</dt>
             <dd>
-                {value}
+                <span class="gauge__value">{value}</span>
+                {sparkline(&past)}
+                {past.into_iter().max().map(|highest| view! { <span class="gauge__peak">"Peak "{said(highest)}</span> })}
                 {share.map(|share| view! {
                     <span class="gauge" aria-hidden="true"><span style=format!("inline-size:{share}%")></span></span>
                 })}
