@@ -100,6 +100,15 @@ async fn whatever_is_written_anywhere_is_shown_as_text_where_it_belongs() -> Out
     stays_text(&browser, &house, "/environments/shop/edit", &[]).await?;
     let kept = browser.page.execute("return document.querySelector('#note').value", Vec::new()).await?;
     assert!(kept.as_str().is_some_and(|kept| kept.contains(TRICKS[2])), "the form shows it as it is: {kept}");
+    // A form that is refused shows what was typed, in its fields.
+    let typed = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("name", TRICKS[3]), ("parameters.words", &words)])
+        .finish();
+    let refused = ann.in_browser(Method::POST, "/catalog/echo").body(typed);
+    let refused = refused.header("content-type", "application/x-www-form-urlencoded").send().await?;
+    assert_eq!(refused.status(), 422);
+    let refused = refused.text().await?;
+    assert!(refused.contains("&lt;img src=x") && !refused.contains("<img") && !refused.contains("<input autofocus"));
     stays_text(&browser, &house, "/environments", &["shop", "مرحبا"]).await?;
     for trick in TRICKS {
         let search: String = url::form_urlencoded::byte_serialize(trick.as_bytes()).collect();

@@ -24,7 +24,7 @@ mod wordmark;
 pub use cover::cover;
 pub use environment::*;
 #[cfg(feature = "ssr")]
-pub use field::field;
+pub use field::{field, within_textarea};
 pub use icon::{has_icon, icon};
 pub use log_line::log_line;
 #[cfg(feature = "ssr")]

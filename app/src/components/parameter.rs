@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use leptos::prelude::*;
 
-use super::field;
 use super::pattern::for_browsers;
+use super::{field, within_textarea};
 use crate::api::{ParameterKind, ParameterSpec};
 
 /// The field's name and id.
@@ -70,7 +70,7 @@ pub fn parameter(spec: &ParameterSpec, value: Option<String>, wrong: Option<Stri
                 <textarea
                     id=id.clone() name=id.clone() rows="5" maxlength=max_length.to_string() required=required
                     data-needed=needed data-says=says dir="auto" spellcheck="false" autocomplete="off" aria-describedby=note aria-invalid=invalid
-                >{shown}</textarea>
+                >{within_textarea(&shown)}</textarea>
             }
             .into_any()
         }

@@ -5,7 +5,7 @@ use axum::response::Response;
 use leptos::prelude::*;
 
 use crate::api::{ApiError, EnvironmentDetail};
-use crate::components::{field, notice};
+use crate::components::{field, notice, within_textarea};
 use crate::site::{Page, Place, Visit, answer};
 use crate::words::Tone;
 
@@ -80,7 +80,7 @@ fn content(visit: &Visit, detail: EnvironmentDetail) -> impl IntoView + use<> {
                 visit.message("note"),
                 view! {
                     <textarea id="note" name="note" rows="8" dir="auto" maxlength="4000" aria-describedby="note-note">
-                        {"\n".to_owned() + &shown("note", &note)}
+                        {within_textarea(&shown("note", &note))}
                     </textarea>
                 },
             )}

@@ -90,6 +90,9 @@ fn metrics(metrics: MetricsView, history: Option<HistoryView>) -> impl IntoView 
     }
 }
 
+/// A line of less use than this stays low; as bytes of memory or disk it is nothing.
+const TENTH_OF_A_CPU: u64 = 100;
+
 /// Of one processor.
 fn percent(millis: u64) -> String {
     format!("{} %", millis / 10)
@@ -109,7 +112,7 @@ fn gauge(
             <dt>{icon(picture)}{name}</dt>
             <dd>
                 <span class="gauge__value">{value}</span>
-                {sparkline(&past)}
+                {sparkline(&past, TENTH_OF_A_CPU)}
                 {past.into_iter().max().map(|highest| view! { <span class="gauge__peak">"Peak "{said(highest)}</span> })}
                 {share.map(|share| view! {
                     <span class="gauge" aria-hidden="true"><span style=format!("inline-size:{share}%")></span></span>

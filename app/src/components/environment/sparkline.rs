@@ -4,12 +4,13 @@ use leptos::prelude::*;
 
 /// The shape of a few values over time, the oldest first; what they are is said in words beside it. Nothing when there are
 /// no two to compare. Drawn as text, for it holds numbers alone: views of shapes would weigh more than all the rest of it.
-pub fn sparkline(values: &[u64]) -> Option<impl IntoView + use<>> {
+/// `least` is as high as a line must come to fill the height: next to nothing shall not look like mountains.
+pub fn sparkline(values: &[u64], least: u64) -> Option<impl IntoView + use<>> {
     if values.len() < 2 {
         return None;
     }
     // What never was anything lies on the ground; the highest stays below the edge.
-    let top = values.iter().copied().max().unwrap_or_default().max(1);
+    let top = values.iter().copied().max().unwrap_or_default().max(least);
     let mut points = String::new();
     for (number, value) in values.iter().enumerate() {
         let (x, y) = (number * 100 / (values.len() - 1), 22 - value.saturating_mul(20) / top);

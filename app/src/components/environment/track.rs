@@ -5,6 +5,7 @@ use crate::words::{estimate, passed, state_label};
 
 const ORDER: [&str; 6] = ["Ordered", "Preparing", "Starting", "Setting up", "Checking", "Ready"];
 const PARK: [&str; 3] = ["Asked", "Parking", "Parked"];
+const PARTS: &str = "<i></i><i></i><i></i><i></i>";
 const DELETE: [&str; 3] = ["Asked", "Deleting", "Deleted"];
 
 /// Which way an environment in this state is on, how far it has come, and where that leads.
@@ -86,7 +87,7 @@ pub fn server_track(now: Signal<i64>, state: State, since: Option<i64>) -> Optio
     };
     Some(view! {
         <p class="steps" data-step=step>
-            <span class="steps__parts" aria-hidden="true" inner_html="<i></i><i></i><i></i><i></i>"></span>
+            <span class="steps__parts" aria-hidden="true" inner_html=PARTS></span>
             <span>{words}</span>
         </p>
     })
