@@ -137,8 +137,8 @@ fn filter(asked: &Asked) -> impl IntoView + use<> {
     view! {
         <form class="filter" method="get" action="/environments" role="search">
             {asked.everyone.then(|| view! { <input type="hidden" name="of" value="everyone"/> })}
-            <label class="visually-hidden" for="search">"Part of the name"</label>
-            <input id="search" name="search" type="search" placeholder="Part of the name" value=asked.search.clone() maxlength="100"/>
+            <label class="visually-hidden" for="search">"Part of a name or tag"</label>
+            <input id="search" name="search" type="search" placeholder="Part of a name or tag" value=asked.search.clone() maxlength="100"/>
             <label class="visually-hidden" for="standing">"State"</label>
             <select id="standing" name="standing" data-submits="">
                 <option value="">"Any state"</option>
