@@ -6,6 +6,7 @@ mod attack_11;
 mod attack_12;
 mod attack_13;
 mod attack_14;
+mod attack_15;
 mod attack_16;
 mod attack_17;
 mod attack_18;

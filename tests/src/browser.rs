@@ -132,7 +132,8 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": [preference] })).await
     }
 
-    async fn devtools(&self, method: &'static str, parameters: Value) -> Outcome {
+    /// A command of the DevTools protocol, for what WebDriver knows nothing of.
+    pub async fn devtools(&self, method: &'static str, parameters: Value) -> Outcome {
         self.page.issue_cmd(DevTools { method, parameters }).await?;
         Ok(())
     }

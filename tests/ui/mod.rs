@@ -5,5 +5,22 @@ mod journey;
 mod order;
 mod pages;
 mod shop;
+mod terminal;
 mod weight;
 mod without_script;
+
+use tests::{Browser, Outcome, Portal};
+
+/// What `ada` signs in with.
+pub const PASSWORD: &str = "a quiet corner by the window";
+
+/// A browser in which `ada`, the portal's first administrator, has signed in.
+pub async fn signed_in(portal: &Portal) -> Outcome<Browser> {
+    let browser = Browser::open().await?;
+    browser.go(portal.setup_link.as_ref().ok_or("The portal printed no link for the first administrator.")?).await?;
+    browser.fill("name", "ada").await?;
+    browser.fill("password", PASSWORD).await?;
+    browser.press("Create administrator").await?;
+    browser.await_text("h1", "Catalog").await?;
+    Ok(browser)
+}

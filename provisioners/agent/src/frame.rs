@@ -18,10 +18,12 @@ pub enum Kind {
     Resize = 3,
     /// From the server, last: the exit code as decimal text (128 + n for signal n).
     Exit = 4,
-    /// Towards the server: standard input ends.
+    /// Towards the server: standard input ends. A terminal is hung up by it.
     StdinEnd = 5,
     /// From the server, last: why the command could not be run, as text.
     Error = 6,
+    /// From a terminal, first: output from before this connection. Who shows it again answers none of its questions.
+    Replay = 7,
 }
 
 /// Largest payload of one frame, in bytes. Larger ones are refused (attack: oversized frames).
@@ -61,6 +63,7 @@ impl Kind {
             4 => Kind::Exit,
             5 => Kind::StdinEnd,
             6 => Kind::Error,
+            7 => Kind::Replay,
             other => return Err(FrameError::UnknownKind(other)),
         })
     }

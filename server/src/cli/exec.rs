@@ -118,7 +118,7 @@ fn output(message: Bytes) -> Result<Option<Ending>, Failure> {
             Err(_) => Err(Failure::local("the command ended, and with which code is not understood")),
         },
         Kind::Error => Ok(Some(Ending::Error(text()))),
-        Kind::Stdin | Kind::StdinEnd | Kind::Resize => Ok(None),
+        Kind::Stdin | Kind::StdinEnd | Kind::Resize | Kind::Replay => Ok(None),
     }
 }
 

@@ -122,7 +122,7 @@ impl Running {
                     (Kind::StdinEnd, None) => stdin = None,
                     (Kind::Resize, Some(pty)) => resize(pty, &frame.payload),
                     (Kind::Resize, None) => {}
-                    (Kind::Stdout | Kind::Stderr | Kind::Exit | Kind::Error, _) => return,
+                    (Kind::Stdout | Kind::Stderr | Kind::Exit | Kind::Error | Kind::Replay, _) => return,
                 }
             }
         };

@@ -117,7 +117,8 @@ impl Terminals {
 }
 
 impl Session {
-    /// Shows the session to one watcher, from the oldest output kept, until the shell or the watcher goes.
+    /// Shows the session to one watcher, from the oldest output kept, until the shell or the watcher goes. The shell is hung
+    /// up when the watcher says so, and goes on when the watcher merely leaves.
     pub(super) async fn attend(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let (reader, writer) = tokio::io::split(stream);
         let mut incoming = FramedRead::new(reader, Codec);
@@ -125,11 +126,12 @@ impl Session {
         let watcher = Watcher::new(self);
         let show = async {
             let mut progress = self.progress.subscribe();
-            let mut from = 0;
+            let (mut from, of_before) = self.screen().replayed();
             loop {
                 let ended = progress.borrow_and_update().1;
-                while let Some((chunk, read_to)) = self.output_after(from) {
-                    if outgoing.send(Frame::new(Kind::Stdout, chunk)).await.is_err() {
+                while let Some((chunk, read_to)) = self.output_after(from, of_before) {
+                    let kind = if from < of_before { Kind::Replay } else { Kind::Stdout };
+                    if outgoing.send(Frame::new(kind, chunk)).await.is_err() {
                         return;
                     }
                     from = read_to;
@@ -150,8 +152,8 @@ impl Session {
                 match frame.kind {
                     Kind::Stdin => self.pty.write_all(&frame.payload).await.unwrap_or_default(),
                     Kind::Resize => exec::resize(&self.pty, &frame.payload),
-                    Kind::StdinEnd => {}
-                    Kind::Stdout | Kind::Stderr | Kind::Exit | Kind::Error => return,
+                    Kind::StdinEnd => process::signal(self.shell, Signal::HUP),
+                    Kind::Stdout | Kind::Stderr | Kind::Exit | Kind::Error | Kind::Replay => return,
                 }
             }
         };
@@ -161,8 +163,8 @@ impl Session {
         }
     }
 
-    fn output_after(&self, from: u64) -> Option<(Vec<u8>, u64)> {
-        self.screen().after(from)
+    fn output_after(&self, from: u64, of_before: u64) -> Option<(Vec<u8>, u64)> {
+        self.screen().after(from, of_before)
     }
 
     async fn read_output(&self) {
@@ -202,12 +204,27 @@ impl Session {
 }
 
 impl Screen {
-    /// Output after the first `from` bytes, or after what is no longer kept, and up to where it goes.
-    fn after(&self, from: u64) -> Option<(Vec<u8>, u64)> {
-        let oldest = self.written - self.kept.len() as u64;
+    /// Where to begin showing to a new watcher, and up to where it is a replay. What is kept may begin in the middle of a
+    /// character or a sequence: if so, it is shown from its next line on.
+    fn replayed(&self) -> (u64, u64) {
+        let oldest = self.oldest();
+        let line = self.kept.iter().take(CHUNK).position(|byte| *byte == b'\n').filter(|_| oldest > 0);
+        (oldest + line.map_or(0, |end| end as u64 + 1), self.written)
+    }
+
+    /// How many bytes were written before those that are kept.
+    fn oldest(&self) -> u64 {
+        self.written - self.kept.len() as u64
+    }
+
+    /// Output after the first `from` bytes, or after what is no longer kept, and up to where it goes. Never what is on both
+    /// sides of `of_before` at once.
+    fn after(&self, from: u64, of_before: u64) -> Option<(Vec<u8>, u64)> {
+        let oldest = self.oldest();
         let start = from.max(oldest);
         let skip = usize::try_from(start - oldest).ok()?;
-        let chunk: Vec<u8> = self.kept.iter().skip(skip).take(CHUNK).copied().collect();
+        let most = if start < of_before { (of_before - start).min(CHUNK as u64) as usize } else { CHUNK };
+        let chunk: Vec<u8> = self.kept.iter().skip(skip).take(most).copied().collect();
         let read_to = start + chunk.len() as u64;
         (!chunk.is_empty()).then_some((chunk, read_to))
     }

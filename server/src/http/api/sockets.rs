@@ -45,7 +45,7 @@ pub struct TerminalQuery {
 /// A terminal
 ///
 /// A WebSocket. Each binary message is one frame: a type byte (0 input, 1 output, 3 resize as JSON `{cols, rows}`, 4 exit code
-/// as text, 6 error as text) and its payload, at most 64 KiB.
+/// as text, 5 hang up, 6 error as text, 7 output from before this connection) and its payload, at most 64 KiB.
 #[utoipa::path(
     get, path = "/environments/{environment}/servers/{server}/terminal", tag = "live",
     params(

@@ -66,7 +66,9 @@ async fn a_terminal_keeps_its_screen_when_the_portal_restarts_and_ends_with_its_
     story.portal.close();
     story.portal = link(story.router.clone()).await;
     let mut stream = story.open(path).await.unwrap();
-    read_until(&mut stream, "the-kept-screen").await;
+    let first = stream.next().await.unwrap().unwrap();
+    assert_eq!(first.kind, Kind::Replay);
+    assert!(String::from_utf8_lossy(&first.payload).contains("the-kept-screen"), "{first:?}");
     stream.send(Frame::new(Kind::Stdin, "echo again-$place; exit 4\n")).await.unwrap();
     let (out, _, last) = finish(&mut stream).await;
     assert!(out.contains("again-kept"), "{out:?}");
@@ -74,6 +76,33 @@ async fn a_terminal_keeps_its_screen_when_the_portal_restarts_and_ends_with_its_
     let mut fresh = story.open(path).await.unwrap();
     fresh.send(Frame::new(Kind::Stdin, "echo fresh-${place:-empty}\n")).await.unwrap();
     read_until(&mut fresh, "fresh-empty").await;
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_hung_up_takes_what_runs_in_it_along() {
+    let story = Story::begin().await;
+    let mut stream = story.open("/v1/terminal?session=gone&cols=80&rows=24").await.unwrap();
+    let pid = story.path("pid");
+    let command = format!("sh -c 'echo $$ > {pid}; echo r\"\"unning; exec sleep 600'\n");
+    stream.send(Frame::new(Kind::Stdin, command)).await.unwrap();
+    read_until(&mut stream, "running").await;
+    stream.send(Frame::new(Kind::StdinEnd, Bytes::new())).await.unwrap();
+    finish(&mut stream).await;
+    until_dead(&std::fs::read_to_string(pid).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_replay_that_lost_its_beginning_begins_with_a_whole_line() {
+    let story = Story::begin().await;
+    let path = "/v1/terminal?session=long&cols=80&rows=24";
+    let mut stream = story.open(path).await.unwrap();
+    let command = "seq -f 'line %.0f of many' 1 40000; echo all-w''ritten\n";
+    stream.send(Frame::new(Kind::Stdin, command)).await.unwrap();
+    read_until(&mut stream, "all-written").await;
+    drop(stream);
+    let mut stream = story.open(path).await.unwrap();
+    let first = stream.next().await.unwrap().unwrap();
+    assert!(first.payload.starts_with(b"line "), "{:?}", first.payload.slice(..40));
 }
 
 #[tokio::test]
