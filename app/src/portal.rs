@@ -118,22 +118,32 @@ pub trait Portal: Send + Sync + 'static {
         cursor: Option<&str>,
         limit: u32,
     ) -> Result<Page<TimelineEvent>, ApiError>;
-    /// The last `tail` stored lines (at most 10,000), oldest first, of one server or of all.
+    /// The last `tail` of the stored lines asked for (at most 10,000), oldest first.
     async fn logs(
         &self,
         actor: &Actor,
         environment: &str,
-        server: Option<&str>,
+        of: &LogSelection,
         tail: u32,
     ) -> Result<Vec<LogLine>, ApiError>;
-    /// The last `tail` lines, then new ones as they come, until the environment is deleted or the caller goes away.
+    /// The last `tail` of the lines asked for, then new ones as they come, until the environment is deleted or the caller
+    /// goes away. Of lines that come at once (within a fraction of a second) only the newest `most_at_once`, when that is
+    /// given: each line says how many were left out before it.
     async fn follow_logs(
         &self,
         actor: &Actor,
         environment: &str,
-        server: Option<&str>,
+        of: &LogSelection,
         tail: u32,
+        most_at_once: Option<u32>,
     ) -> Result<Live<LogLine>, ApiError>;
+    /// All stored lines asked for, oldest first, read as they are taken. Ends with an error when they cannot all be read.
+    async fn whole_log(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        of: &LogSelection,
+    ) -> Result<Live<Result<LogLine, ApiError>>, ApiError>;
     /// Changes the actor may see, of one environment or of all.
     async fn events(&self, actor: &Actor, environment: Option<&str>) -> Result<Live<LiveEvent>, ApiError>;
     async fn open(

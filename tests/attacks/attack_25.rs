@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use app::api::{
-    Action, ApiError, EnvironmentChange, EnvironmentQuery, OrderRequest, PersonRequest, Role, TokenRequest,
+    Action, ApiError, EnvironmentChange, EnvironmentQuery, LogSelection, OrderRequest, PersonRequest, Role,
+    TokenRequest,
 };
 use app::portal::{Actor, Channel, Portal};
 use reqwest::Method;
@@ -17,7 +18,7 @@ const WHO: [&str; 6] = ["nobody", "stranger", "their administrator", "colleague"
 
 /// What each use case answers to each of [`WHO`]: 200, or the error's status. A use case that is not here, or is here and no
 /// longer there, fails the test below.
-const MATRIX: [(&str, [u16; 6]); 23] = [
+const MATRIX: [(&str, [u16; 6]); 24] = [
     // Nobody needs to be anybody for these; the wrong password and the invented link are refused to all.
     ("sign_in", [401, 401, 401, 401, 401, 401]),
     ("first_administrator", [404, 404, 404, 404, 404, 404]),
@@ -45,6 +46,7 @@ const MATRIX: [(&str, [u16; 6]); 23] = [
     ("describe", [401, 404, 404, 403, 422, 422]),
     ("logs", [401, 404, 404, 403, 200, 200]),
     ("follow_logs", [401, 404, 404, 403, 200, 200]),
+    ("whole_log", [401, 404, 404, 403, 200, 200]),
     ("open", [401, 404, 404, 403, 422, 422]),
 ];
 
@@ -117,8 +119,9 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
             let change = EnvironmentChange { name: Some("A".into()), ..Default::default() };
             portal.describe(actor, environment, change).await.map(drop)
         }
-        "logs" => portal.logs(actor, environment, None, 10).await.map(drop),
-        "follow_logs" => portal.follow_logs(actor, environment, None, 10).await.map(drop),
+        "logs" => portal.logs(actor, environment, &LogSelection::default(), 10).await.map(drop),
+        "follow_logs" => portal.follow_logs(actor, environment, &LogSelection::default(), 10, None).await.map(drop),
+        "whole_log" => portal.whole_log(actor, environment, &LogSelection::default()).await.map(drop),
         "open" => portal.open(actor, environment, "box", terminal).await.map(drop),
         _ => return None,
     })

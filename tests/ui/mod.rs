@@ -2,6 +2,7 @@
 
 mod environment;
 mod journey;
+mod logs;
 mod order;
 mod pages;
 mod shop;

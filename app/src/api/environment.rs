@@ -304,17 +304,6 @@ pub struct TimelineEvent {
     pub actor: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
-pub struct LogLine {
-    /// Where this line stands in the server's log: `GENERATION.SEQ`, to go on from.
-    pub position: String,
-    pub at: i64,
-    pub server: String,
-    pub source: String,
-    pub text: String,
-}
-
 /// Something changed: whoever shows it reads it again. Carries no state of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]

@@ -5,11 +5,13 @@
 mod catalog;
 mod environment;
 mod error;
+mod log;
 mod people;
 
 pub use catalog::*;
 pub use environment::*;
 pub use error::*;
+pub use log::*;
 pub use people::*;
 
 use serde::{Deserialize, Serialize};

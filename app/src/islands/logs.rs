@@ -9,25 +9,25 @@ use crate::live;
 pub const LOG_LINES: &str = "log-lines";
 
 /// Lines repeated at the start of the stream, so that none between page and stream is missed.
-const REPEATED: u32 = 500;
+const REPEATED: &str = "500";
 
 /// Appends new lines to the log on this page as they come, and keeps the newest in view while followed.
 #[island]
 pub fn LogFollower(
-    environment: String,
-    /// Only this server's lines.
-    server: Option<String>,
+    /// Where the lines asked for are streamed from.
+    address: String,
+    /// What was searched for, to be marked.
+    search: String,
     /// By server, the position of the newest line that the page already shows.
     shown: BTreeMap<String, String>,
 ) -> impl IntoView {
     let (following, set_following) = signal(true);
-    let filter = server.map(|server| format!("&server={server}")).unwrap_or_default();
-    let address = format!("/api/v1/environments/{environment}/logs?follow=true&tail={REPEATED}{filter}");
+    let address = address + "&tail=" + REPEATED;
     #[cfg(feature = "hydrate")]
-    let heard = appending::follow(following, set_following, shown);
+    let heard = appending::follow(following, set_following, shown, search);
     #[cfg(not(feature = "hydrate"))]
     let heard = {
-        drop(shown);
+        drop((shown, search));
         |_: Option<String>| ()
     };
     let connection = live::listen(address, heard);
@@ -64,15 +64,16 @@ mod appending {
     use crate::words::is_after;
 
     /// Older lines leave the page; the portal keeps them.
-    const KEPT: u32 = 5_000;
+    const KEPT: u32 = 2_000;
 
     /// What the stream's messages do. Lines that arrive together are added together, once per frame.
     pub(super) fn follow(
         following: ReadSignal<bool>,
         set_following: WriteSignal<bool>,
         shown: BTreeMap<String, String>,
+        search: String,
     ) -> impl Fn(Option<String>) + 'static {
-        let newest = RefCell::new(shown);
+        let (newest, search) = (RefCell::new(shown), Rc::<str>::from(search));
         let waiting: Rc<RefCell<Vec<LogLine>>> = Rc::default();
         let scheduled = Rc::new(Cell::new(false));
         let list = document().get_element_by_id(LOG_LINES);
@@ -95,22 +96,28 @@ mod appending {
             let seen = newest.borrow().get(&line.server).is_some_and(|last| !is_after(&line.position, last));
             let Some(list) = list.clone().filter(|_| !seen) else { return };
             newest.borrow_mut().insert(line.server.clone(), line.position.clone());
-            waiting.borrow_mut().push(line);
+            {
+                // A tab that nobody looks at draws no frame: what waits for it is bounded too.
+                let mut waiting = waiting.borrow_mut();
+                if waiting.len() >= KEPT as usize {
+                    waiting.drain(..KEPT as usize / 2);
+                }
+                waiting.push(line);
+            }
             if !scheduled.replace(true) {
-                let (waiting, scheduled) = (waiting.clone(), scheduled.clone());
+                let (waiting, scheduled, search) = (waiting.clone(), scheduled.clone(), search.clone());
                 request_animation_frame(move || {
                     scheduled.set(false);
-                    append(&list, waiting.take(), following.get_untracked());
+                    append(&list, waiting.take(), following.get_untracked(), &search);
                 });
             }
         }
     }
 
-    fn append(list: &Element, mut lines: Vec<LogLine>, follow: bool) {
-        let surplus = lines.len().saturating_sub(KEPT as usize);
-        for line in lines.drain(surplus..) {
+    fn append(list: &Element, lines: Vec<LogLine>, follow: bool, search: &str) {
+        for line in lines {
             // What the view holds beyond its elements is not needed: a line never changes.
-            let mut built = log_line(line).into_view().build();
+            let mut built = log_line(line, search).into_view().build();
             built.mount(list, None);
             std::mem::forget(built);
         }

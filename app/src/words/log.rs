@@ -31,6 +31,14 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
+/// Where `wanted` first is in `text`, whatever the case of ASCII letters.
+pub fn find(text: &str, wanted: &str) -> Option<usize> {
+    // Equal bytes begin and end where characters do.
+    (!wanted.is_empty())
+        .then(|| text.as_bytes().windows(wanted.len()).position(|part| part.eq_ignore_ascii_case(wanted.as_bytes())))
+        .flatten()
+}
+
 /// Whether a line's position in its server's log (`GENERATION.SEQ`) comes after another.
 pub fn is_after(position: &str, last: &str) -> bool {
     match (parsed(position), parsed(last)) {
@@ -55,6 +63,14 @@ mod tests {
         assert_eq!(plain("a\u{1b}]8;;http://evil\u{1b}\\link\u{1b}]8;;\u{1b}\\\tz"), "alink\tz");
         assert_eq!(plain("safe\u{202e}txt.exe\u{0}"), "safetxt.exe");
         assert_eq!(plain("\u{1b}[31"), "");
+    }
+
+    #[test]
+    fn a_text_is_found_whatever_its_case_and_only_as_whole_characters() {
+        assert_eq!(find("The Größe of it", "größe"), Some(4));
+        assert_eq!(find("The Größe of it", "GRÖSSE"), None);
+        assert_eq!(find("ready", "READY"), Some(0));
+        assert_eq!((find("ready", ""), find("", "x"), find("x", "xy")), (None, None, None));
     }
 
     #[test]

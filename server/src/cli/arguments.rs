@@ -191,9 +191,47 @@ pub struct LogsArguments {
     /// How many of the last lines to begin with, 0 to 10000
     #[arg(short = 'n', long, value_name = "LINES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub tail: u32,
+    /// Only lines with this text in them, in whatever case
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+    /// Only lines that say they are of this level, or of one that matters more
+    #[arg(long, value_name = "LEVEL", value_parser = ["error", "warn", "info", "debug"])]
+    pub level: Option<String>,
+    /// Only lines from this time on: 10m, 2h, 3d ago, or 2026-11-21T10:00:00Z
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<Since>,
     /// Begin each line with its time
     #[arg(long)]
     pub times: bool,
+}
+
+/// A moment, or how long ago it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    At(jiff::Timestamp),
+    Ago(jiff::SignedDuration),
+}
+
+impl Since {
+    /// Unix milliseconds.
+    pub fn before(self, now: jiff::Timestamp) -> i64 {
+        match self {
+            Since::At(at) => at.as_millisecond(),
+            Since::Ago(ago) => now.as_millisecond().saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
+        }
+    }
+}
+
+impl FromStr for Since {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let days = text.strip_suffix('d').and_then(|days| days.parse::<u16>().ok());
+        let ago = days.map(|days| jiff::SignedDuration::from_hours(i64::from(days) * 24));
+        if let Some(ago) = ago.or_else(|| text.parse().ok()).filter(|ago| !ago.is_negative()) {
+            return Ok(Since::Ago(ago));
+        }
+        text.parse().map(Since::At).map_err(|_| "write it as 10m, 2h or 3d, or as 2026-11-21T10:00:00Z".into())
+    }
 }
 
 #[derive(Debug, Args)]

@@ -14,7 +14,15 @@ use super::output::{Output, clean, for_terminal, print};
 pub async fn logs(client: &Client, logs: LogsArguments, output: Output) -> Result<(), Failure> {
     let tail = logs.tail.to_string();
     let mut query = vec![("tail", tail.as_str())];
-    query.extend(logs.of.server.as_deref().map(|server| ("server", server)));
+    let since = logs.since.map(|since| since.before(jiff::Timestamp::now()).to_string());
+    for (name, value) in [
+        ("server", logs.of.server.as_deref()),
+        ("search", logs.search.as_deref()),
+        ("level", logs.level.as_deref()),
+        ("since", since.as_deref()),
+    ] {
+        query.extend(value.map(|value| (name, value)));
+    }
     let path = ["environments", logs.of.environment.as_str(), "logs"];
     if logs.follow {
         query.push(("follow", "true"));

@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser};
 
-use super::arguments::{Command, CommandLine, EnvironmentPath, PortPair};
+use super::arguments::{Command, CommandLine, EnvironmentPath, PortPair, Since};
 use super::client::portal_address;
 use super::failure::{Failure, exit};
 use super::output::{clean, for_terminal, table};
@@ -42,12 +42,23 @@ fn wrong_input_is_refused_with_what_would_be_right() {
         ("bookend forward a/b 70000", "`70000` is no port"),
         ("bookend forward a/b 80:x", "`x` is no port"),
         ("bookend logs a -n 99999", "99999 is not in 0..=10000"),
+        ("bookend logs a --since yesterday", "write it as 10m"),
+        ("bookend logs a --level loud", "error, warn, info, debug"),
         ("bookend delet x", "delete"),
         ("bookend completions tcsh", "possible values"),
     ] {
         let error = parse(line).expect_err(line);
         assert!(error.contains(told), "{line}: {error}");
     }
+}
+
+#[test]
+fn a_time_is_a_moment_or_how_long_ago_it_was() {
+    let now = "2026-11-21T10:00:00Z".parse().unwrap();
+    let since = |text: &str| text.parse::<Since>().unwrap().before(now);
+    assert_eq!(since("2026-11-21T09:00:00Z"), since("1h"));
+    assert_eq!(since("1d"), since("24h"));
+    assert_eq!(since("1h 30m"), since("90m"));
 }
 
 #[test]

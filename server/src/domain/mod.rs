@@ -4,6 +4,7 @@ pub mod actions;
 pub mod facts;
 #[cfg(test)]
 pub mod fixtures;
+pub mod log;
 pub mod note;
 pub mod plan;
 pub mod progress;

@@ -6,6 +6,7 @@ use app::api::State;
 
 use super::{Shared, execute};
 use crate::domain::facts::{Failure, Observed};
+use crate::domain::log::Selection;
 use crate::domain::note::Note;
 use crate::domain::plan::{Decision, plan};
 use crate::domain::state::{View, derive_from};
@@ -107,7 +108,7 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
 async fn with_lines(shared: &Shared, environment: &str, decision: Decision) -> Decision {
     let Decision::GiveUp(mut failure) = decision else { return decision };
     if let (Some(server), true) = (&failure.server, failure.lines.is_empty()) {
-        match shared.store.log_tail(environment, Some(server), FAILURE_LINES).await {
+        match shared.store.log_tail(environment, &Selection::of_server(server), FAILURE_LINES).await {
             Ok(lines) => failure.lines = lines.into_iter().map(|line| line.text).collect(),
             Err(error) => tracing::warn!(environment, %error, "a failure is told without the last lines of its log"),
         }

@@ -12,6 +12,7 @@ mod describe;
 mod drafts;
 mod environments;
 mod live;
+mod logs;
 mod names;
 mod orders;
 mod people;
@@ -188,19 +189,28 @@ impl Portal for Service {
         &self,
         actor: &Actor,
         environment: &str,
-        server: Option<&str>,
+        of: &LogSelection,
         tail: u32,
     ) -> Result<Vec<LogLine>, ApiError> {
-        live::logs(self, access::person(actor)?, environment, server, tail).await
+        logs::logs(self, access::person(actor)?, environment, of, tail).await
     }
     async fn follow_logs(
         &self,
         actor: &Actor,
         environment: &str,
-        server: Option<&str>,
+        of: &LogSelection,
         tail: u32,
+        most_at_once: Option<u32>,
     ) -> Result<Live<LogLine>, ApiError> {
-        live::follow_logs(self, access::person(actor)?, environment, server, tail).await
+        logs::follow(self, access::person(actor)?, environment, of, tail, most_at_once).await
+    }
+    async fn whole_log(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        of: &LogSelection,
+    ) -> Result<Live<Result<LogLine, ApiError>>, ApiError> {
+        logs::whole(self, access::person(actor)?, environment, of).await
     }
     async fn open(
         &self,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agent::api::{LogLine, Phase, Status};
+use agent::api::{Phase, Status};
 use app::api::{Action, State};
 use provisioners::{Step, VolumeId};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 use tempfile::TempDir;
 
 mod describe;
+mod logs;
 mod records;
 
 use super::*;
@@ -18,6 +19,7 @@ use crate::domain::facts::Outcome;
 use crate::domain::fixtures::{server, topology};
 use crate::domain::plan::{Request, Work};
 use describe::what_people_say_of_an_environment_is_kept_and_found;
+use logs::log_lines_are_kept_once_in_order_and_within_a_bound;
 use records::{
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
     past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
@@ -400,34 +402,6 @@ async fn an_agent_enrols_once_per_generation_and_its_news_are_kept(at: Fixture) 
     assert_eq!(kinds, ["ordered", "server_ready"]);
     let configuration = at.store.server_configuration(&server).await.unwrap().unwrap();
     assert_eq!((configuration.environment_name.as_str(), configuration.spec.name.as_str()), ("one", "web"));
-}
-
-async fn log_lines_are_kept_once_in_order_and_within_a_bound(at: Fixture) {
-    let record = at.ordered("one").await;
-    let server = record.facts.observed.servers[0].id.to_string();
-    let line = |seq: u64| LogLine { seq, at_ms: NOW + seq as i64, source: "main".into(), text: format!("line {seq}") };
-    let append = async |generation, from: u64, to: u64, bound| {
-        let lines: Vec<LogLine> = (from..=to).map(line).collect();
-        let mut tx = at.store.write().await.unwrap();
-        tx.append_log(&server, generation, &lines, bound, NOW).await.unwrap();
-        tx.commit().await.unwrap();
-    };
-    append(1, 1, 3, u64::MAX).await;
-    append(1, 2, 5, u64::MAX).await;
-    append(1, 1, 5, u64::MAX).await;
-    assert_eq!(at.store.last_log_line(&server, 1).await.unwrap(), 5);
-    let tail = async |count| {
-        let lines = at.store.log_tail(&record.summary.id, Some("web"), count).await.unwrap();
-        lines.into_iter().map(|line| line.position).collect::<Vec<_>>()
-    };
-    assert_eq!(tail(10).await, ["1.1", "1.2", "1.3", "1.4", "1.5"]);
-    assert_eq!(tail(2).await, ["1.4", "1.5"]);
-    append(2, 1, 3000, 64 * 1024).await;
-    assert_eq!(at.store.last_log_line(&server, 2).await.unwrap(), 3000);
-    let kept = tail(10_000).await;
-    assert!((500..2000).contains(&kept.len()), "{} lines", kept.len());
-    assert_eq!(kept.last().unwrap(), "2.3000");
-    assert!(at.store.log_tail(&record.summary.id, Some("db"), 10).await.unwrap().is_empty());
 }
 
 async fn a_write_that_is_dropped_undoes_itself_alone(at: Fixture) {

@@ -3,12 +3,24 @@
 
 use agent::api::LogLine as AgentLine;
 use app::api::LogLine;
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::{Store, StoreError, Tx, json};
+use crate::domain::log::{Selection, level_of};
 
 /// A chunk grows up to this many bytes.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// Chunks read at once.
+const READ_CHUNKS: usize = 8;
+
+/// Where reading a server's log has come to: generation, and first number of the chunk read last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPlace(i64, i64);
+
+impl LogPlace {
+    pub const START: LogPlace = LogPlace(i64::MIN, 0);
+}
 
 impl Tx {
     /// Keeps those of these lines (in order of their numbers) that are new, and of older ones no more than fit into `bound`
@@ -81,31 +93,55 @@ impl Store {
         Ok(newest_chunk(&mut connection, server, generation).await?.map_or(0, |chunk| chunk.seq_last))
     }
 
-    /// The last `tail` lines of one server of this environment, or of all, oldest first.
+    /// The last `tail` of the lines asked for, oldest first.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn log_tail(
-        &self,
-        environment: &str,
-        server: Option<&str>,
-        tail: usize,
-    ) -> Result<Vec<LogLine>, StoreError> {
+    pub async fn log_tail(&self, environment: &str, of: &Selection, tail: usize) -> Result<Vec<LogLine>, StoreError> {
         let mut connection = self.read().await?;
         let servers = sqlx::query("select id, name from server where environment_id = $1 and ($2 = '' or name = $2)")
             .bind(environment)
-            .bind(server.unwrap_or_default())
+            .bind(of.server.as_deref().unwrap_or_default())
             .fetch_all(&mut *connection)
             .await?;
         let mut found = Vec::new();
         for row in servers {
             let (id, name): (String, String) = (row.try_get("id")?, row.try_get("name")?);
-            found.extend(server_tail(&mut connection, &id, &name, tail).await?);
+            found.extend(server_tail(&mut connection, &id, &name, of, tail).await?);
         }
         // By time; a server's own lines keep their order whatever its clock does (the sort is stable).
         found.sort_by_key(|line| line.at);
         found.drain(..found.len().saturating_sub(tail));
         Ok(found)
+    }
+
+    /// The next lines of a server from a place on, oldest first, and the place after them; `None` when there are no more.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn log_after(
+        &self,
+        server: &str,
+        name: &str,
+        after: LogPlace,
+    ) -> Result<Option<(Vec<LogLine>, LogPlace)>, StoreError> {
+        let rows = sqlx::query(
+            "select generation, seq_first, lines from log_chunk where server_id = $1 \
+             and (generation > $2 or (generation = $2 and seq_first > $3)) order by generation, seq_first limit $4",
+        )
+        .bind(server)
+        .bind(after.0)
+        .bind(after.1)
+        .bind(READ_CHUNKS as i64)
+        .fetch_all(&mut *self.read().await?)
+        .await?;
+        let mut lines = Vec::new();
+        let mut place = after;
+        for row in &rows {
+            place = LogPlace(row.try_get("generation")?, row.try_get("seq_first")?);
+            lines.extend(lines_of(row, name)?);
+        }
+        Ok((!rows.is_empty()).then_some((lines, place)))
     }
 }
 
@@ -168,44 +204,60 @@ async fn server_tail(
     connection: &mut AnyConnection,
     server: &str,
     name: &str,
+    of: &Selection,
     tail: usize,
 ) -> Result<Vec<LogLine>, StoreError> {
     // Newest chunks first, some at a time, until there are lines enough.
     let mut chunks: Vec<Vec<LogLine>> = Vec::new();
     let mut have = 0;
-    let mut before = (i64::MAX, i64::MAX);
+    let end = of.end_of(name).map(|(generation, number)| (generation, i64::try_from(number).unwrap_or(i64::MAX)));
+    let mut before = end.unwrap_or((i64::MAX, i64::MAX));
     while have < tail {
         let rows = sqlx::query(
             "select generation, seq_first, lines from log_chunk where server_id = $1 \
              and (generation < $2 or (generation = $2 and seq_first < $3)) \
-             order by generation desc, seq_first desc limit 8",
+             order by generation desc, seq_first desc limit $4",
         )
         .bind(server)
         .bind(before.0)
         .bind(before.1)
+        .bind(READ_CHUNKS as i64)
         .fetch_all(&mut *connection)
         .await?;
-        if rows.is_empty() {
-            break;
+        let Some(oldest) = rows.last() else { break };
+        before = (oldest.try_get("generation")?, oldest.try_get("seq_first")?);
+        let mut too_old = false;
+        for row in &rows {
+            let lines = lines_of(row, name)?;
+            too_old |= lines.last().is_some_and(|last| of.since.is_some_and(|since| last.at < since));
+            let wanted: Vec<LogLine> = lines.into_iter().filter(|line| of.matches(line)).collect();
+            have += wanted.len();
+            chunks.push(wanted);
         }
-        for row in rows {
-            before = (row.try_get("generation")?, row.try_get("seq_first")?);
-            let text: String = row.try_get("lines")?;
-            let lines = text.lines().map(|line| {
-                let line: AgentLine = json::read("a log line", line)?;
-                Ok(LogLine {
-                    position: format!("{}.{}", before.0, line.seq),
-                    at: line.at_ms,
-                    server: name.to_owned(),
-                    source: line.source,
-                    text: line.text,
-                })
-            });
-            chunks.push(lines.collect::<Result<_, StoreError>>()?);
-            have += chunks.last().map_or(0, Vec::len);
+        if too_old {
+            break;
         }
     }
     let lines: Vec<LogLine> = chunks.into_iter().rev().flatten().collect();
     let surplus = lines.len().saturating_sub(tail);
     Ok(lines.into_iter().skip(surplus).collect())
+}
+
+/// The lines of one chunk of this server.
+fn lines_of(row: &AnyRow, server: &str) -> Result<Vec<LogLine>, StoreError> {
+    let (generation, text): (i64, String) = (row.try_get("generation")?, row.try_get("lines")?);
+    text.lines().map(|line| Ok(log_line(server, generation, json::read("a log line", line)?))).collect()
+}
+
+/// An agent's line as people see it.
+pub fn log_line(server: &str, generation: i64, line: AgentLine) -> LogLine {
+    LogLine {
+        position: format!("{generation}.{}", line.seq),
+        at: line.at_ms,
+        server: server.to_owned(),
+        source: line.source,
+        level: level_of(&line.text),
+        text: line.text,
+        skipped: 0,
+    }
 }

@@ -49,6 +49,7 @@ pub use effects::{Answer, Recorded, Settlement};
 pub use environments::{EnvironmentFilter, EnvironmentRecord, NewEnvironment, OrderKey, Ordered, Quota};
 pub use facts::Loaded;
 pub use lock::PortalLock;
+pub use logs::{LogPlace, log_line};
 pub use people::{NewPerson, PersonRow};
 pub use records::{LastOrder, TemplateRecords};
 pub use sessions::{AppAccessRow, AppCookieRow, CredentialRow};

@@ -84,6 +84,7 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(environments::act))
         .routes(routes!(environments::timeline))
         .routes(routes!(live::logs))
+        .routes(routes!(live::download))
         .routes(routes!(live::events))
         .routes(routes!(sockets::terminal))
         .routes(routes!(sockets::exec))
