@@ -59,6 +59,12 @@ document.addEventListener("submit", (event) => {
   fetch(form.action, { method: "POST", body, redirect: "manual" });
 });
 
+// --- Notifications: only for who wants them, or may say so here ----------------------------------------------------
+
+if (own.dataset.notifier && (globalThis.Notification?.permission === "granted" || document.querySelector("[data-notify]"))) {
+  import(own.dataset.notifier);
+}
+
 // --- Filters that apply as soon as they are chosen -----------------------------------------------------------------
 
 document.addEventListener("change", (event) => {

@@ -3,10 +3,12 @@
 mod environment;
 mod journey;
 mod logs;
+mod notifications;
 mod order;
 mod pages;
 mod shop;
 mod terminal;
+mod trouble;
 mod weight;
 mod without_script;
 

@@ -12,6 +12,8 @@ mod markdown;
 mod moment;
 mod notice;
 #[cfg(feature = "ssr")]
+mod notify;
+#[cfg(feature = "ssr")]
 mod parameter;
 #[cfg(feature = "ssr")]
 mod pattern;
@@ -31,6 +33,8 @@ pub use log_line::log_line;
 pub use markdown::{harmless_html, markdown};
 pub use moment::moment;
 pub use notice::notice;
+#[cfg(feature = "ssr")]
+pub use notify::notify;
 #[cfg(feature = "ssr")]
 pub use parameter::{parameter, parameter_rules};
 #[cfg(feature = "ssr")]

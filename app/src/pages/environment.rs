@@ -6,7 +6,7 @@ use axum::response::Response;
 use leptos::prelude::*;
 
 use crate::api::ApiError;
-use crate::components::notice;
+use crate::components::{notice, notify};
 use crate::islands::{EnvironmentLive, EnvironmentNow};
 use crate::site::{Page, Place, Visit, answer};
 use crate::words::{Tone, environment_title};
@@ -29,10 +29,13 @@ async fn compose(visit: &Visit, environment: &str) -> Result<Page, ApiError> {
     let title = environment_title(&initial.detail.summary.name, initial.detail.summary.state);
     let refused = visit.posted.as_ref().map(|posted| posted.error.clone());
     let now = visit.now;
+    let tab_icon = visit.settings.assets.address("tab-icon.js");
     let content = move || {
         view! {
             {refused.map(|error| notice(Tone::Bad, error.title, error.detail))}
             <EnvironmentLive initial=initial now=now timeline_address=again/>
+            {notify("offer")}
+            <script type="module" src=tab_icon></script>
         }
     };
     Ok(Page::new(title, content).at(Place::Environments))

@@ -4,7 +4,7 @@ use axum::response::Response;
 use leptos::prelude::*;
 
 use crate::api::{ApiError, PersonView, Role, TokenCreated, TokenView};
-use crate::components::{field, icon, moment, notice};
+use crate::components::{field, icon, moment, notice, notify};
 use crate::site::{Page, Place, Visit, answer};
 use crate::words::Tone;
 
@@ -55,6 +55,11 @@ fn content(
                 }.into_any()
             }}
             {new_token(visit)}
+        </section>
+        <section class="card" aria-labelledby="notifications">
+            <h2 id="notifications">"Notifications"</h2>
+            {notify("choice")}
+            <noscript><p class="card__text">"They need script, which this browser does not run here."</p></noscript>
         </section>
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: String) -
                     src=assets.address("boot.js")
                     data-app=assets.address("app.js")
                     data-wasm=assets.address("app_bg.wasm")
+                    data-notifier=visit.person().map(|_| assets.address("notify.js"))
                 ></script>
             </head>
             <body>
