@@ -85,7 +85,7 @@ pub trait Portal: Send + Sync + 'static {
     async fn revoke_token(&self, actor: &Actor, id: &str) -> Result<(), ApiError>;
 
     // Catalog and orders
-    async fn catalog(&self, actor: &Actor) -> Result<Vec<CatalogEntry>, ApiError>;
+    async fn catalog(&self, actor: &Actor) -> Result<Arc<Vec<CatalogEntry>>, ApiError>;
     /// The version on offer when `version` is absent.
     async fn template(&self, actor: &Actor, name: &str, version: Option<&str>) -> Result<TemplateDetail, ApiError>;
     /// What an order of this template can begin with.

@@ -126,6 +126,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         capabilities,
         bell,
         records: catalog::Records::default(),
+        catalogs: catalog::Catalogs::default(),
     });
     let hosts =
         Hosts { listen: address, public, apps_domain: options.apps_domain.map(|name| name.to_ascii_lowercase()) };

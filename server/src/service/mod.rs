@@ -50,6 +50,8 @@ pub struct Service {
     pub bell: Bell,
     /// How past orders went, as the catalog tells it.
     pub records: catalog::Records,
+    /// What people were told of the catalog a moment ago.
+    pub catalogs: catalog::Catalogs,
 }
 
 impl Service {
@@ -130,10 +132,13 @@ impl Portal for Service {
     }
 
     // The team
-    async fn catalog(&self, actor: &Actor) -> Result<Vec<CatalogEntry>, ApiError> {
+    async fn catalog(&self, actor: &Actor) -> Result<Arc<Vec<CatalogEntry>>, ApiError> {
         let by = access::person(actor)?;
-        let past = self.past(by).await?;
-        catalog::catalog(&self.store, &by.team_id, &self.capabilities, &past).await
+        let read = async {
+            let past = self.past(by).await?;
+            catalog::catalog(&self.store, &by.team_id, &self.capabilities, &past).await
+        };
+        self.catalogs.of_person(&by.person_id, self.clock.now(), read).await
     }
     async fn template(&self, actor: &Actor, name: &str, version: Option<&str>) -> Result<TemplateDetail, ApiError> {
         let by = access::person(actor)?;

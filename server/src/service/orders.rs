@@ -47,6 +47,7 @@ pub(super) async fn order(
         let new = environment(service, by, &offered, &values, name)?;
         return match commit(service, by, &order.template, &new, key).await.map_err(failed)? {
             Ordered::Created => {
+                service.catalogs.forget(&by.person_id);
                 service.bell.ring(&new.id);
                 environments::environment(service, by, &new.id).await
             }

@@ -13,7 +13,7 @@ use crate::http::problem::Problem;
 /// The catalog
 #[utoipa::path(get, path = "/catalog", tag = "catalog", responses((status = 200, body = [CatalogEntry]), Problems))]
 pub async fn catalog(State(edge): State<SharedEdge>, By(actor): By) -> Result<axum::Json<Vec<CatalogEntry>>, Problem> {
-    Ok(axum::Json(edge.portal.catalog(&actor).await?))
+    Ok(axum::Json(edge.portal.catalog(&actor).await?.to_vec()))
 }
 
 #[derive(Deserialize, IntoParams)]

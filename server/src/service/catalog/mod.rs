@@ -4,6 +4,7 @@
 //! anew is only which versions are on offer.
 
 mod host;
+mod kept;
 mod load;
 mod parsed;
 mod records;
@@ -21,6 +22,7 @@ use crate::domain::template::{Count, Limits, Size, Template};
 use crate::domain::{schedule, template};
 use crate::store::{Store, StoreError, TemplateRecords, TemplateRow, VersionRow};
 
+pub use kept::Catalogs;
 pub use load::{Source, SourceFile, files, keep_current, refresh};
 pub use records::Records;
 
