@@ -93,6 +93,18 @@ const say = (words) => {
   voice.textContent = "";
   setTimeout(() => (voice.textContent = words), 50);
 };
+// --- The palette: its code comes when it is first wanted -----------------------------------------------------------
+
+const find = document.querySelector("[data-palette]");
+const openPalette = async () => (await import(find.dataset.palette)).open(find.dataset.paletteEntries);
+find?.addEventListener("click", openPalette);
+document.addEventListener("keydown", (event) => {
+  if (!find || event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+  // A shell has a Ctrl-K of its own.
+  if (event.ctrlKey && event.target.closest?.(".xterm")) return;
+  event.preventDefault();
+  openPalette();
+});
 
 // --- Copying -------------------------------------------------------------------------------------------------------
 
@@ -107,7 +119,8 @@ document.addEventListener("click", async (event) => {
 
 // --- Exact times in the person's own time zone, when pointed at ----------------------------------------------------
 
-const inOwnZone = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+const timeZone = own.dataset.zone || undefined;
+const inOwnZone = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long", timeZone });
 document.addEventListener("pointerover", (event) => {
   const time = event.target.closest?.("time[datetime]");
   if (time) time.title = inOwnZone.format(new Date(time.dateTime));

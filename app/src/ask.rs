@@ -4,7 +4,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::api::{Action, ApiError, EnvironmentDetail, EnvironmentSummary, Page, TimelineEvent};
+use crate::api::{Action, ApiError, EnvironmentDetail, Page, TimelineEvent};
 
 /// One environment; by id, as its name may be another's tomorrow.
 pub async fn environment(id: &str) -> Result<EnvironmentDetail, ApiError> {
@@ -13,11 +13,6 @@ pub async fn environment(id: &str) -> Result<EnvironmentDetail, ApiError> {
 
 /// A part of a timeline, at the address the page made for it.
 pub async fn timeline(address: &str) -> Result<Page<TimelineEvent>, ApiError> {
-    answer("GET", address).await
-}
-
-/// A part of the list, at the address the page made for it.
-pub async fn environments(address: &str) -> Result<Page<EnvironmentSummary>, ApiError> {
     answer("GET", address).await
 }
 

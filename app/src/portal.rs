@@ -24,6 +24,8 @@ pub enum Actor {
     /// Nobody has signed in on this request, which came from this address (for the limit on sign-in attempts).
     Anonymous {
         from: Option<IpAddr>,
+        /// Browser and system in a few words, for the list of sessions.
+        browser: Option<String>,
     },
     Person(SignedIn),
 }
@@ -34,6 +36,8 @@ pub struct SignedIn {
     pub name: String,
     pub team_id: String,
     pub role: Role,
+    /// IANA name of the time zone this person wants exact times in.
+    pub time_zone: Option<String>,
 }
 
 /// A session that was just begun: the cookie's value, shown to nobody else.
@@ -77,12 +81,39 @@ pub trait Portal: Send + Sync + 'static {
     /// Whether this link can still be used.
     async fn check_setup_link(&self, actor: &Actor, link: &str) -> Result<(), ApiError>;
     async fn me(&self, actor: &Actor) -> Result<PersonView, ApiError>;
+    /// `None`: like the browser.
+    async fn set_time_zone(&self, actor: &Actor, time_zone: Option<&str>) -> Result<PersonView, ApiError>;
+    /// Ends the person's other sessions; `session` is the secret of the one to be kept.
+    async fn change_password(
+        &self,
+        actor: &Actor,
+        change: PasswordChange,
+        session: Option<&str>,
+    ) -> Result<(), ApiError>;
+    /// `session` is the secret of the one the request came with. The one last seen comes first.
+    async fn sessions(&self, actor: &Actor, session: Option<&str>) -> Result<Vec<SessionView>, ApiError>;
+    async fn end_session(&self, actor: &Actor, id: &str) -> Result<(), ApiError>;
+    /// All but the one of this secret; how many there were.
+    async fn end_other_sessions(&self, actor: &Actor, session: Option<&str>) -> Result<u64, ApiError>;
     async fn people(&self, actor: &Actor) -> Result<Vec<PersonView>, ApiError>;
     async fn create_person(&self, actor: &Actor, request: PersonRequest) -> Result<PersonView, ApiError>;
     async fn set_person_disabled(&self, actor: &Actor, name: &str, disabled: bool) -> Result<PersonView, ApiError>;
     async fn tokens(&self, actor: &Actor) -> Result<Vec<TokenView>, ApiError>;
     async fn create_token(&self, actor: &Actor, request: TokenRequest) -> Result<TokenCreated, ApiError>;
     async fn revoke_token(&self, actor: &Actor, id: &str) -> Result<(), ApiError>;
+
+    // Operators: administrators
+    async fn operation(&self, actor: &Actor) -> Result<Operation, ApiError>;
+    /// What provisioners have that no environment owns.
+    async fn leftovers(&self, actor: &Actor) -> Result<Vec<Leftover>, ApiError>;
+    /// `typed` has to be the id once more where there are volumes.
+    async fn remove_leftover(
+        &self,
+        actor: &Actor,
+        provisioner: &str,
+        id: &str,
+        typed: Option<&str>,
+    ) -> Result<(), ApiError>;
 
     // Catalog and orders
     async fn catalog(&self, actor: &Actor) -> Result<Arc<Vec<CatalogEntry>>, ApiError>;
@@ -110,6 +141,10 @@ pub trait Portal: Send + Sync + 'static {
         environment: &str,
         change: EnvironmentChange,
     ) -> Result<EnvironmentDetail, ApiError>;
+    /// Each for itself: what is wrong with one is said of that one.
+    async fn act_on_many(&self, actor: &Actor, request: ManyRequest) -> Result<Vec<ManyResult>, ApiError>;
+    /// What goes on in the team.
+    async fn activity(&self, actor: &Actor) -> Result<Activity, ApiError>;
     /// Newest first.
     async fn timeline(
         &self,

@@ -45,6 +45,28 @@ pub trait Provisioner: Send + Sync {
     /// Environments of this installation that have anything at all here, known to the database or not.
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError>;
 
+    /// What there is of an environment that may have no owner any more, for an operator to decide about.
+    ///
+    /// # Errors
+    /// As [`observe`](Self::observe).
+    async fn remains(&self, environment: &EnvironmentId) -> Result<Remains, ProvisionError> {
+        let seen = self.observe(std::slice::from_ref(environment)).await?;
+        let seen = seen.into_iter().find(|seen| seen.environment == *environment);
+        Ok(Remains {
+            environment: environment.clone(),
+            network: seen.as_ref().is_some_and(|seen| seen.network),
+            servers: seen.as_ref().map_or(0, |seen| seen.servers.len()),
+            volumes: seen.map(|seen| seen.volumes).unwrap_or_default(),
+            bytes: None,
+            changed_at: None,
+        })
+    }
+
+    /// How much room there is, where that is known.
+    async fn capacity(&self) -> Option<Capacity> {
+        None
+    }
+
     /// A hint that something about an environment changed by itself (a server died): observe it soon. Carries no truth; a
     /// lost hint costs time only.
     fn changes(&self) -> broadcast::Receiver<EnvironmentId>;

@@ -196,6 +196,29 @@ pub struct Capabilities {
     pub notes: Vec<String>,
 }
 
+/// What is left of an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remains {
+    pub environment: EnvironmentId,
+    pub network: bool,
+    pub servers: usize,
+    pub volumes: Vec<VolumeId>,
+    /// On the disk; `None` where it is not known.
+    pub bytes: Option<u64>,
+    /// Unix milliseconds; `None` where it is not known.
+    pub changed_at: Option<i64>,
+}
+
+/// How much room a place has; sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    pub disk_bytes: u64,
+    pub disk_free_bytes: u64,
+    pub memory_bytes: u64,
+    pub memory_free_bytes: u64,
+    pub processors: u32,
+}
+
 /// A value that must not be printed, logged or stored in the clear. Prints as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use app::api::{
-    Action, ApiError, EnvironmentChange, EnvironmentQuery, LogSelection, OrderRequest, PersonRequest, Role,
-    TokenRequest,
+    Action, ApiError, EnvironmentChange, EnvironmentQuery, LogSelection, ManyRequest, OrderRequest, PasswordChange,
+    PersonRequest, Role, TokenRequest,
 };
 use app::portal::{Actor, Channel, Portal};
 use reqwest::Method;
@@ -18,7 +18,7 @@ const WHO: [&str; 6] = ["nobody", "stranger", "their administrator", "colleague"
 
 /// What each use case answers to each of [`WHO`]: 200, or the error's status. A use case that is not here, or is here and no
 /// longer there, fails the test below.
-const MATRIX: [(&str, [u16; 6]); 24] = [
+const MATRIX: [(&str, [u16; 6]); 34] = [
     // Nobody needs to be anybody for these; the wrong password and the invented link are refused to all.
     ("sign_in", [401, 401, 401, 401, 401, 401]),
     ("first_administrator", [404, 404, 404, 404, 404, 404]),
@@ -29,21 +29,32 @@ const MATRIX: [(&str, [u16; 6]); 24] = [
     ("tokens", [401, 200, 200, 200, 200, 200]),
     ("create_token", [401, 422, 422, 422, 422, 422]),
     ("revoke_token", [401, 404, 404, 404, 200, 404]),
+    ("set_time_zone", [401, 422, 422, 422, 422, 422]),
+    ("change_password", [401, 422, 422, 422, 422, 422]),
+    ("sessions", [401, 200, 200, 200, 200, 200]),
+    ("end_session", [401, 404, 404, 404, 404, 404]),
+    ("end_other_sessions", [401, 200, 200, 200, 200, 200]),
     // Administrators, of their own team.
     ("people", [401, 403, 200, 403, 403, 200]),
     ("create_person", [401, 403, 422, 403, 403, 422]),
     ("set_person_disabled", [401, 403, 404, 403, 403, 200]),
+    ("operation", [401, 403, 200, 403, 403, 200]),
+    ("leftovers", [401, 403, 200, 403, 403, 200]),
+    ("remove_leftover", [401, 403, 404, 403, 403, 404]),
     // The team.
     ("catalog", [401, 200, 200, 200, 200, 200]),
     ("template", [401, 200, 200, 200, 200, 200]),
     ("order", [401, 422, 422, 422, 422, 422]),
     ("environments", [401, 200, 200, 200, 200, 200]),
+    ("activity", [401, 200, 200, 200, 200, 200]),
     ("environment", [401, 404, 404, 200, 200, 200]),
     ("timeline", [401, 404, 404, 200, 200, 200]),
     ("events", [401, 404, 404, 200, 200, 200]),
     // The owner, and administrators of the team.
     ("act", [401, 404, 404, 403, 409, 409]),
     ("describe", [401, 404, 404, 403, 422, 422]),
+    // As `act`: each is answered for itself.
+    ("act_on_many", [401, 404, 404, 403, 409, 409]),
     ("logs", [401, 404, 404, 403, 200, 200]),
     ("follow_logs", [401, 404, 404, 403, 200, 200]),
     ("whole_log", [401, 404, 404, 403, 200, 200]),
@@ -73,7 +84,7 @@ async fn world() -> Outcome<World> {
     owner.api()?.await_state("shop", "ready").await?;
     let token = owner.post("/tokens", &json!({ "name": "spare" })).await?.expect_success()?;
     let guests = vec![stranger, their_boss, colleague, owner.clone(), boss];
-    let mut actors = vec![Actor::Anonymous { from: None }];
+    let mut actors = vec![Actor::Anonymous { from: None, browser: None }];
     for guest in &guests {
         actors.push(guest.actor(&house).await?);
     }
@@ -97,12 +108,23 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
             portal.create_token(actor, TokenRequest { name: String::new(), expires_in_days: None }).await.map(drop)
         }
         "revoke_token" => portal.revoke_token(actor, &world.token).await,
+        "set_time_zone" => portal.set_time_zone(actor, Some("Nowhere/Land")).await.map(drop),
+        "change_password" => {
+            let change = PasswordChange { old: "x".into(), new: "short".into() };
+            portal.change_password(actor, change, None).await
+        }
+        "sessions" => portal.sessions(actor, None).await.map(drop),
+        "end_session" => portal.end_session(actor, "invented").await,
+        "end_other_sessions" => portal.end_other_sessions(actor, None).await.map(drop),
         "people" => portal.people(actor).await.map(drop),
         "create_person" => {
             let request = PersonRequest { name: "x".into(), password: "short".into(), role: Role::Administrator };
             portal.create_person(actor, request).await.map(drop)
         }
         "set_person_disabled" => portal.set_person_disabled(actor, "ann", false).await.map(drop),
+        "operation" => portal.operation(actor).await.map(drop),
+        "leftovers" => portal.leftovers(actor).await.map(drop),
+        "remove_leftover" => portal.remove_leftover(actor, "local", environment, Some(environment)).await,
         "catalog" => portal.catalog(actor).await.map(drop),
         "template" => portal.template(actor, "scratch", None).await.map(drop),
         "order" => {
@@ -119,6 +141,14 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
             let change = EnvironmentChange { name: Some("A".into()), ..Default::default() };
             portal.describe(actor, environment, change).await.map(drop)
         }
+        "act_on_many" => {
+            let request = ManyRequest { action: Action::Retry, environments: vec![environment.into()] };
+            match portal.act_on_many(actor, request).await {
+                Ok(results) => results.into_iter().try_for_each(|result| result.problem.map_or(Ok(()), Err)),
+                Err(error) => Err(error),
+            }
+        }
+        "activity" => portal.activity(actor).await.map(drop),
         "logs" => portal.logs(actor, environment, &LogSelection::default(), 10).await.map(drop),
         "follow_logs" => portal.follow_logs(actor, environment, &LogSelection::default(), 10, None).await.map(drop),
         "whole_log" => portal.whole_log(actor, environment, &LogSelection::default()).await.map(drop),

@@ -132,6 +132,13 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": [preference] })).await
     }
 
+    /// From now on pages are shown as on this medium (`screen`, `print`), and people prefer less motion, or not.
+    pub async fn show_on(&self, medium: &str, less_motion: bool) -> Outcome {
+        let motion = if less_motion { "reduce" } else { "no-preference" };
+        let preference = json!({ "name": "prefers-reduced-motion", "value": motion });
+        self.devtools("Emulation.setEmulatedMedia", json!({ "media": medium, "features": [preference] })).await
+    }
+
     /// A command of the DevTools protocol, for what WebDriver knows nothing of.
     pub async fn devtools(&self, method: &'static str, parameters: Value) -> Outcome {
         self.page.issue_cmd(DevTools { method, parameters }).await?;

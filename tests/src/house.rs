@@ -159,7 +159,7 @@ impl House {
         })
         .await?;
         let expires_at = now + server::auth::identity::SESSION_MS;
-        tx.insert_session(&secret::digest(session.as_bytes()), &person_id, now, expires_at).await?;
+        tx.insert_session(&secret::digest(session.as_bytes()), &person_id, Default::default(), now, expires_at).await?;
         tx.commit().await?;
         let (address, http) = (self.address(), self.http.clone());
         Ok(Guest { name: name.into(), token, session, address, http })

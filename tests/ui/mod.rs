@@ -1,11 +1,16 @@
 //! What a person sees and does, in a real browser on a real portal.
 
+mod dress;
 mod environment;
+mod environments;
 mod journey;
 mod logs;
 mod notifications;
+mod operator;
 mod order;
 mod pages;
+mod palette;
+mod profile;
 mod shop;
 mod terminal;
 mod trouble;

@@ -87,6 +87,7 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcom
     browser.await_text("h1", "Catalog").await?;
 
     look(&browser, "environments-none", &portal.url("/environments")).await?;
+    look(&browser, "activity-none", &portal.url("/activity")).await?;
     let api = portal.person("ada").await?;
     live(&api).await?;
     for (name, path) in [
@@ -101,7 +102,10 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcom
         ("template-last-order", "/catalog/queue?version=1.0.0"),
         ("template-preset", "/catalog/postgres-app?preset=private"),
         ("template-nothing-kept", "/catalog/queue?from=nowhere&kept=true&parameters.workers=3"),
-        ("environments", "/environments"),
+        ("environments", "/environments?view=table"),
+        ("environments-cards", "/environments?view=cards&sort=state"),
+        ("environments-ticked", "/environments?view=table&ticked=all&template=site"),
+        ("environments-nothing", "/environments?search=no-such-thing"),
         ("environment-ready", "/environments/reading-room"),
         ("environment-under-way", "/environments/dinner"),
         ("environment-parked", format!("/environments/{LONG_NAME}").as_str()),
@@ -113,6 +117,9 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcom
         ("terminal", "/environments/reading-room/servers/web/terminal"),
         ("profile", "/profile"),
         ("people", "/people"),
+        ("operator", "/operator"),
+        ("activity", "/activity"),
+        ("components", "/components"),
         ("api", "/api"),
         ("not-found", "/nothing-here"),
     ] {

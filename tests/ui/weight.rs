@@ -28,7 +28,7 @@ async fn the_files_of_a_page_weigh_little_stay_in_the_cache_and_the_terminal_is_
         ("/", false),
         ("/catalog/scratch", false),
         ("/profile", false),
-        ("/environments", true),
+        ("/environments", false),
         ("/environments/leaf", true),
         ("/environments/leaf/logs", true),
     ] {

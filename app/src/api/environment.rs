@@ -327,9 +327,54 @@ pub struct EnvironmentQuery {
     /// Only this owner's (sign-in name).
     #[serde(default)]
     pub owner: Option<String>,
+    /// Only those made from the template of this name.
+    #[serde(default)]
+    pub template: Option<String>,
+    /// Only those of this provisioner.
+    #[serde(default)]
+    pub provisioner: Option<String>,
+    /// `newest` when absent. A cursor goes on in the order it came from.
+    #[serde(default)]
+    pub sort: Option<EnvironmentSort>,
     #[serde(default)]
     pub cursor: Option<String>,
     /// 1 to 200; 50 when absent.
     #[serde(default)]
     pub limit: Option<u32>,
+}
+
+/// In which order a list comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum EnvironmentSort {
+    #[default]
+    Newest,
+    Name,
+    /// Failed ones first, then what is under way, ready, parked.
+    State,
+    /// What happens soonest by schedule first; what has no schedule last.
+    NextEvent,
+}
+
+/// One action for several environments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ManyRequest {
+    pub action: Action,
+    /// Names or ids, 1 to 200; each counts once.
+    pub environments: Vec<String>,
+}
+
+/// What became of one of them. What is wrong with one never keeps the others from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ManyResult {
+    /// As it was asked for.
+    pub environment: String,
+    /// Its state now; absent when it could not be asked.
+    pub state: Option<State>,
+    /// Why not; absent when it is being done.
+    pub problem: Option<super::ApiError>,
 }

@@ -2,16 +2,20 @@
 //!
 //! Times are Unix milliseconds (`i64`), sizes bytes, durations milliseconds; names say so where it is not plain.
 
+mod activity;
 mod catalog;
 mod environment;
 mod error;
 mod log;
+mod operator;
 mod people;
 
+pub use activity::*;
 pub use catalog::*;
 pub use environment::*;
 pub use error::*;
 pub use log::*;
+pub use operator::*;
 pub use people::*;
 
 use serde::{Deserialize, Serialize};

@@ -19,6 +19,34 @@ pub struct PersonView {
     pub role: Role,
     pub team: String,
     pub disabled: bool,
+    /// IANA name of the time zone exact times are told in; absent: the browser's.
+    pub time_zone: Option<String>,
+}
+
+/// Where somebody is signed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct SessionView {
+    pub id: String,
+    pub begun_at: i64,
+    /// To the minute.
+    pub last_seen_at: i64,
+    pub expires_at: i64,
+    /// The address it was begun from, when that is known.
+    pub address: Option<String>,
+    /// Browser and system it was begun with ("Firefox on Linux"), when they said so. Nothing else is kept of them.
+    pub browser: Option<String>,
+    /// The one this request came with.
+    pub current: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PasswordChange {
+    /// The password of now.
+    pub old: String,
+    pub new: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,6 +27,8 @@ pub use cover::cover;
 pub use environment::*;
 #[cfg(feature = "ssr")]
 pub use field::{field, within_textarea};
+#[cfg(feature = "ssr")]
+pub use icon::icon_shape;
 pub use icon::{has_icon, icon};
 pub use log_line::log_line;
 #[cfg(feature = "ssr")]

@@ -1,6 +1,10 @@
 use leptos::prelude::*;
 
-use crate::words::{exact, iso, relative};
+#[cfg(feature = "ssr")]
+use crate::site::exact;
+#[cfg(not(feature = "ssr"))]
+use crate::words::exact;
+use crate::words::{iso, relative};
 
 /// A moment as people say it, kept true as time passes, with the exact time on hover.
 pub fn moment(now: Signal<i64>, at: i64) -> impl IntoView + use<> {

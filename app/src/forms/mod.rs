@@ -3,16 +3,22 @@
 
 mod act;
 mod describe;
+mod many;
+mod operator;
 mod order;
 mod people;
+mod profile;
 mod session;
 mod theme;
 mod tokens;
 
 pub(crate) use act::act;
 pub(crate) use describe::describe;
+pub(crate) use many::many;
+pub(crate) use operator::operator;
 pub(crate) use order::order;
 pub(crate) use people::people;
+pub(crate) use profile::{password, sessions, time_zone};
 pub(crate) use session::{setup, sign_in, sign_out};
 pub(crate) use theme::theme;
 pub(crate) use tokens::tokens;

@@ -2,9 +2,7 @@
 
 mod connection;
 mod environment;
-mod environments;
 mod logs;
 
 pub use environment::{EnvironmentLive, EnvironmentNow};
-pub use environments::EnvironmentListLive;
 pub use logs::{LOG_LINES, LogFollower};

@@ -52,7 +52,7 @@ fn person(me: &str, person: PersonView) -> impl IntoView + use<> {
         <li class="list__item" data-dimmed=person.disabled.then_some("")>
             <div>
                 <p class="list__name">
-                    {icon("user")}{person.name}
+                    {icon("user")}<span dir="auto">{person.name}</span>
                     {is_me.then(|| view! { <span class="tag">"you"</span> })}
                     {person.disabled.then(|| view! { <span class="tag">"disabled"</span> })}
                 </p>

@@ -8,11 +8,23 @@ use leptos::prelude::*;
 
 use crate::api::ApiError;
 use crate::components::icon;
-use crate::site::{Page, Place, Visit, answer};
+use crate::site::{Page, Place, Visit, answer, see_other};
 
 pub(crate) async fn terminal(visit: Visit, Path((environment, server)): Path<(String, String)>) -> Response {
     let page = compose(&visit, &environment, &server).await;
     answer(&visit, page)
+}
+
+/// The terminal of the environment's first server, for who does not know what its servers are called.
+pub(crate) async fn first_terminal(visit: Visit, Path(environment): Path<String>) -> Response {
+    let found = visit.portal.environment(&visit.actor, &environment).await.and_then(|detail| {
+        let server = detail.servers.first().ok_or_else(|| ApiError::not_found("server of", &environment))?;
+        Ok(format!("/environments/{}/servers/{}/terminal", detail.summary.name, server.name))
+    });
+    match found {
+        Ok(address) => see_other(&address, None),
+        Err(error) => answer(&visit, Err(error)),
+    }
 }
 
 async fn compose(visit: &Visit, environment: &str, server: &str) -> Result<Page, ApiError> {

@@ -1,4 +1,4 @@
-//! The cookie that keeps the theme. The session's is [`SessionCookie`](crate::portal::SessionCookie).
+//! The cookies that keep the theme and how lists look. The session's is [`SessionCookie`](crate::portal::SessionCookie).
 
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
@@ -6,6 +6,7 @@ use axum::http::header::COOKIE;
 use super::{PortalSettings, Theme};
 
 pub(super) const THEME_COOKIE: &str = "bookend_theme";
+pub(super) const LOOK_COOKIE: &str = "bookend_list";
 
 const YEAR_SECONDS: u32 = 365 * 24 * 3600;
 
@@ -27,6 +28,12 @@ pub(crate) fn theme_chosen(settings: &PortalSettings, theme: Theme) -> String {
     let max_age = if theme == Theme::System { 0 } else { YEAR_SECONDS };
     let secure = if settings.secure_cookies { "; Secure" } else { "" };
     format!("{THEME_COOKIE}={}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}", theme.as_str())
+}
+
+/// `Set-Cookie` that keeps how lists look; `look` is a word of ours.
+pub(crate) fn look_chosen(settings: &PortalSettings, look: &str) -> String {
+    let secure = if settings.secure_cookies { "; Secure" } else { "" };
+    format!("{LOOK_COOKIE}={look}; Path=/; Max-Age={YEAR_SECONDS}; HttpOnly; SameSite=Lax{secure}")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod cookies;
 mod page;
 mod shell;
 mod visit;
+mod zone;
 
 use std::sync::Arc;
 
@@ -22,10 +23,11 @@ use crate::{forms, pages};
 
 pub use assets::SiteAssets;
 pub use cookies::cookie;
-pub(crate) use cookies::theme_chosen;
+pub(crate) use cookies::{look_chosen, theme_chosen};
 pub(crate) use page::{Page, answer, see_other, sign_in_address};
-pub(crate) use shell::Place;
-pub(crate) use visit::{Fields, Form, Posted, Theme, Visit};
+pub(crate) use shell::{Place, theme_switch};
+pub(crate) use visit::{Fields, Form, ManyForm, Posted, Theme, Visit};
+pub(crate) use zone::{exact, zones};
 
 /// What the server decides once for the whole site.
 #[derive(Clone, Debug, Default)]
@@ -55,12 +57,20 @@ pub fn router(portal: SharedPortal, settings: PortalSettings) -> Router {
     Router::new()
         .route("/", known(get(pages::catalog)))
         .route("/catalog/{template}", known(get(pages::template).post(forms::order)))
-        .route("/environments", known(get(pages::environments)))
+        .route("/environments", known(get(pages::environments).post(forms::many)))
         .route("/environments/{environment}", known(get(pages::environment).post(forms::act)))
         .route("/environments/{environment}/edit", known(get(pages::edit).post(forms::describe)))
         .route("/environments/{environment}/logs", known(get(pages::logs)))
         .route("/environments/{environment}/servers/{server}/terminal", known(get(pages::terminal)))
+        .route("/environments/{environment}/terminal", known(get(pages::first_terminal)))
+        .route("/activity", known(get(pages::activity)))
+        .route("/components", known(get(pages::components)))
+        .route("/palette", known(get(pages::palette)))
+        .route("/profile/password", known(post(forms::password)))
+        .route("/profile/time-zone", known(post(forms::time_zone)))
+        .route("/profile/sessions", known(post(forms::sessions)))
         .route("/profile", known(get(pages::profile).post(forms::tokens)))
+        .route("/operator", known(get(pages::operator).post(forms::operator)))
         .route("/people", known(get(pages::people).post(forms::people)))
         .route("/setup/{link}", known(get(pages::setup).post(forms::setup)))
         .route("/sign-in", known(get(pages::sign_in).post(forms::sign_in)))

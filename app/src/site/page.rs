@@ -13,6 +13,7 @@ use leptos::prelude::*;
 
 use super::shell::{Place, shell};
 use super::visit::Visit;
+use super::zone::Zone;
 use crate::api::ApiError;
 use crate::pages::error_content;
 
@@ -97,6 +98,7 @@ fn respond(visit: &Visit, page: Page) -> Response {
 fn render(visit: &Visit, page: Page) -> String {
     let owner = Owner::new_root(Some(Arc::new(SsrSharedContext::new_islands())));
     let html = owner.with(|| {
+        provide_context(Zone(visit.person().and_then(|person| person.time_zone.as_deref().map(Arc::from))));
         let content = (page.content)();
         shell(visit, &page.title, page.place, content).to_html()
     });

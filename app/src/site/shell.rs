@@ -12,6 +12,8 @@ use crate::words::tab_title;
 pub(crate) enum Place {
     Catalog,
     Environments,
+    Activity,
+    Operator,
     People,
     Profile,
     Elsewhere,
@@ -21,6 +23,7 @@ pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: String) -
     let assets = &visit.settings.assets;
     let theme = (visit.theme != Theme::System).then(|| visit.theme.as_str());
     let title = tab_title(title);
+    let zone = visit.person().and_then(|person| person.time_zone.clone());
     view! {
         <!DOCTYPE html>
         <html lang="en" data-theme=theme>
@@ -41,6 +44,7 @@ pub(super) fn shell(visit: &Visit, title: &str, place: Place, content: String) -
                     data-app=assets.address("app.js")
                     data-wasm=assets.address("app_bg.wasm")
                     data-notifier=visit.person().map(|_| assets.address("notify.js"))
+                    data-zone=zone
                 ></script>
             </head>
             <body>
@@ -81,7 +85,6 @@ const FAVICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/s
 fn header(visit: &Visit, place: Place) -> impl IntoView + use<> {
     let current = move |here: Place| (place == here).then_some("page");
     let person = visit.person().map(|person| person.name.clone());
-    let administrator = visit.is_administrator();
     view! {
         <header class="site-header">
             <div class="site-header__inner">
@@ -90,12 +93,11 @@ fn header(visit: &Visit, place: Place) -> impl IntoView + use<> {
                     <nav class="site-nav" aria-label="Main">
                         <a href="/" aria-current=current(Place::Catalog)>"Catalog"</a>
                         <a href="/environments" aria-current=current(Place::Environments)>"Environments"</a>
-                        {administrator.then(|| view! {
-                            <a href="/people" aria-current=current(Place::People)>"People"</a>
-                        })}
+                        <a href="/activity" aria-current=current(Place::Activity)>"Activity"</a>
                     </nav>
                 })}
                 <div class="site-header__end">
+                    {person.is_some().then(|| find(visit))}
                     {match person {
                         Some(name) => Either::Left(account(visit, name, place)),
                         None => Either::Right(theme_switch(visit)),
@@ -106,17 +108,39 @@ fn header(visit: &Visit, place: Place) -> impl IntoView + use<> {
     }
 }
 
+/// Opens the palette. It is script's alone, so without script there is no such button.
+fn find(visit: &Visit) -> impl IntoView + use<> {
+    view! {
+        <button
+            class="find"
+            type="button"
+            data-palette=visit.settings.assets.address("palette.js")
+            data-palette-entries="/palette"
+            aria-haspopup="dialog"
+            aria-keyshortcuts="Control+K Meta+K"
+        >
+            {icon("search")}
+            <span>"Go to…"</span>
+            <kbd aria-hidden="true">"Ctrl K"</kbd>
+        </button>
+    }
+}
+
 fn account(visit: &Visit, name: String, place: Place) -> impl IntoView + use<> {
+    let administrator = visit.is_administrator();
+    let current = move |here: Place| (place == here).then_some("page");
     let initial = name.chars().next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     view! {
         <button class="avatar" type="button" popovertarget="account" aria-label=format!("Account of {name}")>
             <span aria-hidden="true">{initial}</span>
         </button>
         <div id="account" class="menu" popover="auto">
-            <p class="menu__title">{name}</p>
-            <a class="menu__item" href="/profile" aria-current=(place == Place::Profile).then_some("page")>
-                {icon("key-round")}"Profile and API tokens"
-            </a>
+            <p class="menu__title" dir="auto">{name}</p>
+            <a class="menu__item" href="/profile" aria-current=current(Place::Profile)>{icon("user")}"Profile"</a>
+            {administrator.then(|| view! {
+                <a class="menu__item" href="/people" aria-current=current(Place::People)>{icon("users")}"People"</a>
+                <a class="menu__item" href="/operator" aria-current=current(Place::Operator)>{icon("gauge")}"Operator"</a>
+            })}
             <div class="menu__row"><span>"Theme"</span>{theme_switch(visit)}</div>
             <form method="post" action="/sign-out">
                 <button class="menu__item" type="submit">{icon("log-out")}"Sign out"</button>
@@ -126,7 +150,7 @@ fn account(visit: &Visit, name: String, place: Place) -> impl IntoView + use<> {
 }
 
 /// Three buttons that work as a form; the loader makes them act at once.
-fn theme_switch(visit: &Visit) -> impl IntoView + use<> {
+pub(crate) fn theme_switch(visit: &Visit) -> impl IntoView + use<> {
     let chosen = visit.theme;
     let choice = move |theme: Theme, name: &'static str, picture: &'static str| {
         view! {

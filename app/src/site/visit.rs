@@ -9,7 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
-use super::cookies::{THEME_COOKIE, cookie, lines};
+use super::cookies::{LOOK_COOKIE, THEME_COOKIE, cookie, lines};
 use super::page::answer;
 use super::{PortalSettings, Site};
 use crate::api::{ApiError, Role};
@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     pub path: String,
     pub query: Fields,
     pub theme: Theme,
+    /// How this browser's lists look, as its cookie says.
+    pub list_look: String,
     /// The session's secret as this browser sent it, to end it.
     pub session: Option<String>,
     /// The form that was just refused, to be shown again.
@@ -91,13 +93,14 @@ impl Visit {
     pub fn new(site: &Site, parts: &Parts) -> Self {
         Self(Arc::new(Inner {
             portal: site.portal.clone(),
-            actor: parts.extensions.get::<Actor>().cloned().unwrap_or(Actor::Anonymous { from: None }),
+            actor: parts.extensions.get::<Actor>().cloned().unwrap_or(Actor::Anonymous { from: None, browser: None }),
             settings: site.settings.clone(),
             now: now(),
             address: parts.uri.path_and_query().map_or("/", |address| address.as_str()).to_string(),
             path: parts.uri.path().to_string(),
             query: fields(parts.uri.query().unwrap_or_default().as_bytes()),
             theme: cookie(&parts.headers, THEME_COOKIE).map(Theme::parse).unwrap_or_default(),
+            list_look: cookie(&parts.headers, LOOK_COOKIE).unwrap_or_default().to_owned(),
             session: lines(&parts.headers)
                 .find_map(|line| site.settings.session_cookie().read(line))
                 .map(str::to_string),
@@ -140,6 +143,17 @@ pub(crate) struct Form(pub Visit, pub Fields);
 impl FromRequest<Site> for Form {
     type Rejection = Response;
     async fn from_request(request: Request, site: &Site) -> Result<Self, Response> {
+        let ManyForm(visit, pairs) = ManyForm::from_request(request, site).await?;
+        Ok(Form(visit, pairs.into_iter().collect()))
+    }
+}
+
+/// A posted form in which a name may stand more than once.
+pub(crate) struct ManyForm(pub Visit, pub Vec<(String, String)>);
+
+impl FromRequest<Site> for ManyForm {
+    type Rejection = Response;
+    async fn from_request(request: Request, site: &Site) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let visit = Visit::new(site, &parts);
         let kind = parts.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -147,7 +161,8 @@ impl FromRequest<Site> for Form {
             return Err(answer(&visit, Err(ApiError::bad_request("This address takes a form, and this is none"))));
         }
         let body = Bytes::from_request(Request::from_parts(parts, body), site).await;
-        body.map(|body| Form(visit, fields(&body))).map_err(IntoResponse::into_response)
+        let pairs = |body: Bytes| form_urlencoded::parse(&body).into_owned().collect();
+        body.map(|body| ManyForm(visit, pairs(body))).map_err(IntoResponse::into_response)
     }
 }
 

@@ -43,6 +43,19 @@ pub fn action_icon(action: Action) -> &'static str {
     }
 }
 
+/// What is being done, as a result is told: "Parking 3 environments".
+pub fn action_progress(action: Action) -> &'static str {
+    match action {
+        Action::Park => "Parking",
+        Action::Resume => "Resuming",
+        Action::Restart => "Restarting",
+        Action::Delete => "Deleting",
+        Action::Retry => "Trying again:",
+        Action::Cancel => "Cancelling",
+        Action::Force => "Forcing down",
+    }
+}
+
 /// The next thing on the schedule: "parks", "resumes".
 pub fn action_upcoming(action: Action) -> &'static str {
     match action {

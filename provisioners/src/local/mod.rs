@@ -33,6 +33,7 @@ mod moments;
 mod network;
 mod outlet;
 mod preflight;
+mod remains;
 mod sandbox;
 mod servers;
 mod tools;
@@ -54,7 +55,8 @@ use self::image::oci::Images;
 use self::layout::Layout;
 use self::tools::Tools;
 use crate::{
-    Capabilities, Effect, EnvironmentId, Gateway, ObservedEnvironment, ProvisionError, Provisioner, ServerPlan, Step,
+    Capabilities, Capacity, Effect, EnvironmentId, Gateway, ObservedEnvironment, ProvisionError, Provisioner, Remains,
+    ServerPlan, Step,
 };
 
 #[cfg(feature = "conformance")]
@@ -179,6 +181,17 @@ impl Provisioner for Local {
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError> {
         let shared = Arc::clone(&self.shared);
         Ok(environment::blocking(move || shared.inventory()).await?)
+    }
+
+    async fn remains(&self, environment: &EnvironmentId) -> Result<Remains, ProvisionError> {
+        check_id(environment.as_str())?;
+        let (shared, id) = (Arc::clone(&self.shared), environment.clone());
+        Ok(environment::blocking(move || remains::remains(&id, &shared.layout.environment(&id))).await?)
+    }
+
+    async fn capacity(&self) -> Option<Capacity> {
+        let shared = Arc::clone(&self.shared);
+        environment::blocking(move || remains::capacity(&shared.layout)).await.ok()
     }
 
     fn changes(&self) -> broadcast::Receiver<EnvironmentId> {

@@ -102,6 +102,11 @@ impl Hub {
         self.link(server).is_some()
     }
 
+    /// How many servers' agents are connected to this portal.
+    pub fn connected(&self) -> usize {
+        self.shared.lock().values().filter(|known| known.link.is_some()).count()
+    }
+
     /// The newest sample since the portal started, of the newest generation.
     pub fn metrics(&self, server: &ServerId) -> Option<Metrics> {
         self.shared.lock().get(server).and_then(|known| known.metrics)

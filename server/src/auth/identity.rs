@@ -161,6 +161,13 @@ impl Identities {
         let _ = self.revoked.send(revoked);
     }
 
+    /// Something about this person is told differently from now on: the next request asks anew.
+    pub fn refresh(&self, person_id: &str) {
+        let mut known = self.known();
+        known.epoch += 1;
+        known.answers.retain(|_, answer| answer.identity.person.person_id != person_id);
+    }
+
     /// Completes when this identity no longer counts. Whoever keeps a connection open for somebody ends it then.
     pub fn ended(self: &Arc<Self>, identity: &Identity) -> impl Future<Output = ()> + Send + 'static {
         let mut revoked = self.revoked.subscribe();
@@ -229,6 +236,7 @@ fn person(row: &CredentialRow) -> SignedIn {
         name: row.name.clone(),
         team_id: row.team_id.clone(),
         role: role(&row.role),
+        time_zone: row.time_zone.clone(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Another way to prove who one is (OAuth2) ends where a password does: in `begin_session` of `service::signing_in`, for a
 //! person of the database.
 
+pub mod browser;
 pub mod identity;
 pub mod limit;
 pub mod name;

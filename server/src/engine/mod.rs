@@ -16,6 +16,7 @@ mod bell;
 mod configuration;
 mod directory;
 mod execute;
+mod machines;
 mod schedules;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 pub use bell::Bell;
 pub use directory::Directory;
+pub use machines::{Health, Machines, Unowned};
 
 use crate::clock::Clock;
 use crate::keys::InstallationKey;

@@ -8,7 +8,7 @@ use app::portal::Actor;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{Extensions, HeaderMap};
 
 use super::problem::Problem;
@@ -26,7 +26,7 @@ pub struct Caller {
 
 impl Caller {
     pub fn nobody() -> Caller {
-        Caller { actor: Actor::Anonymous { from: None }, identity: None, session: None }
+        Caller { actor: Actor::Anonymous { from: None, browser: None }, identity: None, session: None }
     }
 
     /// This person, proved by something else than this request's own cookie or token.
@@ -55,7 +55,11 @@ pub async fn identify(State(edge): State<SharedEdge>, mut request: Request, next
     let from = client_address(request.extensions());
     let presented = presented(&edge, request.headers());
     match caller(&edge, presented, from).await {
-        Ok(caller) => {
+        Ok(mut caller) => {
+            if let Actor::Anonymous { browser, .. } = &mut caller.actor {
+                let said = request.headers().get(USER_AGENT).and_then(|said| said.to_str().ok());
+                *browser = said.and_then(crate::auth::browser::in_words);
+            }
             request.extensions_mut().insert(caller.actor.clone());
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -104,7 +108,7 @@ pub async fn caller(edge: &Edge, presented: Presented, from: Option<IpAddr>) -> 
             identity: Some((identity, edge.identities.clone())),
             session,
         },
-        None => Caller { actor: Actor::Anonymous { from }, identity: None, session },
+        None => Caller { actor: Actor::Anonymous { from, browser: None }, identity: None, session },
     })
 }
 

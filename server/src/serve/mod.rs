@@ -28,7 +28,7 @@ use crate::auth::password::Passwords;
 use crate::auth::setup::first_administrator_link;
 use crate::auth::token::DEFAULT_TEAM;
 use crate::clock::Clock;
-use crate::engine::{self, Bell, Directory, Engine};
+use crate::engine::{self, Bell, Directory, Engine, Machines};
 use crate::http::hosts::{Hosts, Origin};
 use crate::http::{self, Assets, Edge, server};
 use crate::keys::InstallationKey;
@@ -106,13 +106,15 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let catalog = offer(&store, &team, options.templates, &clock, &bell).await?;
     let secret = first_administrator_link(&store, clock.now()).await?;
 
+    let provisioners: Vec<Arc<dyn Provisioner>> = vec![Arc::new(local)];
+    let machines = Machines::new(provisioners.clone(), store.clone());
     let engine = Engine::start(engine::Parts {
         store: store.clone(),
         clock: clock.clone(),
         key: key.clone(),
         bell: bell.clone(),
         agents: Arc::new(hub.clone()),
-        provisioners: vec![Arc::new(local)],
+        provisioners,
     });
     let identities = Identities::new(store.clone(), clock.clone());
     let use_cases: SharedPortal = Arc::new(Service {
@@ -124,6 +126,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         clock: clock.clone(),
         provisioner,
         capabilities,
+        machines,
         bell,
         records: catalog::Records::default(),
         catalogs: catalog::Catalogs::default(),

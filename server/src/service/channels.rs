@@ -150,6 +150,7 @@ mod tests {
     fn two_people_with_the_same_session_id_get_terminals_of_their_own() {
         let session = |person: &str| {
             let by = SignedIn {
+                time_zone: None,
                 person_id: person.into(),
                 name: "ada".into(),
                 team_id: "t".into(),

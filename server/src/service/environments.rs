@@ -1,6 +1,9 @@
 //! Environments as people list them, look at them and ask things of them.
 
-use app::api::{Action, ApiError, EnvironmentDetail, EnvironmentQuery, EnvironmentSummary, Page, State, TimelineEvent};
+use app::api::{
+    Action, ApiError, EnvironmentDetail, EnvironmentQuery, EnvironmentSummary, ManyRequest, ManyResult, Page, State,
+    TimelineEvent,
+};
 use app::portal::SignedIn;
 use serde_json::json;
 
@@ -9,7 +12,7 @@ use super::{Service, access, view};
 use crate::auth::name;
 use crate::domain::actions;
 use crate::domain::facts::{Desired, Intent};
-use crate::store::{EnvironmentFilter, EnvironmentRecord, StoreError};
+use crate::store::{Cursor, EnvironmentFilter, EnvironmentRecord, StoreError};
 
 const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 200;
@@ -55,7 +58,10 @@ pub(super) async fn environments(
         search,
         states: states(query.state.as_deref().unwrap_or_default())?,
         owner,
-        cursor: cursor(query.cursor.as_deref())?,
+        template: query.template.unwrap_or_default(),
+        provisioner: query.provisioner.unwrap_or_default(),
+        sort: query.sort.unwrap_or_default(),
+        cursor: list_cursor(query.cursor.as_deref())?,
         limit: limit(query.limit.unwrap_or(PAGE))?,
     };
     service.store.environments(&by.team_id, &filter).await.map_err(failed)
@@ -116,6 +122,35 @@ pub(super) async fn act(
     Err(ApiError::conflict("It is being changed by somebody else").with_detail("Look at it again, then decide."))
 }
 
+pub(super) async fn act_on_many(
+    service: &Service,
+    by: &SignedIn,
+    request: ManyRequest,
+) -> Result<Vec<ManyResult>, ApiError> {
+    let mut asked: Vec<String> = Vec::new();
+    for environment in request.environments {
+        if !asked.contains(&environment) {
+            asked.push(environment);
+        }
+    }
+    if asked.is_empty() || asked.len() > LARGEST_PAGE as usize {
+        return Err(ApiError::field("environments", "name from 1 to 200"));
+    }
+    let mut results = Vec::with_capacity(asked.len());
+    for environment in asked {
+        // Each is authorised, decided and committed for itself.
+        let (state, problem) = match act(service, by, &environment, request.action).await {
+            Ok(detail) => (Some(detail.summary.state), None),
+            Err(problem) => {
+                let found = self::environment(service, by, &environment).await.ok();
+                (found.map(|detail| detail.summary.state), Some(problem))
+            }
+        };
+        results.push(ManyResult { environment, state, problem });
+    }
+    Ok(results)
+}
+
 /// Asking for what is wanted already changes nothing.
 fn is_so_already(action: Action, intent: &Intent) -> bool {
     let wanted = match action {
@@ -141,6 +176,12 @@ fn cursor(cursor: Option<&str>) -> Result<Option<String>, ApiError> {
         Ok(id) => Ok(Some(id.to_string())),
         Err(_) => Err(ApiError::field("cursor", "is not the `next` of a page before")),
     }
+}
+
+fn list_cursor(cursor: Option<&str>) -> Result<Option<Cursor>, ApiError> {
+    let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) else { return Ok(None) };
+    let parsed = Cursor::parse(cursor);
+    parsed.map(Some).ok_or_else(|| ApiError::field("cursor", "is not the `next` of a page before"))
 }
 
 fn states(list: &str) -> Result<Vec<State>, ApiError> {

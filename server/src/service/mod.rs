@@ -6,6 +6,7 @@
 //! case changes what is desired and wakes the engine.
 
 mod access;
+mod activity;
 pub mod catalog;
 mod channels;
 mod describe;
@@ -14,8 +15,10 @@ mod environments;
 mod live;
 mod logs;
 mod names;
+mod operator;
 mod orders;
 mod people;
+mod profile;
 mod signing_in;
 mod trouble;
 mod view;
@@ -31,7 +34,7 @@ use crate::agents::Hub;
 use crate::auth::identity::Identities;
 use crate::auth::password::Passwords;
 use crate::clock::Clock;
-use crate::engine::Bell;
+use crate::engine::{Bell, Machines};
 use crate::keys::InstallationKey;
 use crate::store::{self, AuditEvent, Store, StoreError, Tx};
 
@@ -46,6 +49,8 @@ pub struct Service {
     /// Name of the provisioner that new environments get, and what it can do here.
     pub provisioner: String,
     pub capabilities: Capabilities,
+    /// The provisioners, as operators may look at them.
+    pub machines: Machines,
     /// Where everybody says what has changed; the engine and the pages hear of it.
     pub bell: Bell,
     /// How past orders went, as the catalog tells it.
@@ -92,12 +97,12 @@ impl Portal for Service {
     }
     async fn first_administrator(
         &self,
-        _: &Actor,
+        actor: &Actor,
         link: &str,
         name: &str,
         password: &str,
     ) -> Result<SessionStarted, ApiError> {
-        signing_in::first_administrator(self, link, name, password).await
+        signing_in::first_administrator(self, actor, link, name, password).await
     }
     async fn check_setup_link(&self, _: &Actor, link: &str) -> Result<(), ApiError> {
         signing_in::open_link(self, link).await.map(drop)
@@ -120,6 +125,27 @@ impl Portal for Service {
         people::revoke_token(self, access::person(actor)?, id).await
     }
 
+    async fn set_time_zone(&self, actor: &Actor, time_zone: Option<&str>) -> Result<PersonView, ApiError> {
+        profile::set_time_zone(self, access::person(actor)?, time_zone).await
+    }
+    async fn change_password(
+        &self,
+        actor: &Actor,
+        change: PasswordChange,
+        session: Option<&str>,
+    ) -> Result<(), ApiError> {
+        profile::change_password(self, access::person(actor)?, change, session).await
+    }
+    async fn sessions(&self, actor: &Actor, session: Option<&str>) -> Result<Vec<SessionView>, ApiError> {
+        profile::sessions(self, access::person(actor)?, session).await
+    }
+    async fn end_session(&self, actor: &Actor, id: &str) -> Result<(), ApiError> {
+        profile::end_session(self, access::person(actor)?, id).await
+    }
+    async fn end_other_sessions(&self, actor: &Actor, session: Option<&str>) -> Result<u64, ApiError> {
+        profile::end_other_sessions(self, access::person(actor)?, session).await
+    }
+
     // Administrators
     async fn people(&self, actor: &Actor) -> Result<Vec<PersonView>, ApiError> {
         people::people(self, access::administrator(actor)?).await
@@ -129,6 +155,23 @@ impl Portal for Service {
     }
     async fn set_person_disabled(&self, actor: &Actor, name: &str, disabled: bool) -> Result<PersonView, ApiError> {
         people::set_disabled(self, access::administrator(actor)?, name, disabled).await
+    }
+
+    async fn operation(&self, actor: &Actor) -> Result<Operation, ApiError> {
+        operator::operation(self, access::administrator(actor)?).await
+    }
+    async fn leftovers(&self, actor: &Actor) -> Result<Vec<Leftover>, ApiError> {
+        access::administrator(actor)?;
+        operator::leftovers(self).await
+    }
+    async fn remove_leftover(
+        &self,
+        actor: &Actor,
+        provisioner: &str,
+        id: &str,
+        typed: Option<&str>,
+    ) -> Result<(), ApiError> {
+        operator::remove_leftover(self, access::administrator(actor)?, provisioner, id, typed).await
     }
 
     // The team
@@ -165,6 +208,9 @@ impl Portal for Service {
     async fn environment(&self, actor: &Actor, environment: &str) -> Result<EnvironmentDetail, ApiError> {
         environments::environment(self, access::person(actor)?, environment).await
     }
+    async fn activity(&self, actor: &Actor) -> Result<Activity, ApiError> {
+        activity::activity(self, access::person(actor)?).await
+    }
     async fn timeline(
         &self,
         actor: &Actor,
@@ -189,6 +235,9 @@ impl Portal for Service {
         change: EnvironmentChange,
     ) -> Result<EnvironmentDetail, ApiError> {
         describe::describe(self, access::person(actor)?, environment, change).await
+    }
+    async fn act_on_many(&self, actor: &Actor, request: ManyRequest) -> Result<Vec<ManyResult>, ApiError> {
+        environments::act_on_many(self, access::person(actor)?, request).await
     }
     async fn logs(
         &self,

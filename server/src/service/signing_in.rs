@@ -1,5 +1,7 @@
 //! Signing in and out, and the first administrator.
 
+use std::net::IpAddr;
+
 use app::api::{ApiError, FieldError, PersonView, Role};
 use app::portal::{Actor, SessionStarted, SignedIn};
 use serde_json::json;
@@ -11,7 +13,7 @@ use crate::auth::limit::{Limit, WINDOW_MS, limits, wait_in_words};
 use crate::auth::password::{self, PasswordError};
 use crate::auth::token::DEFAULT_TEAM;
 use crate::auth::{name, secret};
-use crate::store::{self, AuditEvent, NewPerson, PersonRow, StoreError, Tx};
+use crate::store::{self, AuditEvent, Begun, NewPerson, PersonRow, StoreError, Tx};
 
 pub(super) async fn sign_in(
     service: &Service,
@@ -19,10 +21,7 @@ pub(super) async fn sign_in(
     typed: &str,
     password: &str,
 ) -> Result<SessionStarted, ApiError> {
-    let from = match actor {
-        Actor::Anonymous { from } => *from,
-        Actor::Person(_) => None,
-    };
+    let (from, browser) = whence(actor);
     let limits = limits(&name::counted_as(typed), from);
     let attempts = count(service, &limits).await?;
     let found = match name::sign_in_name(typed) {
@@ -48,17 +47,27 @@ pub(super) async fn sign_in(
                 false => tx.forgive(attempt).await?,
             }
         }
-        let started = begin_session(service, &mut tx, &person.id, &person.name, &person.team_id, "sign_in").await?;
+        let started =
+            begin_session(service, &mut tx, &person.id, &person.name, &person.team_id, "sign_in", (from, browser))
+                .await?;
         tx.commit().await.map(|()| started)
     };
     started.await.map_err(failed)
+}
+
+/// Where a request came from, and with what.
+fn whence(actor: &Actor) -> (Option<IpAddr>, Option<&str>) {
+    match actor {
+        Actor::Anonymous { from, browser } => (*from, browser.as_deref()),
+        Actor::Person(_) => (None, None),
+    }
 }
 
 /// Counts the attempt under each limit, before the password is looked at.
 ///
 /// # Errors
 /// 429 when one of them was reached already; then it is not counted.
-async fn count(service: &Service, limits: &[Limit]) -> Result<Vec<String>, ApiError> {
+pub(super) async fn count(service: &Service, limits: &[Limit]) -> Result<Vec<String>, ApiError> {
     let now = service.clock.now();
     let attempts: Vec<String> = limits.iter().map(|_| store::id(now)).collect();
     let counted = async {
@@ -109,6 +118,7 @@ pub(super) async fn sign_out(service: &Service, person: &SignedIn, session: &str
 
 pub(super) async fn first_administrator(
     service: &Service,
+    actor: &Actor,
     link: &str,
     typed: &str,
     password: &str,
@@ -127,7 +137,8 @@ pub(super) async fn first_administrator(
         let role = role_word(Role::Administrator);
         let person = NewPerson { id: &id, team_id: &team_id, name: &name, password_hash: &password_hash, role, now };
         tx.insert_person(&person).await?;
-        let started = begin_session(service, &mut tx, &id, &name, &team_id, "first_administrator").await?;
+        let started =
+            begin_session(service, &mut tx, &id, &name, &team_id, "first_administrator", whence(actor)).await?;
         tx.commit().await.map(|()| Some(started))
     };
     match created.await {
@@ -179,10 +190,13 @@ async fn begin_session(
     name: &str,
     team_id: &str,
     how: &str,
+    (from, browser): (Option<IpAddr>, Option<&str>),
 ) -> Result<SessionStarted, StoreError> {
     let (now, secret) = (service.clock.now(), secret::generate());
     let expires_at = now + SESSION_MS;
-    tx.insert_session(&secret::digest(secret.as_bytes()), person_id, now, expires_at).await?;
+    let address = from.map(|address| address.to_canonical().to_string());
+    let begun = Begun { address: address.as_deref(), browser };
+    tx.insert_session(&secret::digest(secret.as_bytes()), person_id, begun, now, expires_at).await?;
     tx.audit(&AuditEvent {
         id: &store::id(now),
         team_id: Some(team_id),
@@ -209,10 +223,11 @@ pub(super) fn view(person: PersonRow) -> PersonView {
         id: person.id,
         name: person.name,
         team: person.team,
+        time_zone: person.time_zone,
     }
 }
 
-fn overloaded(error: PasswordError) -> ApiError {
+pub(super) fn overloaded(error: PasswordError) -> ApiError {
     tracing::error!(%error, "passwords cannot be worked on");
     ApiError::unavailable("The portal is overloaded").with_detail("Try again in a moment.")
 }

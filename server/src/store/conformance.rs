@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 mod describe;
 mod logs;
+mod lists;
 mod records;
 
 use super::*;
@@ -20,6 +21,7 @@ use crate::domain::fixtures::{server, topology};
 use crate::domain::plan::{Request, Work};
 use describe::what_people_say_of_an_environment_is_kept_and_found;
 use logs::log_lines_are_kept_once_in_order_and_within_a_bound;
+use lists::{a_list_in_any_order_is_the_same_whole_or_in_pages, lists_are_filtered_and_come_in_pages};
 use records::{
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
     past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
@@ -163,30 +165,6 @@ async fn a_quota_holds_when_orders_race(at: Fixture) {
     let orders: Vec<NewEnvironment> = names.iter().map(|name| at.new_environment(name, "p")).collect();
     let answers = futures::future::join_all(orders.iter().map(|new| at.order(new, None, quota))).await;
     assert_eq!(answers.iter().filter(|answer| **answer == Ordered::Created).count(), 5, "{answers:?}");
-}
-
-async fn lists_are_filtered_and_come_in_pages(at: Fixture) {
-    for number in 0..7 {
-        at.order(&at.new_environment(&format!("shop-{number}"), if number < 3 { "p" } else { "q" }), None, PLENTY)
-            .await;
-    }
-    let list = async |filter: EnvironmentFilter| {
-        let page = at.store.environments("t", &filter).await.unwrap();
-        (page.items.into_iter().map(|item| item.name).collect::<Vec<_>>(), page.next)
-    };
-    let all = EnvironmentFilter { limit: 5, ..EnvironmentFilter::default() };
-    let (names, next) = list(all.clone()).await;
-    assert_eq!(names, ["shop-6", "shop-5", "shop-4", "shop-3", "shop-2"]);
-    assert_eq!(
-        list(EnvironmentFilter { cursor: next, ..all.clone() }).await,
-        (vec!["shop-1".into(), "shop-0".into()], None)
-    );
-    assert_eq!(list(EnvironmentFilter { owner: "anna".into(), ..all.clone() }).await.0.len(), 3);
-    assert_eq!(list(EnvironmentFilter { search: "P-6".into(), ..all.clone() }).await.0, ["shop-6"]);
-    assert!(list(EnvironmentFilter { search: "p_6".into(), ..all.clone() }).await.0.is_empty(), "no wildcards");
-    assert!(list(EnvironmentFilter { search: "' or 1=1 --".into(), ..all.clone() }).await.0.is_empty());
-    assert!(list(EnvironmentFilter { states: vec![State::Ready, State::Parked], ..all.clone() }).await.0.is_empty());
-    assert_eq!(list(EnvironmentFilter { states: vec![State::Ready, State::Ordered], ..all }).await.0.len(), 5);
 }
 
 async fn every_due_environment_is_claimed_exactly_once(at: Fixture) {
@@ -495,6 +473,7 @@ on_both! {
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
     a_quota_holds_when_orders_race,
     lists_are_filtered_and_come_in_pages,
+    a_list_in_any_order_is_the_same_whole_or_in_pages,
     every_due_environment_is_claimed_exactly_once,
     who_lost_the_lease_cannot_write,
     nothing_is_recorded_for_a_desire_that_has_changed,

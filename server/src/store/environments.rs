@@ -1,9 +1,9 @@
-//! Environments as people order, list and look at them. The engine's side of the same rows is in [`super::claims`] and
-//! [`super::effects`].
+//! Environments as people order and look at them. Lists of them are in [`super::listing`], the engine's side of the same
+//! rows in [`super::claims`] and [`super::effects`].
 
 use std::collections::BTreeMap;
 
-use app::api::{Action, EnvironmentSummary, NextEvent, Page, State};
+use app::api::{Action, EnvironmentSummary, NextEvent, State};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -84,18 +84,7 @@ pub struct EnvironmentRecord {
     pub facts: Facts,
 }
 
-/// Which environments of a team; empty strings and lists mean any.
-#[derive(Clone, Debug, Default)]
-pub struct EnvironmentFilter {
-    pub search: String,
-    pub states: Vec<State>,
-    /// Sign-in name.
-    pub owner: String,
-    pub cursor: Option<String>,
-    pub limit: u32,
-}
-
-const SUMMARY: &str = "select e.id, e.name, t.name as template, v.version, p.name as owner, e.state, e.waiting_for, \
+pub(super) const SUMMARY: &str = "select e.id, e.name, t.name as template, v.version, p.name as owner, e.state, e.waiting_for, \
      e.created_at, e.ready_at, e.next_event_at, e.next_event_action, e.servers_ready, e.servers_total, \
      e.team_id, e.owner_id, e.provisioner, e.template_version_id, e.parameters, e.sealed_secrets, \
      e.note, v.template_id, \
@@ -226,41 +215,6 @@ impl Tx {
 }
 
 impl Store {
-    /// Newest first. Deleted environments only when asked for by their state.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn environments(
-        &self,
-        team_id: &str,
-        filter: &EnvironmentFilter,
-    ) -> Result<Page<EnvironmentSummary>, StoreError> {
-        let living = if filter.states.contains(&State::Deleted) { "" } else { "and e.deleted_at is null" };
-        let sql = format!(
-            "{SUMMARY} where e.team_id = $1 {living} and e.id < $2 \
-             and ($3 = '' or e.name like $3 escape '\\' or e.id in \
-                 (select environment_id from environment_tag where team_id = $1 and tag like $3 escape '\\')) \
-             and ($4 = '' or $4 like '%,' || e.state || ',%') \
-             and ($5 = '' or e.owner_id = (select id from person where name = $5)) \
-             order by e.id desc limit $6"
-        );
-        let states = match filter.states.as_slice() {
-            [] => String::new(),
-            states => states.iter().fold(String::from(","), |list, state| list + state.as_str() + ","),
-        };
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(team_id)
-            .bind(filter.cursor.as_deref().unwrap_or("~"))
-            .bind(like(&filter.search))
-            .bind(states)
-            .bind(&filter.owner)
-            .bind(i64::from(filter.limit) + 1)
-            .fetch_all(&mut *self.read().await?)
-            .await?;
-        let items = rows.iter().map(summary).collect::<Result<Vec<_>, _>>()?;
-        Ok(super::page(items, filter.limit, |environment: &EnvironmentSummary| environment.id.clone()))
-    }
-
     /// By id, or by name among those not deleted; `None` when this team has none.
     ///
     /// # Errors
@@ -296,22 +250,7 @@ impl Store {
     }
 }
 
-/// A pattern that finds this text anywhere; empty stays empty.
-fn like(search: &str) -> String {
-    if search.is_empty() {
-        return String::new();
-    }
-    let mut pattern = String::from("%");
-    for character in search.to_lowercase().chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern + "%"
-}
-
-fn summary(row: &AnyRow) -> Result<EnvironmentSummary, StoreError> {
+pub(super) fn summary(row: &AnyRow) -> Result<EnvironmentSummary, StoreError> {
     let next_event = match (row.try_get("next_event_at")?, row.try_get::<Option<String>, _>("next_event_action")?) {
         (Some(at), Some(action)) => Some(NextEvent { at, action: json::word("an action", action)? }),
         _ => None,

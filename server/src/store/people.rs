@@ -12,9 +12,10 @@ pub struct PersonRow {
     pub password_hash: String,
     pub role: String,
     pub disabled_at: Option<i64>,
+    pub time_zone: Option<String>,
 }
 
-columns!(PersonRow { id, team_id, team, name, password_hash, role, disabled_at });
+columns!(PersonRow { id, team_id, team, name, password_hash, role, disabled_at, time_zone });
 
 #[derive(Clone, Debug)]
 pub struct NewPerson<'a> {
@@ -28,7 +29,7 @@ pub struct NewPerson<'a> {
 }
 
 const PERSON: &str = "select person.id, person.team_id, team.name as team, person.name, person.password_hash, person.role, \
-    person.disabled_at from person join team on team.id = person.team_id";
+    person.disabled_at, person.time_zone from person join team on team.id = person.team_id";
 
 impl Store {
     /// By sign-in name, disabled or not.
@@ -139,6 +140,25 @@ impl Tx {
     pub async fn set_disabled(&mut self, person_id: &str, disabled_at: Option<i64>) -> Result<(), StoreError> {
         sqlx::query("update person set disabled_at = $1 where id = $2")
             .bind(disabled_at)
+            .bind(person_id)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    pub async fn set_password(&mut self, person_id: &str, password_hash: &str) -> Result<(), StoreError> {
+        sqlx::query("update person set password_hash = $1 where id = $2")
+            .bind(password_hash)
+            .bind(person_id)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// `None`: like the browser.
+    pub async fn set_time_zone(&mut self, person_id: &str, time_zone: Option<&str>) -> Result<(), StoreError> {
+        sqlx::query("update person set time_zone = $1 where id = $2")
+            .bind(time_zone)
             .bind(person_id)
             .execute(self.connection())
             .await?;

@@ -12,6 +12,7 @@ pub struct CredentialRow {
     pub team_id: String,
     pub role: String,
     pub disabled_at: Option<i64>,
+    pub time_zone: Option<String>,
     /// Of the session its hash, of a token its id.
     pub credential: String,
     /// When it was last seen in use, as far as that is written down.
@@ -19,7 +20,38 @@ pub struct CredentialRow {
     pub expires_at: Option<i64>,
 }
 
-columns!(CredentialRow { person_id, name, team_id, role, disabled_at, credential, last_used_at, expires_at });
+columns!(CredentialRow {
+    person_id,
+    name,
+    team_id,
+    role,
+    disabled_at,
+    time_zone,
+    credential,
+    last_used_at,
+    expires_at
+});
+
+/// A session as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    pub secret_hash: String,
+    pub created_at: i64,
+    pub last_seen_at: i64,
+    pub expires_at: i64,
+    pub address: Option<String>,
+    pub browser: Option<String>,
+}
+
+columns!(SessionRow { secret_hash, created_at, last_seen_at, expires_at, address, browser });
+
+/// Where a session is begun, as far as that is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Begun<'a> {
+    pub address: Option<&'a str>,
+    /// Browser and system in a few words.
+    pub browser: Option<&'a str>,
+}
 
 /// The way to one app: a ticket or the cookie it was swapped for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +77,25 @@ impl Store {
     /// The session of this secret, expired or not.
     pub async fn session(&self, secret_hash: &str) -> Result<Option<CredentialRow>, StoreError> {
         Ok(sqlx::query_as(
-            "select person.id as person_id, person.name, person.team_id, person.role, person.disabled_at, \
+            "select person.id as person_id, person.name, person.team_id, person.role, person.disabled_at, person.time_zone, \
              session.secret_hash as credential, session.last_seen_at as last_used_at, session.expires_at \
              from session join person on person.id = session.person_id where session.secret_hash = $1",
         )
         .bind(secret_hash)
         .fetch_optional(&mut *self.read().await?)
+        .await?)
+    }
+
+    /// The sessions of a person that have not ended, the one last seen first.
+    pub async fn sessions_of(&self, person_id: &str, now: i64, seen_after: i64) -> Result<Vec<SessionRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "select secret_hash, created_at, last_seen_at, expires_at, address, browser from session \
+             where person_id = $1 and expires_at > $2 and last_seen_at > $3 order by last_seen_at desc, created_at desc",
+        )
+        .bind(person_id)
+        .bind(now)
+        .bind(seen_after)
+        .fetch_all(&mut *self.read().await?)
         .await?)
     }
 
@@ -99,6 +144,7 @@ impl Tx {
         &mut self,
         secret_hash: &str,
         person_id: &str,
+        begun: Begun<'_>,
         now: i64,
         expires_at: i64,
     ) -> Result<(), StoreError> {
@@ -108,13 +154,15 @@ impl Tx {
             .execute(self.connection())
             .await?;
         sqlx::query(
-            "insert into session (secret_hash, person_id, created_at, last_seen_at, expires_at) \
-             values ($1, $2, $3, $3, $4)",
+            "insert into session (secret_hash, person_id, created_at, last_seen_at, expires_at, address, browser) \
+             values ($1, $2, $3, $3, $4, $5, $6)",
         )
         .bind(secret_hash)
         .bind(person_id)
         .bind(now)
         .bind(expires_at)
+        .bind(begun.address)
+        .bind(begun.browser)
         .execute(self.connection())
         .await?;
         Ok(())

@@ -1,6 +1,7 @@
 //! What happened to an environment, told to people in order.
 
-use app::api::{Page, TimelineEvent};
+use app::api::{Happened, Page, TimelineEvent};
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::{Store, StoreError, Tx, id};
@@ -31,8 +32,8 @@ pub(super) async fn insert(
     now: i64,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into timeline_event (id, environment_id, at, kind, message, server, actor) \
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into timeline_event (id, environment_id, at, kind, message, server, actor, team_id) \
+         values ($1, $2, $3, $4, $5, $6, $7, (select team_id from environment where id = $2))",
     )
     .bind(id(now))
     .bind(environment)
@@ -66,17 +67,7 @@ impl Store {
         .bind(i64::from(limit) + 1)
         .fetch_all(&mut *self.read().await?)
         .await?;
-        let mut items = Vec::with_capacity(rows.len());
-        for row in &rows {
-            items.push(TimelineEvent {
-                id: row.try_get("id")?,
-                at: row.try_get("at")?,
-                kind: row.try_get("kind")?,
-                message: row.try_get("message")?,
-                server: row.try_get("server")?,
-                actor: row.try_get("actor")?,
-            });
-        }
+        let items = rows.iter().map(event).collect::<Result<Vec<_>, _>>()?;
         Ok(super::page(items, limit, |event: &TimelineEvent| event.id.clone()))
     }
 
@@ -94,4 +85,41 @@ impl Store {
         .await?;
         rows.iter().map(|row| Ok((row.try_get("kind")?, row.try_get("at")?))).collect()
     }
+
+    /// What came of things in a team lately, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn results(&self, team_id: &str, limit: u32) -> Result<Vec<Happened>, StoreError> {
+        let rows = sqlx::query(
+            "select event.id, event.at, event.kind, event.message, event.server, event.actor, \
+             environment.id as environment_id, environment.name as environment \
+             from timeline_event event join environment on environment.id = event.environment_id \
+             where event.team_id = $1 and event.kind in ('ready', 'drift_repaired', 'parked', 'deleted', 'failed') \
+             order by event.id desc limit $2",
+        )
+        .bind(team_id)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *self.read().await?)
+        .await?;
+        let happened = |row: &AnyRow| {
+            Ok(Happened {
+                event: event(row)?,
+                environment_id: row.try_get("environment_id")?,
+                environment: row.try_get("environment")?,
+            })
+        };
+        rows.iter().map(happened).collect()
+    }
+}
+
+fn event(row: &AnyRow) -> Result<TimelineEvent, StoreError> {
+    Ok(TimelineEvent {
+        id: row.try_get("id")?,
+        at: row.try_get("at")?,
+        kind: row.try_get("kind")?,
+        message: row.try_get("message")?,
+        server: row.try_get("server")?,
+        actor: row.try_get("actor")?,
+    })
 }

@@ -27,7 +27,7 @@ impl Store {
     /// The token of this secret, expired or not.
     pub async fn token(&self, secret_hash: &str) -> Result<Option<CredentialRow>, StoreError> {
         Ok(sqlx::query_as(
-            "select person.id as person_id, person.name, person.team_id, person.role, person.disabled_at, \
+            "select person.id as person_id, person.name, person.team_id, person.role, person.disabled_at, person.time_zone, \
              api_token.id as credential, api_token.last_used_at, api_token.expires_at \
              from api_token join person on person.id = api_token.person_id where api_token.secret_hash = $1",
         )

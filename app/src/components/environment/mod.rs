@@ -3,7 +3,6 @@
 mod actions;
 mod badge;
 mod failure;
-mod row;
 mod server;
 mod sheet;
 mod sparkline;
@@ -15,7 +14,6 @@ mod waiting;
 pub use actions::{action_form, actions, leads_on};
 pub use badge::badge;
 pub use failure::{Retry, failure};
-pub use row::row;
 pub use server::server;
 pub use sheet::{outputs, pair, parameters, volumes};
 pub use sparkline::sparkline;

@@ -3,16 +3,19 @@
 //! Things are named as people name them (environment `shop`, server `web`), or by id. Lists that can grow without bound come
 //! in pages. What changes something answers with the thing as it then is. Errors are problems, always.
 
+mod activity;
 mod catalog;
 mod description;
 mod environments;
 mod live;
+mod operator;
 mod people;
+mod profile;
 mod session;
 mod sockets;
 mod tokens;
 
-use app::api::{ApiError, FieldError};
+use app::api::{ApiError, EnvironmentSort, FieldError};
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::any;
@@ -38,13 +41,14 @@ pub use description::description;
     ),
     security(("token" = []), ("session" = [])),
     modifiers(&Credentials),
-    components(schemas(ApiError, FieldError)),
+    components(schemas(ApiError, EnvironmentSort, FieldError)),
     tags(
         (name = "environments", description = "Order, look at, park, resume, delete"),
         (name = "live", description = "Events, logs, terminals, commands, ports"),
         (name = "catalog", description = "What can be ordered"),
         (name = "session", description = "Signing in and out"),
         (name = "tokens", description = "API tokens of the person who asks"),
+        (name = "operator", description = "How everything is, and what nobody owns; for administrators"),
         (name = "people", description = "Who may use this portal; for administrators"),
     )
 )]
@@ -69,12 +73,18 @@ impl Modify for Credentials {
 pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
     let routes = OpenApiRouter::new()
         .routes(routes!(session::sign_in, session::sign_out))
-        .routes(routes!(session::me))
+        .routes(routes!(session::me, profile::change_me))
+        .routes(routes!(profile::change_password))
+        .routes(routes!(profile::sessions, profile::end_other_sessions))
+        .routes(routes!(profile::end_session))
         .routes(routes!(session::check_setup_link, session::first_administrator))
         .routes(routes!(people::people, people::create_person))
         .routes(routes!(people::change_person))
         .routes(routes!(tokens::tokens, tokens::create_token))
         .routes(routes!(tokens::revoke_token))
+        .routes(routes!(operator::operation))
+        .routes(routes!(operator::leftovers))
+        .routes(routes!(operator::remove_leftover))
         .routes(routes!(catalog::catalog))
         .routes(routes!(catalog::template))
         .routes(routes!(catalog::draft))
@@ -83,6 +93,8 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(environments::environment, environments::describe))
         .routes(routes!(environments::act))
         .routes(routes!(environments::timeline))
+        .routes(routes!(activity::act_on_many))
+        .routes(routes!(activity::activity))
         .routes(routes!(live::logs))
         .routes(routes!(live::download))
         .routes(routes!(live::events))

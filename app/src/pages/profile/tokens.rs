@@ -1,58 +1,23 @@
-//! `/profile`: who I am, and my API tokens.
+//! My API tokens: for scripts and the command line.
 
-use axum::response::Response;
+use leptos::either::Either;
 use leptos::prelude::*;
 
-use crate::api::{ApiError, PersonView, Role, TokenCreated, TokenView};
-use crate::components::{field, icon, moment, notice, notify};
-use crate::site::{Page, Place, Visit, answer};
-use crate::words::Tone;
+use crate::api::{TokenCreated, TokenView};
+use crate::components::{field, icon, moment};
+use crate::site::Visit;
 
-pub(crate) async fn profile(visit: Visit) -> Response {
-    profile_with(visit, None).await
-}
-
-/// The page with a token that was just created: the only time it is shown.
-pub(crate) async fn profile_with(visit: Visit, created: Option<TokenCreated>) -> Response {
-    let page = compose(&visit, created).await;
-    answer(&visit, page)
-}
-
-async fn compose(visit: &Visit, created: Option<TokenCreated>) -> Result<Page, ApiError> {
-    let me = visit.portal.me(&visit.actor).await?;
-    let tokens = visit.portal.tokens(&visit.actor).await?;
-    let visit = visit.clone();
-    Ok(Page::new("Profile", move || content(&visit, me, tokens, created)).at(Place::Profile))
-}
-
-fn content(
-    visit: &Visit,
-    me: PersonView,
-    tokens: Vec<TokenView>,
-    created: Option<TokenCreated>,
-) -> impl IntoView + use<> {
-    let now = Signal::stored(visit.now);
-    let role = match me.role {
-        Role::Administrator => "Administrator",
-        Role::User => "User",
-    };
-    let error = visit.posted.as_ref().map(|posted| posted.error.clone()).filter(|error| error.fields.is_empty());
+pub(super) fn tokens(visit: &Visit, now: Signal<i64>, tokens: Vec<TokenView>) -> impl IntoView + use<> {
     view! {
-        <header class="page-header">
-            <h1>{me.name}</h1>
-            <p class="page-header__text">{format!("{role} in team {}", me.team)}</p>
-        </header>
-        {error.map(|error| notice(Tone::Bad, error.title, error.detail))}
-        {created.map(created_token)}
         <section class="card" aria-labelledby="tokens">
             <h2 id="tokens">"API tokens"</h2>
             <p class="card__text">"For scripts and the command line: give it as "<code>"BOOKEND_TOKEN"</code>". "<a href="/api">"Read about the API"</a></p>
             {if tokens.is_empty() {
-                view! { <p class="card__text">"You have none."</p> }.into_any()
+                Either::Left(view! { <p class="card__text">"You have none."</p> })
             } else {
-                view! {
+                Either::Right(view! {
                     <ul class="list" role="list">{tokens.into_iter().map(|one| token(now, one)).collect::<Vec<_>>()}</ul>
-                }.into_any()
+                })
             }}
             {new_token(visit)}
         </section>
@@ -64,7 +29,7 @@ fn content(
     }
 }
 
-fn created_token(created: TokenCreated) -> impl IntoView {
+pub(super) fn created_token(created: TokenCreated) -> impl IntoView {
     let copied = created.token.clone();
     view! {
         <section class="notice" data-tone="good" role="status">
@@ -85,7 +50,7 @@ fn token(now: Signal<i64>, token: TokenView) -> impl IntoView {
     view! {
         <li class="list__item">
             <div>
-                <p class="list__name">{icon("key-round")}{token.name}</p>
+                <p class="list__name">{icon("key-round")}<span dir="auto">{token.name}</span></p>
                 <p class="list__more">
                     "Created "{moment(now, token.created_at)}
                     {match token.last_used_at {

@@ -1,0 +1,151 @@
+//! What an operator may know of the provisioners, and how what nobody owns is removed.
+//!
+//! A leftover is something a provisioner of this installation has for an environment that the database does not know, or
+//! knows to be deleted. It has no row, so there is no effect to record before its removal; the audit event that names it is
+//! committed first instead, and the steps are those any deletion takes, which may be repeated. Guaranteed: what an
+//! environment that lives may need is never listed and never touched, because that is asked of the database once more
+//! right before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use app::api::ApiError;
+use provisioners::{
+    Capabilities, Capacity, Effect, EffectToken, EnvironmentId, ProvisionError, Provisioner, Remains, Step,
+};
+use sha2::{Digest, Sha256};
+
+use crate::store::{Store, StoreError};
+
+/// What was deleted a moment ago may still be on its way out.
+const ON_ITS_WAY_OUT_MS: i64 = 60_000;
+/// For a provisioner to answer an operator.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The provisioners, for operators to look at. Cheap to clone.
+#[derive(Clone)]
+pub struct Machines {
+    provisioners: Vec<Arc<dyn Provisioner>>,
+    store: Store,
+}
+
+/// How a provisioner is.
+pub struct Health {
+    pub name: String,
+    pub capabilities: Capabilities,
+    pub capacity: Option<Capacity>,
+    /// How many environments have anything there, or why that cannot be asked.
+    pub environments: Result<usize, String>,
+}
+
+/// See the module.
+pub struct Unowned {
+    pub provisioner: String,
+    /// `None`: no such environment was ever known here.
+    pub deleted_at: Option<i64>,
+    pub remains: Remains,
+}
+
+impl Machines {
+    pub fn new(provisioners: Vec<Arc<dyn Provisioner>>, store: Store) -> Machines {
+        Machines { provisioners, store }
+    }
+
+    pub async fn health(&self) -> Vec<Health> {
+        let mut all = Vec::new();
+        for provisioner in &self.provisioners {
+            all.push(Health {
+                name: provisioner.name().to_owned(),
+                capabilities: provisioner.capabilities().clone(),
+                capacity: provisioner.capacity().await,
+                environments: inventory(provisioner.as_ref())
+                    .await
+                    .map(|found| found.len())
+                    .map_err(|error| error.to_string()),
+            });
+        }
+        all
+    }
+
+    /// # Errors
+    /// When the database or a provisioner cannot be asked.
+    pub async fn unowned(&self, now: i64) -> Result<Vec<Unowned>, ApiError> {
+        let mut all = Vec::new();
+        for provisioner in &self.provisioners {
+            for environment in inventory(provisioner.as_ref()).await.map_err(unanswered)? {
+                if let Some(unowned) = self.look(provisioner.as_ref(), &environment, now).await? {
+                    all.push(unowned);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// What there is of this environment, when nobody owns it.
+    ///
+    /// # Errors
+    /// As [`unowned`](Self::unowned).
+    pub async fn unowned_one(&self, provisioner: &str, id: &str, now: i64) -> Result<Option<Unowned>, ApiError> {
+        let Some(provisioner) = self.provisioners.iter().find(|one| one.name() == provisioner) else { return Ok(None) };
+        let found = inventory(provisioner.as_ref()).await.map_err(unanswered)?;
+        match found.into_iter().find(|environment| environment.as_str() == id) {
+            Some(environment) => self.look(provisioner.as_ref(), &environment, now).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Removes it, volumes included. The audit event that says so is committed.
+    ///
+    /// # Errors
+    /// When it is owned after all, or the provisioner did not do it: asking again is harmless.
+    pub async fn remove(&self, unowned: &Unowned, now: i64) -> Result<(), ApiError> {
+        let environment = &unowned.remains.environment;
+        let gone = || ApiError::conflict("It is owned after all").with_detail("Nothing was removed.");
+        let provisioner = self.provisioners.iter().find(|one| one.name() == unowned.provisioner).ok_or_else(gone)?;
+        self.look(provisioner.as_ref(), environment, now).await?.ok_or_else(gone)?;
+        let volumes = unowned.remains.volumes.iter().map(|volume| Step::DeleteVolume { volume: volume.clone() });
+        for (index, step) in std::iter::once(Step::DeleteNetwork).chain(volumes).enumerate() {
+            let effect =
+                Effect { token: token(environment, index), environment: environment.clone(), step, enrolment: None };
+            provisioner.request(&effect).await.map_err(unanswered)?;
+        }
+        Ok(())
+    }
+
+    async fn look(
+        &self,
+        provisioner: &dyn Provisioner,
+        environment: &EnvironmentId,
+        now: i64,
+    ) -> Result<Option<Unowned>, ApiError> {
+        let deleted_at = match self.store.was_deleted(environment.as_str()).await.map_err(unread)? {
+            Some(None) => return Ok(None),
+            Some(Some(at)) if now < at + ON_ITS_WAY_OUT_MS => return Ok(None),
+            Some(Some(at)) => Some(at),
+            None => None,
+        };
+        let remains = provisioner.remains(environment).await.map_err(unanswered)?;
+        Ok(Some(Unowned { provisioner: provisioner.name().to_owned(), deleted_at, remains }))
+    }
+}
+
+async fn inventory(provisioner: &dyn Provisioner) -> Result<Vec<EnvironmentId>, ProvisionError> {
+    tokio::time::timeout(PATIENCE, provisioner.inventory()).await.unwrap_or_else(|_| {
+        let message = format!("it did not answer within {} seconds", PATIENCE.as_secs());
+        Err(ProvisionError::Unknown { message })
+    })
+}
+
+fn token(environment: &EnvironmentId, index: usize) -> EffectToken {
+    let digest = Sha256::digest(format!("leftover {environment} {index}"));
+    EffectToken::new(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+fn unanswered(error: ProvisionError) -> ApiError {
+    ApiError::unavailable("The provisioner could not do it").with_detail(format!("{error}"))
+}
+
+fn unread(error: StoreError) -> ApiError {
+    tracing::error!(%error, "the database could not be asked whose something is");
+    ApiError::internal()
+}
