@@ -1,6 +1,6 @@
 //! Lists of environments: narrowed, sorted, in pages.
 //!
-//! Guaranteed: a page costs what is on it, also far into a list of 100,000 (each order has its index, migration 0008); pages
+//! Guaranteed: a page costs what is on it, also far into a list of 100,000 (each order has its index, migration 0007); pages
 //! neither repeat nor skip what stays as it is meanwhile, because a cursor says where the last row stood, not how many came
 //! before it.
 
@@ -54,7 +54,7 @@ impl Cursor {
     }
 }
 
-/// What needs somebody comes first, then what is under way, what is ready, what is parked. As in the index of migration 0008.
+/// What needs somebody comes first, then what is under way, what is ready, what is parked. As in the index of migration 0007.
 const RANK: &str =
     "(case e.state when 'failed' then 4 when 'ready' then 2 when 'parked' then 1 when 'deleted' then 0 else 3 end)";
 
@@ -68,7 +68,7 @@ fn rank(state: State) -> i64 {
     }
 }
 
-/// What has no next event comes last. As in the index of migration 0008.
+/// What has no next event comes last. As in the index of migration 0007.
 const NEXT_EVENT: &str = "coalesce(e.next_event_at, 9223372036854775807)";
 const NEVER: i64 = i64::MAX;
 

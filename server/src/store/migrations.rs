@@ -7,13 +7,14 @@ use sqlx::{AnyConnection, SqlStr};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
     (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
     (3, "force", include_str!("../../../migrations/0003_force.sql")),
     (4, "first ready", include_str!("../../../migrations/0004_first_ready.sql")),
+    (5, "shop", include_str!("../../../migrations/0005_shop.sql")),
     (6, "description", include_str!("../../../migrations/0006_description.sql")),
-    (8, "house", include_str!("../../../migrations/0008_house.sql")),
+    (7, "house", include_str!("../../../migrations/0007_house.sql")),
 ];
 
 /// Brings the tables up to date.
