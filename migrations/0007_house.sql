@@ -10,7 +10,6 @@ create index environment_by_state on environment
     where deleted_at is null;
 create index environment_by_next_event on environment
     (team_id, (coalesce(next_event_at, 9223372036854775807)), id, name, state) where deleted_at is null;
-create index environment_owned on environment (owner_id, id) where deleted_at is null;
 
 -- What happened lately, over all environments of a team.
 alter table timeline_event add column team_id text;

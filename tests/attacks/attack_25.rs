@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use app::api::{
-    Action, ApiError, EnvironmentChange, EnvironmentQuery, LogSelection, ManyRequest, OrderRequest, PasswordChange,
-    PersonRequest, Role, TokenRequest,
+    Action, ApiError, DraftRequest, EnvironmentChange, EnvironmentQuery, LogSelection, ManyRequest, OrderRequest,
+    PasswordChange, PersonRequest, Role, TokenRequest,
 };
 use app::portal::{Actor, Channel, Portal};
 use reqwest::Method;
@@ -18,7 +18,7 @@ const WHO: [&str; 6] = ["nobody", "stranger", "their administrator", "colleague"
 
 /// What each use case answers to each of [`WHO`]: 200, or the error's status. A use case that is not here, or is here and no
 /// longer there, fails the test below.
-const MATRIX: [(&str, [u16; 6]); 34] = [
+const MATRIX: [(&str, [u16; 6]); 36] = [
     // Nobody needs to be anybody for these; the wrong password and the invented link are refused to all.
     ("sign_in", [401, 401, 401, 401, 401, 401]),
     ("first_administrator", [404, 404, 404, 404, 404, 404]),
@@ -44,6 +44,9 @@ const MATRIX: [(&str, [u16; 6]); 34] = [
     // The team.
     ("catalog", [401, 200, 200, 200, 200, 200]),
     ("template", [401, 200, 200, 200, 200, 200]),
+    // From ann's environment.
+    ("draft", [401, 404, 404, 200, 200, 200]),
+    ("check_name", [401, 200, 200, 200, 200, 200]),
     ("order", [401, 422, 422, 422, 422, 422]),
     ("environments", [401, 200, 200, 200, 200, 200]),
     ("activity", [401, 200, 200, 200, 200, 200]),
@@ -127,6 +130,11 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
         "remove_leftover" => portal.remove_leftover(actor, "local", environment, Some(environment)).await,
         "catalog" => portal.catalog(actor).await.map(drop),
         "template" => portal.template(actor, "scratch", None).await.map(drop),
+        "draft" => {
+            let request = DraftRequest { from: Some(environment.into()), ..Default::default() };
+            portal.draft(actor, "mirror", request).await.map(drop)
+        }
+        "check_name" => portal.check_name(actor, environment).await.map(drop),
         "order" => {
             let order = OrderRequest { template: "scratch".into(), name: Some("A".into()), ..Default::default() };
             portal.order(actor, order, None).await.map(drop)

@@ -66,9 +66,9 @@ async fn entries(visit: &Visit) -> Result<Vec<Entry>, ApiError> {
     let mut all = pages(visit.is_administrator());
     all.extend(environments.iter().map(environment));
     all.extend(environments.iter().flat_map(actions));
-    all.extend(templates.into_iter().map(|template| Entry {
+    all.extend(templates.iter().map(|template| Entry {
         group: "Templates",
-        title: template.title,
+        title: template.title.clone(),
         more: format!("{} {}", template.name, template.category),
         icon: Some("library"),
         way: Way::Go(format!("/catalog/{}", template.name)),

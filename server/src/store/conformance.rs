@@ -10,8 +10,8 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 use tempfile::TempDir;
 
 mod describe;
-mod logs;
 mod lists;
+mod logs;
 mod records;
 
 use super::*;
@@ -20,8 +20,8 @@ use crate::domain::facts::Outcome;
 use crate::domain::fixtures::{server, topology};
 use crate::domain::plan::{Request, Work};
 use describe::what_people_say_of_an_environment_is_kept_and_found;
-use logs::log_lines_are_kept_once_in_order_and_within_a_bound;
 use lists::{a_list_in_any_order_is_the_same_whole_or_in_pages, lists_are_filtered_and_come_in_pages};
+use logs::log_lines_are_kept_once_in_order_and_within_a_bound;
 use records::{
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
     past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,

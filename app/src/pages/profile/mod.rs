@@ -59,6 +59,7 @@ fn content(visit: &Visit, own: Own, created: Option<TokenCreated>) -> impl IntoV
         <div class="profile">
             <div>
                 {settings::looks(visit)}
+                {settings::notifications()}
                 {settings::password(visit)}
             </div>
             <div>

@@ -1,4 +1,4 @@
-//! How Bookend looks and tells time to me, and my password.
+//! How Bookend looks and tells time to me, whether it notifies me, and my password.
 
 use leptos::prelude::*;
 
@@ -14,7 +14,6 @@ pub(super) fn looks(visit: &Visit) -> impl IntoView + use<> {
         <section class="card" aria-labelledby="looks">
             <h2 id="looks">"Look and time"</h2>
             <div class="setting"><span class="field__label">"Theme"</span>{theme_switch(visit)}</div>
-            {notify("choice")}
             <form class="form" method="post" action="/profile/time-zone">
                 {field("time_zone", "Time zone", Some(note), visit.message("time_zone"), view! {
                     <select id="time_zone" name="time_zone" aria-describedby="time_zone-note">
@@ -28,6 +27,16 @@ pub(super) fn looks(visit: &Visit) -> impl IntoView + use<> {
                 })}
                 <div><button class="button" data-kind="plain" type="submit">"Keep"</button></div>
             </form>
+        </section>
+    }
+}
+
+pub(super) fn notifications() -> impl IntoView {
+    view! {
+        <section class="card" aria-labelledby="notifications">
+            <h2 id="notifications">"Notifications"</h2>
+            {notify("choice")}
+            <noscript><p class="card__text">"They need script, which this browser does not run here."</p></noscript>
         </section>
     }
 }

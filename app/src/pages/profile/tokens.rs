@@ -21,11 +21,6 @@ pub(super) fn tokens(visit: &Visit, now: Signal<i64>, tokens: Vec<TokenView>) ->
             }}
             {new_token(visit)}
         </section>
-        <section class="card" aria-labelledby="notifications">
-            <h2 id="notifications">"Notifications"</h2>
-            {notify("choice")}
-            <noscript><p class="card__text">"They need script, which this browser does not run here."</p></noscript>
-        </section>
     }
 }
 
