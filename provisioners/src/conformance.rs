@@ -45,7 +45,7 @@ pub trait Place: Send + Sync {
 
 /// The life the stories lead an environment through: two servers, one volume of each own and one shared.
 pub fn life() -> Vec<Step> {
-    let volume = |id: &str| VolumePlan { id: VolumeId::new(id), name: id.to_owned(), size_bytes: 1 << 20 };
+    let volume = |id: &str| VolumePlan { id: VolumeId::new(id), name: id.to_owned(), size_bytes: 1 << 20, from: None };
     vec![
         Step::CreateNetwork,
         Step::CreateVolume { volume: volume("data") },
@@ -104,6 +104,7 @@ impl Expected {
                     expected.servers.retain(|(id, other)| id != server.as_str() || other > generation);
                 }
                 Step::DeleteVolume { volume } => expected.volumes.retain(|id| id != volume.as_str()),
+                Step::CreateSnapshot { .. } | Step::DeleteSnapshot { .. } => {}
                 Step::DeleteNetwork => {
                     expected.network = false;
                     expected.servers.clear();

@@ -42,6 +42,19 @@ pub trait Provisioner: Send + Sync {
     /// effect with the same token is harmless, whether or not the first one happened.
     async fn request(&self, effect: &Effect) -> Result<(), ProvisionError>;
 
+    /// Reads a snapshot as a whole and compares it with its manifest. What is found is also remembered:
+    /// [`observe`](Self::observe) says so until a later verification finds otherwise.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when there is no such snapshot, or it has no manifest to compare with.
+    async fn verify(
+        &self,
+        _environment: &EnvironmentId,
+        _snapshot: &SnapshotId,
+    ) -> Result<Verification, ProvisionError> {
+        Err(ProvisionError::Rejected { message: format!("“{}” cannot verify snapshots.", self.name()) })
+    }
+
     /// Environments of this installation that have anything at all here, known to the database or not.
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError>;
 

@@ -48,6 +48,10 @@ id!(
     VolumeId
 );
 id!(
+    /// One snapshot of all volumes of an environment; outlives everything else of it.
+    SnapshotId
+);
+id!(
     /// Idempotency token of an effect: lower-case hex, 64 ASCII characters (what EC2's `ClientToken` takes).
     EffectToken
 );
@@ -58,7 +62,8 @@ id!(
 pub enum Step {
     /// The environment's private network.
     CreateNetwork,
-    /// An empty volume.
+    /// A volume: empty, or with what a snapshot held. One that is restored by a long copy is among
+    /// [`ObservedEnvironment::restoring`] until it is there as a whole. Damaged data is refused.
     CreateVolume { volume: VolumePlan },
     /// One server of one generation, with its volumes attached and the agent starting in it. Network and volumes exist.
     StartServer { server: Box<ServerPlan> },
@@ -66,7 +71,13 @@ pub enum Step {
     StopServer { server: ServerId, generation: i64 },
     /// Removes a volume and all its data, for ever. Only ever asked for by an explicit delete.
     DeleteVolume { volume: VolumeId },
-    /// Removes the private network and whatever else of the environment is left except volumes.
+    /// One moment of these volumes. The caller sees to it that nothing writes them until this returns: the moment is fixed
+    /// then, and the rest (reading everything for the manifest) shows in [`ObservedEnvironment::snapshots`]. When it is
+    /// repeated after it was interrupted, the moment is a new one, and nothing may write again until it returns.
+    CreateSnapshot { snapshot: SnapshotPlan },
+    /// Removes a snapshot, for ever. Volumes that were restored from it stay.
+    DeleteSnapshot { snapshot: SnapshotId },
+    /// Removes the private network and whatever else of the environment is left except volumes and snapshots.
     DeleteNetwork,
 }
 
@@ -85,6 +96,29 @@ pub struct VolumePlan {
     pub id: VolumeId,
     pub name: String,
     pub size_bytes: u64,
+    /// What it begins with; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<VolumeSource>,
+}
+
+/// What a snapshot, perhaps another environment's, held of one volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeSource {
+    pub environment: EnvironmentId,
+    pub snapshot: SnapshotId,
+    pub volume: VolumeId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotPlan {
+    pub id: SnapshotId,
+    pub volumes: Vec<SnapshotVolume>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotVolume {
+    pub volume: VolumeId,
+    pub name: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +171,118 @@ pub struct ObservedEnvironment {
     pub environment: EnvironmentId,
     pub network: bool,
     pub servers: Vec<ObservedServer>,
+    /// Those that are there as a whole.
     pub volumes: Vec<VolumeId>,
+    /// Volumes that are on their way from a snapshot, or could not be made from it.
+    #[serde(default)]
+    pub restoring: Vec<ObservedRestore>,
+    #[serde(default)]
+    pub snapshots: Vec<ObservedSnapshot>,
+}
+
+/// How far something long has come; sizes in bytes. `total_bytes` is 0 while it is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataProgress {
+    /// In words that go after "is": "copying", "comparing with the manifest".
+    pub doing: String,
+    pub done_bytes: u64,
+    pub total_bytes: u64,
+}
+
+/// A volume that is not there yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedRestore {
+    pub volume: VolumeId,
+    pub state: RestoreState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum RestoreState {
+    Copying(DataProgress),
+    /// Nothing is left of it but this message. Repeating the step says the same as [`ProvisionError::Rejected`];
+    /// [`Step::DeleteVolume`] forgets it.
+    Failed {
+        reason: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedSnapshot {
+    pub snapshot: SnapshotId,
+    /// When the moment was; Unix milliseconds. While the moment is not fixed yet, when it was begun.
+    pub taken_at: i64,
+    pub state: SnapshotState,
+    /// How it was taken, for people: "reflink", "btrfs subvolume", "copy".
+    pub method: String,
+    pub contents: Vec<SnapshotContent>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum SnapshotState {
+    /// The moment is not fixed yet; gone without a trace if it is interrupted.
+    Taking(DataProgress),
+    /// The moment is fixed, and everything is being read once for the manifest. Nothing can be restored from it yet.
+    Reading(DataProgress),
+    Complete,
+    /// The manifest could not be made; that is tried again when the provisioner is opened.
+    Failed {
+        reason: String,
+    },
+    /// What is kept is not what was taken. Nothing is restored from it.
+    Damaged {
+        reason: String,
+    },
+}
+
+/// What a snapshot has of one volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotContent {
+    pub volume: VolumeId,
+    pub name: String,
+    pub manifest: Option<Manifest>,
+}
+
+/// What a tree of files is, in short: two trees with the same digest have the same names, kinds, modes, owners, times of
+/// change, links and contents.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Lower-case hex, 64 characters.
+    pub digest: String,
+    pub files: u64,
+    pub directories: u64,
+    /// Symbolic ones.
+    pub links: u64,
+    /// All files' sizes; one with several names counts once.
+    pub bytes: u64,
+    /// What that takes on the disk, holes left out, whatever of it is shared with other snapshots or volumes.
+    pub stored_bytes: u64,
+}
+
+/// What came of reading a whole snapshot and comparing it with its manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    pub files: u64,
+    pub bytes: u64,
+    /// The first places where they differ, at most [`MOST_DAMAGE`](Self::MOST_DAMAGE); none when all is well.
+    pub damage: Vec<Damage>,
+    /// How many places differ, those that are not named included.
+    pub damaged: u64,
+}
+
+impl Verification {
+    pub const MOST_DAMAGE: usize = 20;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// Name of the volume.
+    pub volume: String,
+    /// Path in the volume, what is not UTF-8 in it replaced.
+    pub path: String,
+    /// "is missing", "has other content", …
+    pub what: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +337,9 @@ pub struct Capabilities {
     pub cgroups: bool,
     /// One directory can be mounted into several servers.
     pub shared_volumes: bool,
+    /// Taking and restoring a snapshot takes no longer for more data.
+    #[serde(default)]
+    pub instant_snapshots: bool,
     /// Why something above is missing and what would bring it.
     pub notes: Vec<String>,
 }

@@ -152,6 +152,8 @@ impl Environment {
                 network: roster.is_some(),
                 servers: records.iter().map(observed).collect(),
                 volumes: volumes::list(layout)?,
+                restoring: Vec::new(),
+                snapshots: Vec::new(),
             })
         })
         .await

@@ -166,6 +166,9 @@ impl Provisioner for Local {
                 check_id(volume.as_str())?;
                 environment.delete_volume(shared, volume).await?;
             }
+            Step::CreateSnapshot { .. } | Step::DeleteSnapshot { .. } => {
+                return Err(ProvisionError::Rejected { message: "Snapshots cannot be taken here.".to_owned() });
+            }
             Step::StartServer { server } => {
                 check_plan(&server)?;
                 environment.start_server(shared, *server, effect.enrolment.clone()).await?;

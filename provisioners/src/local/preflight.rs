@@ -279,6 +279,7 @@ fn capabilities(tools: &Tools) -> Capabilities {
         internet: tools.outlet.is_some(),
         cgroups: tools.limits.by_groups(),
         shared_volumes: true,
+        instant_snapshots: false,
         notes,
     }
 }

@@ -247,7 +247,8 @@ fn volume_progress<'a>(draft: &mut Draft, volume: &'a Volume) -> (&'a str, Progr
         });
         return (&volume.name, Progress::NotYet);
     }
-    let plan = VolumePlan { id: volume.id.clone(), name: volume.name.clone(), size_bytes: volume.size_bytes };
+    let plan =
+        VolumePlan { id: volume.id.clone(), name: volume.name.clone(), size_bytes: volume.size_bytes, from: None };
     let progress = draft.pursue(Wish {
         step: Step::CreateVolume { volume: plan },
         generation: 1,

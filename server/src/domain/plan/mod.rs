@@ -176,16 +176,20 @@ impl Request {
             Step::StartServer { .. } => "start_server",
             Step::StopServer { .. } => "stop_server",
             Step::DeleteVolume { .. } => "delete_volume",
+            Step::CreateSnapshot { .. } => "create_snapshot",
+            Step::DeleteSnapshot { .. } => "delete_snapshot",
             Step::DeleteNetwork => "delete_network",
         }
     }
 
-    /// Id of the server or volume it is about; `None` for the network.
+    /// Id of the server, volume or snapshot it is about; `None` for the network.
     pub fn subject(&self) -> Option<&str> {
         match &self.step {
             Step::CreateNetwork | Step::DeleteNetwork => None,
             Step::CreateVolume { volume } => Some(volume.id.as_str()),
             Step::DeleteVolume { volume } => Some(volume.as_str()),
+            Step::CreateSnapshot { snapshot } => Some(snapshot.id.as_str()),
+            Step::DeleteSnapshot { snapshot } => Some(snapshot.as_str()),
             Step::StartServer { server } => Some(server.id.as_str()),
             Step::StopServer { server, .. } => Some(server.as_str()),
         }

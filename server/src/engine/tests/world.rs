@@ -131,6 +131,9 @@ impl World {
                 state.volumes.remove(volume);
                 None
             }
+            Step::CreateSnapshot { .. } | Step::DeleteSnapshot { .. } => {
+                unreachable!("nothing asks this world for snapshots")
+            }
             Step::DeleteNetwork => {
                 assert!(
                     state.servers.values().all(|(owner, ..)| *owner != environment),
@@ -177,8 +180,14 @@ impl Provisioner for World {
     }
 
     fn capabilities(&self) -> &Capabilities {
-        static CAPABILITIES: Capabilities =
-            Capabilities { oci_images: true, internet: true, cgroups: true, shared_volumes: true, notes: Vec::new() };
+        static CAPABILITIES: Capabilities = Capabilities {
+            oci_images: true,
+            internet: true,
+            cgroups: true,
+            shared_volumes: true,
+            instant_snapshots: true,
+            notes: Vec::new(),
+        };
         &CAPABILITIES
     }
 
@@ -206,6 +215,8 @@ impl Provisioner for World {
                         .filter(|(_, owner)| *owner == environment)
                         .map(|(volume, _)| volume.clone())
                         .collect(),
+                    restoring: Vec::new(),
+                    snapshots: Vec::new(),
                 })
                 .collect()
         }))

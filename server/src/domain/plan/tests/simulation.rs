@@ -177,6 +177,9 @@ impl Simulation {
             Step::StartServer { server } => {
                 &mut observed.servers.iter_mut().find(|one| one.id == server.id).unwrap().start
             }
+            Step::CreateSnapshot { .. } | Step::DeleteSnapshot { .. } => {
+                unreachable!("nothing asks this world for snapshots")
+            }
             Step::StopServer { server, generation } => {
                 observed.servers.iter_mut().find(|one| one.id == *server).unwrap().stops.entry(*generation).or_default()
             }

@@ -54,6 +54,9 @@ impl World {
                     self.machines.insert(server.id.clone(), (server.generation, MachineState::Running));
                 }
             }
+            Step::CreateSnapshot { .. } | Step::DeleteSnapshot { .. } => {
+                unreachable!("nothing asks this world for snapshots")
+            }
             Step::StopServer { server, generation } => {
                 if self.machines.get(server).is_some_and(|(running, _)| running <= generation) {
                     self.machines.remove(server);
