@@ -68,8 +68,9 @@ const lead = async () => {
     known[environment.id] = { state: environment.state, parks, told: soon ? next.at : before.told };
     if (environment.state === "deleted") delete known[environment.id];
     localStorage.setItem(key, JSON.stringify(known));
-    const words = news(before, environment) ?? (soon && before.told !== next.at ? soon : null);
-    if (words) tell(environment, ...words);
+    for (const words of [news(before, environment), before.told === next?.at ? null : soon]) {
+      if (words) tell(environment, ...words);
+    }
   };
   const lookAtAll = async () => {
     const list = await read(`/environments?owner=${encodeURIComponent(me.name)}&limit=200`);
@@ -131,7 +132,7 @@ const showChoice = () => {
     place.dataset.standing = standing;
     place.hidden = place.dataset.notify === "offer" && standing !== "off";
     place.querySelector("[data-words]").textContent = WORDS[standing];
-    button.hidden = standing === "denied" || standing === "never";
+    button.disabled = standing === "denied" || standing === "never";
     button.querySelector("span").textContent = standing === "on" ? "Stop notifying me" : "Notify me";
   }
 };

@@ -20,7 +20,8 @@ const fit = (letters, text) => {
   for (const letter of letters) {
     let at = text.indexOf(letter, from);
     if (at < 0) return null;
-    const word = text.slice(from).search(new RegExp(`(^|[^\\p{L}\\p{N}])${letter.replace(/[^\p{L}\p{N}]/u, "\\$&")}`, "u"));
+    const wordWith = /[\p{L}\p{N}]/u.test(letter) ? new RegExp(`(^|[^\\p{L}\\p{N}])${letter}`, "u") : /$^/;
+    const word = text.slice(from).search(wordWith);
     if (at !== before + 1 && word >= 0 && from + word < at + 12) at = text.indexOf(letter, from + word);
     const begins = at === 0 || !/[\p{L}\p{N}]/u.test(text[at - 1]);
     score += (at === before + 1 ? 6 : 0) + (begins ? 4 : 0) - Math.min(at - from, 8) * 0.25;

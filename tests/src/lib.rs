@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod browser;
+pub mod copies;
 pub mod house;
 pub mod leftovers;
 pub mod portal;

@@ -3,6 +3,7 @@
 use app::api::Role;
 use reqwest::Method;
 use serde_json::json;
+use tests::house::PASSWORD;
 use tests::{Browser, Guest, House, Outcome};
 
 /// Posts the list's form as a browser without script does.
@@ -113,5 +114,51 @@ async fn a_list_stays_current_keeps_its_ticks_and_remembers_how_it_is_to_look() 
     for name in ["one", "another"] {
         ann.api()?.act(name, "delete").await?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn among_ten_thousand_environments_the_one_looked_for_is_a_few_letters_away() -> Outcome {
+    let house = House::open().await?;
+    let ann = house.resident("default", "ann", Role::User).await?;
+    let model = ann.order("scratch", "model").await?;
+    ann.api()?.await_state("model", "ready").await?;
+    ann.api()?.act("model", "park").await?;
+    ann.api()?.await_state("model", "parked").await?;
+    let model = model["id"].as_str().ok_or("an environment without an id")?;
+    tests::copies::write(&house.data_directory(), model, 0..10_000).await?;
+
+    let browser = Browser::open().await?;
+    browser.go(&house.url("/sign-in")).await?;
+    browser.fill("name", "ann").await?;
+    browser.fill("password", PASSWORD).await?;
+    browser.press("Sign in").await?;
+    browser.await_text("h1", "Catalog").await?;
+    browser.go(&house.url("/environments?view=table&sort=name")).await?;
+    let names = "return [...document.querySelectorAll('.row__link')].map((one) => one.textContent)";
+    let first: Vec<String> = serde_json::from_value(browser.page.execute(names, Vec::new()).await?)?;
+    assert!(first.is_sorted() && first[0] == "copy-0" && first.len() <= 100, "one page of them: {first:?}");
+    browser.press("Next page").await?;
+    browser.await_script("return location.search.includes('cursor')").await?;
+    let second: Vec<String> = serde_json::from_value(browser.page.execute(names, Vec::new()).await?)?;
+    assert!(second.is_sorted() && second[0] > first[first.len() - 1], "the next in the same order: {second:?}");
+
+    // Found among all, not among those on the page; what is ticked there is what is there.
+    browser.go(&house.url("/environments?view=table")).await?;
+    browser.fill("search", "copy-9999").await?;
+    browser.press("Find").await?;
+    browser.await_script("return location.search.includes('search=copy-9999')").await?;
+    assert_eq!(browser.page.execute(names, Vec::new()).await?, json!(["copy-9999"]));
+    browser.press("Tick all 1 here").await?;
+    browser.press("Resume…").await?;
+    browser.await_text("h1", "Resume 1 environment?").await?;
+    browser.press("Leave them as they are").await?;
+
+    // And by the palette, from any page.
+    browser.go(&house.url("/profile")).await?;
+    browser.click(".find").await?;
+    browser.type_keys("copy-9998").await?;
+    browser.await_text(".palette__title", "copy-9998").await?;
+    assert_eq!(browser.complaints().await?, Vec::<String>::new());
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! Notifications, and the tab's icon: how environments come along, for whoever looks elsewhere.
 
+use app::api::Role;
 use fantoccini::wd::WindowHandle;
 use serde_json::json;
-use tests::{Browser, Outcome, Portal};
+use tests::house::{PASSWORD, Plan};
+use tests::{Browser, House, Outcome, Portal};
 
 use super::signed_in;
 
@@ -93,6 +95,43 @@ async fn whoever_looks_elsewhere_is_told_once_and_whoever_looks_here_is_not() ->
     browser.page.execute("setTimeout(() => window.last.dispatchEvent(new Event('click')))", Vec::new()).await?;
     browser.await_script("return location.pathname === '/environments/first'").await?;
     assert_eq!(browser.complaints().await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_looks_elsewhere_hears_of_the_schedule_before_and_after_it_takes_the_servers_down() -> Outcome {
+    const AHEAD_MS: i64 = 5 * 60_000;
+    let now = House::open().await?.now();
+    let at = jiff::Timestamp::from_millisecond(now + AHEAD_MS)?.to_zoned(jiff::tz::TimeZone::UTC);
+    let nightly = format!(
+        "name: nightly\nversion: \"1.0.0\"\ntitle: Nightly\nsummary: Goes to bed early.\ncategory: Basics\n\
+         servers: {{box: {{}}}}\nschedules: {{time_zone: UTC, park: \"{} {} * * *\"}}\n",
+        at.minute(),
+        at.hour()
+    );
+    let house = House::built(Plan { templates: vec![("nightly.yaml", nightly)], ..Plan::default() }).await?;
+    let ann = house.resident("default", "ann", Role::User).await?;
+    let browser = Browser::open().await?;
+    let granted = json!({ "origin": house.origin(), "permission": { "name": "notifications" }, "setting": "granted" });
+    browser.devtools("Browser.setPermission", granted).await?;
+    browser.go(&house.url("/sign-in")).await?;
+    browser.page.execute(NOTE, Vec::new()).await?;
+    browser.fill("name", "ann").await?;
+    browser.fill("password", PASSWORD).await?;
+    browser.press("Sign in").await?;
+    browser.await_text("h1", "Catalog").await?;
+    browser.page.execute(NOTE, Vec::new()).await?;
+    looked_at(&browser, &browser.page.window().await?, false).await?;
+    let told = async |words: &str| {
+        browser.await_script(&format!("return window.told.some((title) => title.startsWith({words:?}))")).await
+    };
+
+    ann.order("nightly", "shop").await?;
+    told("shop is parked at ").await?;
+    // Time passes, for the portal and for the browser.
+    browser.page.execute(&format!("const then = Date.now; Date.now = () => then() + {AHEAD_MS}"), Vec::new()).await?;
+    house.wait(AHEAD_MS);
+    told("shop was parked by its schedule").await?;
     Ok(())
 }
 

@@ -1,21 +1,17 @@
 //! Environments by the thousand, without waiting for as many servers: copies of one that is parked, written into the
-//! database beside the running portal.
+//! database beside the running portal. Stories and benches use it.
 
 use std::ops::Range;
 use std::path::Path;
 
 use sqlx::{AnyConnection, Connection, Row};
 
-use crate::Outcome;
-
-/// Writes copies of the environment with the id `model`, numbered, each with an id, a name and a time of its own.
-pub fn copies(data: &Path, model: &str, numbers: Range<u32>) -> Outcome<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("Cannot run anything that waits: {error}"))?;
-    runtime.block_on(write(data, model, numbers)).map_err(|error| format!("Cannot write the copies: {error}"))
-}
-
-async fn write(data: &Path, model: &str, numbers: Range<u32>) -> sqlx::Result<()> {
+/// Writes copies of the environment with the id `model` into the portal's data directory, numbered, each with an id, a name
+/// and a time of its own: `copy-0` is the youngest.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn write(data: &Path, model: &str, numbers: Range<u32>) -> sqlx::Result<()> {
     sqlx::any::install_default_drivers();
     let mut database = AnyConnection::connect(&format!("sqlite:{}", data.join("bookend.db").display())).await?;
     let columns = sqlx::query("select name from pragma_table_info('environment')").fetch_all(&mut database).await?;
