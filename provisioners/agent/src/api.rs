@@ -8,6 +8,8 @@
 //! | `GET /v1/exec` with `Upgrade: bookend` and header `bookend-exec:` [`ExecRequest`] as base64url JSON | 101, then [`crate::frame`]s |
 //! | `GET /v1/terminal?session=ID&cols=N&rows=N` with `Upgrade: bookend` | 101, then frames; the same session id attaches again, with its scroll-back |
 //! | `GET /v1/port/PORT` with `Upgrade: bookend` | 101, then the raw bytes of a TCP connection to `127.0.0.1:PORT` in the server |
+//! | `POST /v1/freeze` [`Freeze`] | 200 [`Frozen`] when every process but the agent stands still; 409 with why not, and then none does |
+//! | `POST /v1/thaw` [`Thaw`] | 200 [`Thawed`] when they go on |
 //! | `POST /v1/stop` | 204 after services had their stop signal and time to end (before park and delete) |
 
 use std::collections::BTreeMap;
@@ -197,6 +199,49 @@ pub struct LogLine {
     pub source: String,
     /// UTF-8 (anything else replaced), no line end, at most 16 KiB, masked.
     pub text: String,
+}
+
+/// Lets everything on the server stand still, so that its volumes do not change, until [`Thaw`], or [`Freeze::hold_ms`] have
+/// passed, whatever became of the portal. Meanwhile nothing is started (execs, terminals, services, checks wait) and no
+/// check is judged. Asking again with the same id changes nothing; another id ends the freeze that is and begins anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// Made up by the portal, new for every freeze.
+    pub id: String,
+    /// Counted from the first process that is stopped; every process must stand still within half of it. At most 10 minutes.
+    pub hold_ms: u64,
+    /// Run first, while everything still runs; the freeze does not happen when it fails.
+    #[serde(default)]
+    pub before: Option<Script>,
+    /// Run after the thaw, whoever thawed, whenever `before` was begun.
+    #[serde(default)]
+    pub after: Option<Script>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    pub id: String,
+    /// How long [`Freeze::before`] took.
+    pub before_ms: u64,
+    /// From the first process that was stopped until the last stood still.
+    pub stopping_ms: u64,
+    pub processes: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thaw {
+    /// Of the freeze to end; one that is over already, or never was, stays so.
+    pub id: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thawed {
+    /// Whether everything stood still from the answer to the freeze until this thaw. If not, because nobody thawed in time,
+    /// another freeze came between or the server was told to stop, what was copied meanwhile is worth nothing.
+    pub held: bool,
+    pub frozen_ms: u64,
+    /// Why [`Freeze::after`] failed, if it did. The server goes on all the same.
+    pub after_failure: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

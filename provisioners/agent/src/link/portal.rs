@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::multiplex::{self, MAX_STREAMS, Opening, Stream};
 use super::{Hello, LinkError, Transport, Welcome, greeting};
+use crate::api::{Freeze, Frozen, Thaw, Thawed};
 
 /// Largest explanation of an error the portal listens to, in bytes.
 const MAX_EXPLANATION: usize = 16 * 1024;
@@ -102,6 +103,37 @@ impl Connection {
         }
         let upgraded = hyper::upgrade::on(response).await.map_err(LinkError::from)?;
         Ok(TokioIo::new(upgraded))
+    }
+
+    /// Lets everything on the server stand still.
+    ///
+    /// # Errors
+    /// [`CallError::Declined`] when it does not: then everything runs. After any other error nobody knows, and
+    /// [`thaw`](Self::thaw) is the way to be sure.
+    pub async fn freeze(&self, freeze: &Freeze) -> Result<Frozen, CallError> {
+        self.call("/v1/freeze", freeze).await
+    }
+
+    /// Lets everything go on, and says whether it stood still until now.
+    ///
+    /// # Errors
+    /// When the agent could not be asked. It thaws by itself then.
+    pub async fn thaw(&self, thaw: &Thaw) -> Result<Thawed, CallError> {
+        self.call("/v1/thaw", thaw).await
+    }
+
+    async fn call<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, CallError> {
+        let malformed = |error: String| CallError::Malformed(error);
+        let body = serde_json::to_vec(body).map_err(|error| malformed(error.to_string()))?;
+        let request = Request::post(path).header(http::header::HOST, "agent").body(Full::from(body));
+        let response = self.request(request.map_err(|error| malformed(error.to_string()))?).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_EXPLANATION).collect().await;
+        let body = body.map_err(|error| malformed(error.to_string()))?.to_bytes();
+        if !status.is_success() {
+            return Err(CallError::Declined { status, message: String::from_utf8_lossy(&body).into_owned() });
+        }
+        serde_json::from_slice(&body).map_err(|error| malformed(error.to_string()))
     }
 
     /// Ends when the link has ended.
@@ -190,6 +222,18 @@ pub enum UpgradeError {
     /// The agent's own words, for people.
     #[error("{message}")]
     Declined { status: StatusCode, message: String },
+}
+
+/// Why an agent did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The agent's own words, for people.
+    #[error("{message}")]
+    Declined { status: StatusCode, message: String },
+    #[error("the agent's answer is not understood: {0}")]
+    Malformed(String),
 }
 
 /// A stream that gives its place back when it is dropped.

@@ -1,5 +1,6 @@
 //! From a configuration to running services: commands, parameters, set-up, start-up, services, checks.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub(super) async fn follow(server: Arc<Server>, mut commands: mpsc::Receiver<Com
                 if present.as_ref().is_some_and(|applied| applied.digest == config.digest) {
                     continue;
                 }
+                server.frost.thawed().await;
                 if let Some(earlier) = present.take() {
                     earlier.stop().await;
                 }
@@ -87,7 +89,7 @@ async fn run(server: Arc<Server>, config: Arc<Config>, cancel: CancellationToken
     }
 }
 
-enum Interrupted {
+pub(super) enum Interrupted {
     Cancelled,
     Failed(Failure),
 }
@@ -117,8 +119,9 @@ async fn prepare(
     let fresh = fresh_markers(server, config);
     if let Some(script) = config.setup.as_ref().filter(|_| !fresh.is_empty()) {
         server.board.update(|facts| facts.stage = Stage::SettingUp);
-        background.push(run_script(server, config, "setup", script, cancel).await?);
+        background.push(run_script(server, &config.variables, "setup", script, cancel).await?);
     }
+    server.frost.thawed().await;
     for marker in fresh {
         if let Err(error) = set_marker(&marker) {
             server.logs.say(&format!("cannot note in {} that set-up is done: {error}", marker.display()));
@@ -126,7 +129,7 @@ async fn prepare(
     }
     if let Some(script) = &config.startup {
         server.board.update(|facts| facts.stage = Stage::StartingUp);
-        background.push(run_script(server, config, "startup", script, cancel).await?);
+        background.push(run_script(server, &config.variables, "startup", script, cancel).await?);
     }
     Ok(())
 }
@@ -156,14 +159,18 @@ async fn keep_running(server: &Arc<Server>, config: &Arc<Config>, cancel: &Cance
 }
 
 /// Runs a script to its end and tells its process group, in which it may have left something running.
-async fn run_script(
+pub(super) async fn run_script(
     server: &Arc<Server>,
-    config: &Config,
+    variables: &BTreeMap<String, String>,
     source: &str,
     script: &Script,
     cancel: &CancellationToken,
 ) -> Result<Option<Pid>, Interrupted> {
-    let step = if source == "setup" { "set-up script" } else { "start-up script" };
+    let step = match source {
+        "setup" => "set-up script",
+        "startup" => "start-up script",
+        other => other,
+    };
     let failed = |cause: String| {
         Interrupted::Failed(Failure {
             step: step.into(),
@@ -173,8 +180,9 @@ async fn run_script(
         })
     };
     let file = server.state.join(source);
+    server.frost.thawed().await;
     let mut process = write_private(&file, script.text.as_bytes())
-        .and_then(|()| Process::start(script_command(&script.text, &file, config), &server.logs, source))
+        .and_then(|()| Process::start(script_command(&script.text, &file, variables), &server.logs, source))
         .map_err(|error| failed(format!("it could not be started: {error}")))?;
     let limit = Duration::from_millis(script.timeout_ms);
     let cause = tokio::select! {
@@ -183,7 +191,7 @@ async fn run_script(
             Ok(status) => format!("it {}", process::describe(status)),
             Err(error) => error.to_string(),
         },
-        () = tokio::time::sleep(limit) => {
+        () = server.frost.sleep(limit) => {
             process.stop(SCRIPT_STOP).await;
             format!("it did not end within {} s", limit.as_secs_f32())
         }
@@ -198,19 +206,19 @@ async fn run_script(
 
 /// By the script's own `#!` line, as the kernel reads it, or with `sh -e`. The file need not be executable, so it may lie
 /// on a disk mounted `noexec`.
-fn script_command(text: &str, file: &Path, config: &Config) -> tokio::process::Command {
+fn script_command(text: &str, file: &Path, variables: &BTreeMap<String, String>) -> tokio::process::Command {
     let line =
         text.strip_prefix("#!").and_then(|rest| rest.lines().next()).map(str::trim).filter(|line| !line.is_empty());
     let mut command = match line.map(|line| line.split_once(char::is_whitespace).unwrap_or((line, ""))) {
         Some((interpreter, argument)) => {
-            let mut command = process::command(interpreter, &config.variables);
+            let mut command = process::command(interpreter, variables);
             if !argument.trim().is_empty() {
                 command.arg(argument.trim());
             }
             command
         }
         None => {
-            let mut command = process::command("/bin/sh", &config.variables);
+            let mut command = process::command("/bin/sh", variables);
             command.arg("-e");
             command
         }

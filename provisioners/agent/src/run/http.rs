@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::stream;
@@ -18,8 +18,11 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::apply::Command;
-use super::{Server, checks, exec};
-use crate::api::{Config, EXEC_HEADER, ExecRequest, Report, SESSION_ID_RULE, Size, UPGRADE, is_session_id};
+use super::{Server, checks, exec, frost};
+use crate::api::{
+    Config, EXEC_HEADER, ExecRequest, Freeze, Frozen, Report, SESSION_ID_RULE, Size, Thaw, Thawed, UPGRADE,
+    is_session_id,
+};
 
 /// Largest configuration, in bytes.
 const MAX_CONFIG: usize = 4 * 1024 * 1024;
@@ -34,6 +37,8 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route("/v1/exec", get(execute))
         .route("/v1/terminal", get(terminal))
         .route("/v1/port/{port}", get(port))
+        .route("/v1/freeze", post(freeze))
+        .route("/v1/thaw", post(thaw))
         .route("/v1/stop", post(stop))
         .layer(DefaultBodyLimit::max(MAX_CONFIG))
         .with_state(server)
@@ -69,7 +74,7 @@ fn validate(config: &Config) -> Result<(), String> {
             return Err(format!("the variable {name:?} cannot be set"));
         }
     }
-    let mut names = BTreeSet::from(["setup", "startup", "agent"]);
+    let mut names = BTreeSet::from(["setup", "startup", "agent", frost::BEFORE, frost::AFTER]);
     if let Some(service) =
         config.services.iter().find(|service| !is_file_name(&service.name) || !names.insert(&service.name))
     {
@@ -137,7 +142,10 @@ async fn execute(State(server): State<Arc<Server>>, headers: HeaderMap, request:
     let wish = headers.get(EXEC_HEADER).and_then(|value| URL_SAFE_NO_PAD.decode(value).ok());
     let wish = wish.and_then(|json| serde_json::from_slice::<ExecRequest>(&json).ok());
     let wish = wish.ok_or_else(|| bad(format!("the header {EXEC_HEADER} must hold the command as base64url JSON")))?;
-    upgrade(request, |stream| async move { exec::run(stream, wish, &server.variables()).await })
+    upgrade(request, |stream| async move {
+        server.frost.thawed().await;
+        exec::run(stream, wish, &server.variables()).await;
+    })
 }
 
 #[derive(Deserialize)]
@@ -155,6 +163,7 @@ async fn terminal(
     if !is_session_id(&query.session) {
         return Err(bad(SESSION_ID_RULE.into()));
     }
+    server.frost.thawed().await;
     let size = Size { cols: query.cols, rows: query.rows };
     let session = server
         .terminals
@@ -172,7 +181,21 @@ async fn port(Path(port): Path<u16>, request: Request) -> Result<Response, Refus
     })
 }
 
+async fn freeze(State(server): State<Arc<Server>>, body: Bytes) -> Result<Json<Frozen>, Refusal> {
+    let wish: Freeze = serde_json::from_slice(&body).map_err(|error| bad(format!("that is no freeze: {error}")))?;
+    // To its end, even if whoever asked hangs up.
+    let frozen = tokio::spawn(frost::freeze(server, wish)).await.map_err(|_| gone())?;
+    frozen.map(Json).map_err(|message| (StatusCode::CONFLICT, message))
+}
+
+async fn thaw(State(server): State<Arc<Server>>, body: Bytes) -> Result<Json<Thawed>, Refusal> {
+    let wish: Thaw = serde_json::from_slice(&body).map_err(|error| bad(format!("that is no thaw: {error}")))?;
+    tokio::spawn(frost::thaw(server, wish)).await.map(Json).map_err(|_| gone())
+}
+
 async fn stop(State(server): State<Arc<Server>>) -> Result<StatusCode, Refusal> {
+    // What stands still cannot end gracefully.
+    server.frost.break_off(&server);
     let (reply, stopped) = oneshot::channel();
     server.commands.send(Command::Stop(reply)).await.map_err(|_| gone())?;
     stopped.await.map_err(|_| gone())?;

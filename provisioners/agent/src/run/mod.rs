@@ -6,12 +6,14 @@
 mod apply;
 mod checks;
 mod exec;
+mod frost;
 mod http;
 mod lines;
 mod logs;
 mod mask;
 mod metrics;
 mod process;
+mod processes;
 mod pty;
 mod status;
 mod supervise;
@@ -34,6 +36,7 @@ pub use process::reap_orphans;
 use crate::api::{Config, Metrics};
 use crate::link::{Identity, IdentityError, agent, write_private};
 use apply::Command;
+use frost::Frost;
 use logs::Logs;
 use status::Board;
 use terminal::Terminals;
@@ -59,6 +62,7 @@ pub(crate) struct Server {
     metrics: watch::Sender<Option<Metrics>>,
     measured: watch::Sender<Vec<PathBuf>>,
     terminals: Arc<Terminals>,
+    frost: Frost,
     commands: mpsc::Sender<Command>,
     variables: Mutex<BTreeMap<String, String>>,
 }
@@ -91,6 +95,7 @@ impl Server {
             metrics: watch::Sender::new(None),
             measured,
             terminals: Arc::default(),
+            frost: Frost::default(),
             commands,
             variables: Mutex::default(),
         });

@@ -28,6 +28,7 @@ pub(super) async fn service(server: Arc<Server>, config: Arc<Config>, index: usi
     let mut backoff = FIRST_BACKOFF;
     let mut again = false;
     loop {
+        server.frost.thawed().await;
         let started = Instant::now();
         let ended = match start(&server, &config, service) {
             Ok(mut process) => {
@@ -122,12 +123,18 @@ pub(super) async fn check(server: Arc<Server>, config: Arc<Config>, index: usize
     let watch = async {
         let check = &config.checks[index];
         let interval = Duration::from_millis(check.interval_ms.max(100));
-        let started = Instant::now();
+        let started = server.frost.clock();
         let mut succeeded = false;
         let mut failures_in_row = 0u32;
         loop {
+            server.frost.thawed().await;
+            let freezes = server.frost.count();
             let outcome = checks::probe(check, &config.variables).await.map_err(|message| server.logs.mask(message));
-            let elapsed = started.elapsed();
+            if server.frost.count() != freezes {
+                // What does not answer while it stands still is not at fault.
+                continue;
+            }
+            let elapsed = server.frost.since(started);
             failures_in_row = if outcome.is_ok() { 0 } else { failures_in_row.saturating_add(1) };
             succeeded |= outcome.is_ok();
             let overdue = !succeeded && elapsed >= Duration::from_millis(check.start_timeout_ms);
