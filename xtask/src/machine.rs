@@ -47,6 +47,7 @@ pub const TESTING: &[Need] = &[
     need("chromium", "chromium"),
     need("chromedriver", "chromium-driver"),
     need("docker-registry", "docker-registry"),
+    need("restic", "restic"),
 ];
 
 /// For looking at pages with Lighthouse.

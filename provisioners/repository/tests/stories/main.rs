@@ -1,0 +1,10 @@
+//! Stories of the portable repository, told with the real restic.
+//!
+//! Run as root, as the rest of the suite is, they also hold owners against what they were.
+
+mod damage;
+mod locks;
+mod restic;
+mod round_trip;
+mod shelf;
+mod trees;
