@@ -14,7 +14,8 @@ use async_trait::async_trait;
 pub use crate::local::{Trouble, arm, passed};
 use crate::{
     Effect, EffectToken, EnvironmentId, Host, Image, MachineState, ObservedEnvironment, ProvisionError, Provisioner,
-    Secret, ServerId, ServerPlan, Step, VolumeId, VolumeMount, VolumePlan,
+    RestoreState, Secret, ServerId, ServerPlan, SnapshotId, SnapshotPlan, SnapshotState, SnapshotVolume, Step,
+    VolumeId, VolumeMount, VolumePlan, VolumeSource,
 };
 
 /// What became of a step in a portal that was in trouble.
@@ -41,6 +42,12 @@ pub trait Place: Send + Sync {
     fn kill_server(&self, environment: &EnvironmentId, server: &ServerId);
     /// Takes the environment's network away from outside.
     fn kill_network(&self, environment: &EnvironmentId);
+    /// Puts files into a volume, the same every time.
+    fn fill(&self, environment: &EnvironmentId, volume: &VolumeId);
+    /// Whether a volume holds exactly what [`fill`](Self::fill) put into one.
+    fn is_filled(&self, environment: &EnvironmentId, volume: &VolumeId) -> bool;
+    /// Changes a file that a snapshot of such a volume holds, as a failing disk does, and returns its path in the volume.
+    fn damage(&self, environment: &EnvironmentId, snapshot: &SnapshotId, volume: &VolumeId) -> String;
 }
 
 /// The life the stories lead an environment through: two servers, one volume of each own and one shared.
@@ -58,6 +65,34 @@ pub fn life() -> Vec<Step> {
         Step::DeleteVolume { volume: VolumeId::new("data") },
         Step::DeleteNetwork,
     ]
+}
+
+/// The life the stories lead an environment's data through: a volume that holds something, a snapshot of it, its end, another
+/// that begins with what the snapshot holds, the end of both.
+pub fn life_of_data(environment: &EnvironmentId) -> Vec<Step> {
+    let volume = VolumePlan { id: VolumeId::new("data"), name: "data".to_owned(), size_bytes: 1 << 20, from: None };
+    let snapshot = SnapshotPlan {
+        id: SnapshotId::new("snapshot"),
+        volumes: vec![SnapshotVolume { volume: VolumeId::new("data"), name: "data".to_owned() }],
+    };
+    vec![
+        Step::CreateVolume { volume },
+        Step::CreateSnapshot { snapshot },
+        Step::DeleteVolume { volume: VolumeId::new("data") },
+        Step::CreateVolume { volume: restored(environment) },
+        Step::DeleteVolume { volume: VolumeId::new("restored") },
+        Step::DeleteSnapshot { snapshot: SnapshotId::new("snapshot") },
+    ]
+}
+
+/// The volume of that life that begins with what this environment's snapshot holds.
+fn restored(environment: &EnvironmentId) -> VolumePlan {
+    let source = VolumeSource {
+        environment: environment.clone(),
+        snapshot: SnapshotId::new("snapshot"),
+        volume: VolumeId::new("data"),
+    };
+    VolumePlan { id: VolumeId::new("restored"), name: "data".to_owned(), size_bytes: 1 << 20, from: Some(source) }
 }
 
 /// A server of the life.
@@ -90,6 +125,8 @@ struct Expected {
     network: bool,
     servers: BTreeSet<(String, i64)>,
     volumes: BTreeSet<String>,
+    /// Those whose moment is fixed.
+    snapshots: BTreeSet<String>,
 }
 
 impl Expected {
@@ -104,7 +141,8 @@ impl Expected {
                     expected.servers.retain(|(id, other)| id != server.as_str() || other > generation);
                 }
                 Step::DeleteVolume { volume } => expected.volumes.retain(|id| id != volume.as_str()),
-                Step::CreateSnapshot { .. } | Step::DeleteSnapshot { .. } => {}
+                Step::CreateSnapshot { snapshot } => expected.snapshots.extend([snapshot.id.to_string()]),
+                Step::DeleteSnapshot { snapshot } => expected.snapshots.retain(|id| id != snapshot.as_str()),
                 Step::DeleteNetwork => {
                     expected.network = false;
                     expected.servers.clear();
@@ -119,6 +157,7 @@ impl Expected {
             network: observed.network,
             servers: observed.servers.iter().map(|server| (server.server.to_string(), server.generation)).collect(),
             volumes: observed.volumes.iter().map(ToString::to_string).collect(),
+            snapshots: observed.snapshots.iter().map(|snapshot| snapshot.snapshot.to_string()).collect(),
         }
     }
 }
@@ -126,31 +165,63 @@ impl Expected {
 /// Every step performed twice in a row leaves what performing it once leaves.
 pub async fn every_step_may_be_repeated(place: &dyn Place) {
     let environment = EnvironmentId::new("repeated");
+    repeated(place, &environment, life()).await;
+    let environment = EnvironmentId::new("repeated-data");
+    repeated(place, &environment, life_of_data(&environment)).await;
+}
+
+async fn repeated(place: &dyn Place, environment: &EnvironmentId, life: Vec<Step>) {
     let provisioner = place.open().await;
-    let life = life();
     for (number, step) in life.iter().enumerate() {
         for time in ["first", "second"] {
-            let requested = provisioner.request(&effect(&environment, step)).await;
-            assert_eq!(requested, Ok(()), "{step:?} for the {time} time");
-            expect(place, provisioner.as_ref(), &environment, &life[..=number], step).await;
+            perform(place, provisioner.as_ref(), environment, step, &format!("for the {time} time")).await;
+            expect(place, provisioner.as_ref(), environment, &life[..=number], step).await;
         }
     }
-    expect_nothing(place, provisioner.as_ref(), &environment).await;
+    expect_nothing(place, provisioner.as_ref(), environment).await;
 }
 
 /// Every step, with trouble at every moment of it: a portal that comes after finds what was or what was to be, repeats the
 /// step, and has exactly what was to be. Returns how many moments there were.
 pub async fn every_step_survives_trouble_at_every_moment(place: &dyn Place, trouble: Trouble) -> u64 {
-    let life = life();
+    let of_servers = trouble_in_life(place, trouble, "step", |_| life()).await;
+    of_servers + trouble_in_life(place, trouble, "data", life_of_data).await
+}
+
+/// The part of that which is about data.
+pub async fn no_data_is_lost_to_trouble(place: &dyn Place, trouble: Trouble) {
+    trouble_in_life(place, trouble, "data", life_of_data).await;
+}
+
+/// A snapshot at this place is taken in this way.
+pub async fn a_snapshot_is_taken_by(place: &dyn Place, method: &str) {
+    let environment = EnvironmentId::new("method");
+    let provisioner = place.open().await;
+    for step in &life_of_data(&environment)[..2] {
+        perform(place, provisioner.as_ref(), &environment, step, "in a life").await;
+    }
+    let observed = settled(provisioner.as_ref(), &environment).await;
+    assert_eq!(observed.snapshots[0].method, method);
+    end(provisioner.as_ref(), &environment).await;
+}
+
+async fn trouble_in_life(
+    place: &dyn Place,
+    trouble: Trouble,
+    name: &str,
+    life: impl Fn(&EnvironmentId) -> Vec<Step>,
+) -> u64 {
     let mut moments = 0;
-    for (number, step) in life.iter().enumerate() {
-        let environment = EnvironmentId::new(format!("step-{number}"));
+    for number in 0..life(&EnvironmentId::new(name)).len() {
+        let environment = EnvironmentId::new(format!("{name}-{number}"));
+        let life = life(&environment);
+        let step = &life[number];
         for moment in 0.. {
             let provisioner = place.open().await;
             for before in &life[..number] {
-                let requested = provisioner.request(&effect(&environment, before)).await;
-                assert_eq!(requested, Ok(()), "{before:?} before {step:?}");
+                perform(place, provisioner.as_ref(), &environment, before, &format!("before {step:?}")).await;
             }
+            settled(provisioner.as_ref(), &environment).await;
             drop(provisioner);
             let performed = place.perform_in_trouble(&effect(&environment, step), trouble, moment);
             let provisioner = place.open().await;
@@ -166,8 +237,7 @@ pub async fn every_step_survives_trouble_at_every_moment(place: &dyn Place, trou
                 "{context}: {running} servers run, but only {found:?} are admitted to"
             );
 
-            let again = provisioner.request(&effect(&environment, step)).await;
-            assert_eq!(again, Ok(()), "{context}: when repeated");
+            perform(place, provisioner.as_ref(), &environment, step, &format!("again, after {context}")).await;
             expect(place, provisioner.as_ref(), &environment, &life[..=number], step).await;
             end(provisioner.as_ref(), &environment).await;
             expect_nothing(place, provisioner.as_ref(), &environment).await;
@@ -253,6 +323,122 @@ pub async fn late_and_impossible_requests_change_nothing(place: &dyn Place) {
     expect_nothing(place, provisioner.as_ref(), &environment).await;
 }
 
+/// A snapshot outlives the volumes and the network it was taken from, and portals. What is restored from it, here or in
+/// another environment, is what was there when it was taken.
+pub async fn a_snapshot_outlives_everything_else(place: &dyn Place) {
+    let (environment, other) = (EnvironmentId::new("outlived"), EnvironmentId::new("clone"));
+    let data = life_of_data(&environment);
+    let provisioner = place.open().await;
+    for step in [&Step::CreateNetwork, &data[0], &data[1], &data[2], &Step::DeleteNetwork] {
+        perform(place, provisioner.as_ref(), &environment, step, "in a life").await;
+    }
+    drop(provisioner);
+    let provisioner = place.open().await;
+    let observed = settled(provisioner.as_ref(), &environment).await;
+    let [snapshot] = observed.snapshots.as_slice() else { panic!("{observed:?}") };
+    assert_eq!(snapshot.state, SnapshotState::Complete, "{snapshot:?}");
+    let manifest = snapshot.contents[0].manifest.as_ref().expect("a manifest");
+    assert!(manifest.files > 0 && manifest.digest.len() == 64, "{manifest:?}");
+    assert!(observed.volumes.is_empty() && !observed.network);
+
+    let verification = provisioner.verify(&environment, &snapshot.snapshot).await.expect("a verification");
+    assert_eq!((verification.damaged, verification.files), (0, manifest.files), "{verification:?}");
+    for at in [&environment, &other] {
+        let create = Step::CreateVolume { volume: restored(&environment) };
+        perform(place, provisioner.as_ref(), at, &create, "from a snapshot").await;
+        let observed = settled(provisioner.as_ref(), at).await;
+        assert_eq!(observed.volumes, [VolumeId::new("restored")], "{observed:?}");
+        assert!(place.is_filled(at, &VolumeId::new("restored")), "{at} holds something else");
+    }
+    end(provisioner.as_ref(), &other).await;
+    let observed = settled(provisioner.as_ref(), &environment).await;
+    assert_eq!(observed.snapshots.len(), 1, "a volume's end is not its snapshot's");
+    end(provisioner.as_ref(), &environment).await;
+    for environment in [&environment, &other] {
+        expect_nothing(place, provisioner.as_ref(), environment).await;
+    }
+}
+
+/// Nothing is restored from a snapshot that is not what was taken, whether or not somebody looked before; what is damaged is
+/// named, and no volume is there, not even an empty one.
+pub async fn a_damaged_snapshot_is_refused_and_what_is_damaged_named(place: &dyn Place) {
+    for verified in [true, false] {
+        let environment = EnvironmentId::new(format!("damaged-{verified}"));
+        let data = life_of_data(&environment);
+        let provisioner = place.open().await;
+        for step in &data[..3] {
+            perform(place, provisioner.as_ref(), &environment, step, "in a life").await;
+        }
+        settled(provisioner.as_ref(), &environment).await;
+        let snapshot = SnapshotId::new("snapshot");
+        let path = place.damage(&environment, &snapshot, &VolumeId::new("data"));
+        if verified {
+            let verification = provisioner.verify(&environment, &snapshot).await.expect("a verification");
+            assert_eq!(verification.damage.first().map(|damage| &damage.path), Some(&path), "{verification:?}");
+        }
+        let create = Step::CreateVolume { volume: restored(&environment) };
+        for _ in 0..2 {
+            let requested = provisioner.request(&effect(&environment, &create)).await;
+            let message = match requested {
+                Err(ProvisionError::Rejected { message }) => message,
+                // A long restore is accepted; then the same is observed.
+                other => panic!("{other:?}"),
+            };
+            assert!(message.contains(&path) && message.contains("damaged"), "{message}");
+        }
+        let observed = settled(provisioner.as_ref(), &environment).await;
+        assert!(observed.volumes.is_empty(), "{observed:?}");
+        let state = &observed.snapshots[0].state;
+        assert!(matches!(state, SnapshotState::Damaged { reason } if reason.contains(&path)), "{state:?}");
+        end(provisioner.as_ref(), &environment).await;
+        expect_nothing(place, provisioner.as_ref(), &environment).await;
+    }
+}
+
+/// Performs a step; a volume that is made empty is filled.
+async fn perform(
+    place: &dyn Place,
+    provisioner: &dyn Provisioner,
+    environment: &EnvironmentId,
+    step: &Step,
+    context: &str,
+) {
+    let requested = loop {
+        let requested = provisioner.request(&effect(environment, step)).await;
+        // What a snapshot holds is still being read.
+        if let (Step::CreateVolume { volume }, Err(ProvisionError::Retryable { .. })) = (step, &requested)
+            && volume.from.is_some()
+        {
+            settled(provisioner, environment).await;
+            continue;
+        }
+        break requested;
+    };
+    assert_eq!(requested, Ok(()), "{step:?} {context}");
+    if let Step::CreateVolume { volume } = step
+        && volume.from.is_none()
+        && life_of_data(environment).contains(step)
+    {
+        place.fill(environment, &volume.id);
+    }
+}
+
+/// What there is once nothing is under way any more.
+pub async fn settled(provisioner: &dyn Provisioner, environment: &EnvironmentId) -> ObservedEnvironment {
+    loop {
+        let observed = observe(provisioner, environment).await;
+        let starting = |state: &MachineState| matches!(state, MachineState::Starting { .. } | MachineState::Stopping);
+        let servers = observed.servers.iter().any(|server| starting(&server.state));
+        let under_way = |state: &SnapshotState| matches!(state, SnapshotState::Taking(_) | SnapshotState::Reading(_));
+        let snapshots = observed.snapshots.iter().any(|snapshot| under_way(&snapshot.state));
+        let restores = observed.restoring.iter().any(|restore| matches!(restore.state, RestoreState::Copying(_)));
+        if !servers && !snapshots && !restores {
+            return observed;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 async fn observe(provisioner: &dyn Provisioner, environment: &EnvironmentId) -> ObservedEnvironment {
     let observed = provisioner.observe(std::slice::from_ref(environment)).await;
     let mut observed = observed.unwrap_or_else(|error| panic!("could not observe {environment}: {error}"));
@@ -268,14 +454,13 @@ async fn expect(
     steps: &[Step],
     last: &Step,
 ) {
-    let observed = loop {
-        let observed = observe(provisioner, environment).await;
-        let starting = |state: &MachineState| matches!(state, MachineState::Starting { .. } | MachineState::Stopping);
-        if !observed.servers.iter().any(|server| starting(&server.state)) {
-            break observed;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+    let observed = settled(provisioner, environment).await;
+    assert!(observed.snapshots.iter().all(|snapshot| snapshot.state == SnapshotState::Complete), "{observed:?}");
+    if let Step::CreateVolume { volume } = last
+        && volume.from.is_some()
+    {
+        assert!(place.is_filled(environment, &volume.id), "after {last:?}");
+    }
     assert_eq!(Expected::of(&observed), Expected::after(steps), "after {last:?}");
     let all_run = observed.servers.iter().all(|server| server.state == MachineState::Running);
     assert!(all_run, "after {last:?}: {:?}", observed.servers);
@@ -295,8 +480,12 @@ async fn end(provisioner: &dyn Provisioner, environment: &EnvironmentId) {
     let observed = observe(provisioner, environment).await;
     let stops = observed.servers.iter().map(|server| (server.server.clone(), server.generation));
     let stops = stops.map(|(server, generation)| Step::StopServer { server, generation });
-    let volumes = observed.volumes.iter().map(|volume| Step::DeleteVolume { volume: volume.clone() });
-    for step in stops.chain(volumes).chain([Step::DeleteNetwork]) {
+    let unfinished = observed.restoring.iter().map(|restore| &restore.volume);
+    let volumes = observed.volumes.iter().chain(unfinished);
+    let volumes = volumes.map(|volume| Step::DeleteVolume { volume: volume.clone() });
+    let snapshots = observed.snapshots.iter().map(|snapshot| snapshot.snapshot.clone());
+    let snapshots = snapshots.map(|snapshot| Step::DeleteSnapshot { snapshot });
+    for step in stops.chain(volumes).chain([Step::DeleteNetwork]).chain(snapshots) {
         assert_eq!(provisioner.request(&effect(environment, &step)).await, Ok(()), "{step:?} in the end");
     }
 }

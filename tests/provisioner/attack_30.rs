@@ -9,7 +9,7 @@ use super::place::LocalPlace;
 
 async fn environment(local: &impl Provisioner, name: &str, servers: &[&str]) -> EnvironmentId {
     let id = EnvironmentId::new(name);
-    let volume = VolumePlan { id: VolumeId::new("data"), name: "data".to_owned(), size_bytes: 1 << 20 };
+    let volume = VolumePlan { id: VolumeId::new("data"), name: "data".to_owned(), size_bytes: 1 << 20, from: None };
     let mut steps = vec![Step::CreateNetwork, Step::CreateVolume { volume }];
     steps.extend(servers.iter().map(|name| Step::StartServer { server: Box::new(server(name, 1)) }));
     for step in steps {

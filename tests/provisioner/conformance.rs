@@ -39,6 +39,41 @@ async fn late_and_impossible_requests_change_nothing() {
     conformance::late_and_impossible_requests_change_nothing(&LocalPlace::new()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_outlives_everything_else() {
+    conformance::a_snapshot_outlives_everything_else(&LocalPlace::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_snapshot_is_refused_and_what_is_damaged_named() {
+    conformance::a_damaged_snapshot_is_refused_and_what_is_damaged_named(&LocalPlace::new()).await;
+}
+
+/// The stories of data on a filesystem that copies whole trees at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn data_on_btrfs_is_kept_as_well() {
+    data_is_kept("btrfs", "btrfs subvolume").await;
+}
+
+/// The same where files share their blocks.
+#[tokio::test(flavor = "multi_thread")]
+async fn data_on_xfs_is_kept_as_well() {
+    data_is_kept("xfs", "reflink").await;
+}
+
+async fn data_is_kept(filesystem: &str, method: &str) {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("Only root can mount {filesystem}: this story is told where root runs the tests.");
+        return;
+    }
+    let place = LocalPlace::on(filesystem);
+    conformance::a_snapshot_outlives_everything_else(&place).await;
+    conformance::a_damaged_snapshot_is_refused_and_what_is_damaged_named(&place).await;
+    conformance::no_data_is_lost_to_trouble(&place, Trouble::Kill).await;
+    conformance::no_data_is_lost_to_trouble(&place, Trouble::Fail).await;
+    conformance::a_snapshot_is_taken_by(&place, method).await;
+}
+
 /// The stories above are told by whoever runs the tests. When that is root, an ordinary user tells the main ones again.
 #[test]
 fn an_ordinary_users_portal_does_the_same() {
@@ -54,6 +89,8 @@ fn an_ordinary_users_portal_does_the_same() {
     fs::write(directory.path().join("bookend"), "").expect("a file");
     let told = [
         "provisioner::conformance::every_step_may_be_repeated",
+        "provisioner::conformance::a_snapshot_outlives_everything_else",
+        "provisioner::conformance::a_damaged_snapshot_is_refused_and_what_is_damaged_named",
         "provisioner::conformance::what_ends_by_itself_is_noticed_at_once",
         "provisioner::attack_30::attack_30_a_server_gains_no_privilege",
         "provisioner::attack_30::servers_reach_their_peers_by_name_and_no_other_environment",
@@ -62,5 +99,5 @@ fn an_ordinary_users_portal_does_the_same() {
     command.args(told).arg("--exact").env("BOOKEND_DIST", directory.path()).current_dir("/");
     let output = command.uid(SOMEBODY).gid(SOMEBODY).output().expect("stories told by somebody");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("4 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("6 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -10,7 +10,7 @@ use super::registry::{Registry, layer, shell};
 
 /// Starts a server of this image and waits until it runs or never will.
 async fn start(local: &impl Provisioner, environment: &EnvironmentId, generation: i64, image: &str) -> MachineState {
-    let volume = VolumePlan { id: VolumeId::new("data"), name: "data".to_owned(), size_bytes: 1 << 20 };
+    let volume = VolumePlan { id: VolumeId::new("data"), name: "data".to_owned(), size_bytes: 1 << 20, from: None };
     let mut plan = server("web", generation);
     plan.image = Image::Oci(image.to_owned());
     let steps = [Step::CreateNetwork, Step::CreateVolume { volume }, Step::StartServer { server: Box::new(plan) }];

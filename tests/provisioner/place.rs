@@ -2,17 +2,19 @@
 //! a look at the machine from outside.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use provisioners::conformance::{Performed, Place, Trouble, arm, passed};
+use provisioners::conformance::{Performed, Place, Trouble, arm, passed, settled};
 use provisioners::local::{Config, Local};
 use provisioners::{
-    AgentGateway, Duplex, Effect, EffectToken, EnvironmentId, Gateway, Provisioner, Secret, ServerId, Step,
+    AgentGateway, Duplex, Effect, EffectToken, EnvironmentId, Gateway, Provisioner, Secret, ServerId, SnapshotId, Step,
+    VolumeId,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tests::programs;
@@ -30,6 +32,28 @@ while :; do sh < commands-$ME > output-$ME 2>&1; done
 pub struct LocalPlace {
     /// Removed with all its servers in the end.
     pub directory: tempfile::TempDir,
+    /// Where the data directory is.
+    home: PathBuf,
+    _disk: Option<Disk>,
+}
+
+/// A filesystem of its own in a file, for as long as this is there.
+struct Disk {
+    at: PathBuf,
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Whoever had files open on it is gone a moment later.
+        for _ in 0..100 {
+            if Command::new("umount").arg("--").arg(&self.at).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+            {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let _ = Command::new("umount").args(["--lazy", "--"]).arg(&self.at).status();
+    }
 }
 
 struct NoPortal;
@@ -45,7 +69,28 @@ fn gateway() -> Gateway {
 impl LocalPlace {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let place = Self { directory };
+        let home = directory.path().to_owned();
+        Self::prepared(Self { directory, home, _disk: None })
+    }
+
+    /// On a fresh filesystem of this kind, `btrfs` or `xfs`. Only root can mount one.
+    pub fn on(filesystem: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (image, home) = (directory.path().join("disk"), directory.path().join("mounted"));
+        fs::create_dir(&home).expect("a directory");
+        fs::File::create(&image).and_then(|file| file.set_len(1 << 30)).expect("an image");
+        let run = |program: &str, arguments: &[&str]| {
+            let output = Command::new(program).args(arguments).output().expect("a program");
+            assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let (image, at) = (image.to_str().expect("a path"), home.to_str().expect("a path"));
+        run(&format!("mkfs.{filesystem}"), &["-q", image]);
+        run("mount", &["-o", "loop", image, at]);
+        let disk = Disk { at: home.clone() };
+        Self::prepared(Self { directory, home, _disk: Some(disk) })
+    }
+
+    fn prepared(place: Self) -> Self {
         let agent = AGENT.replace("REAL", programs::dist().join("bookend-agent").to_str().expect("a path"));
         fs::write(place.agent(), agent).expect("the servers' program");
         fs::set_permissions(place.agent(), fs::Permissions::from_mode(0o755)).expect("a mode");
@@ -57,7 +102,7 @@ impl LocalPlace {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.home.join("data")
     }
 
     pub async fn local(&self) -> Local {
@@ -156,14 +201,16 @@ impl Place for LocalPlace {
 
     fn leftovers(&self, environment: &EnvironmentId) -> Vec<String> {
         let mut left: Vec<String> = self.holders(environment).iter().map(|pid| format!("process {pid}")).collect();
-        let directory = self.data().join("environments").join(environment.as_str());
-        if directory.exists() {
-            left.push(directory.display().to_string());
+        for of in ["environments", "snapshots"] {
+            let directory = self.data().join(of).join(environment.as_str());
+            if directory.exists() {
+                left.push(directory.display().to_string());
+            }
         }
         for entry in fs::read_dir(self.data().join("trash")).expect("a directory").flatten() {
             left.push(entry.path().display().to_string());
         }
-        left.extend(tests::leftovers::mounts(self.directory.path()));
+        left.extend(tests::leftovers::mounts(&self.data()));
         for groups in self.control_groups() {
             let names = fs::read_dir(groups).into_iter().flatten().flatten().map(|entry| entry.path());
             left.extend(names.filter(|path| path.is_dir()).map(|path| path.display().to_string()));
@@ -184,11 +231,49 @@ impl Place for LocalPlace {
             kill(holder);
         }
     }
+
+    fn fill(&self, environment: &EnvironmentId, volume: &VolumeId) {
+        let data = self.volume(environment, volume.as_str());
+        fs::create_dir_all(data.join("inside/deeper")).expect("directories");
+        for (file, content) in FILES {
+            fs::write(data.join(name(file)), content).expect("a file");
+        }
+        let _ = fs::hard_link(data.join("file"), data.join("same"));
+        let _ = std::os::unix::fs::symlink("/etc/shadow", data.join("inside/link"));
+    }
+
+    fn is_filled(&self, environment: &EnvironmentId, volume: &VolumeId) -> bool {
+        let data = self.volume(environment, volume.as_str());
+        let file = |path: &Path| fs::read_to_string(data.join(path)).unwrap_or_default();
+        FILES.iter().all(|(path, content)| file(name(path)) == *content)
+            && fs::metadata(data.join("same")).is_ok_and(|same| same.nlink() == 2)
+            && fs::read_link(data.join("inside/link")).is_ok_and(|target| target == Path::new("/etc/shadow"))
+            && fs::read_dir(&data).is_ok_and(|entries| entries.count() == 5)
+    }
+
+    fn damage(&self, environment: &EnvironmentId, snapshot: &SnapshotId, volume: &VolumeId) -> String {
+        let path = "inside/deeper/file";
+        let kept = self.data().join("snapshots").join(environment.as_str()).join(snapshot.as_str());
+        let file = kept.join("volumes").join(volume.as_str()).join(path);
+        let before = fs::metadata(&file).and_then(|found| found.modified()).expect("a file");
+        fs::write(&file, "m\0re").expect("damage");
+        // A disk that fails says nothing.
+        fs::File::open(&file).and_then(|file| file.set_modified(before)).expect("a time");
+        path.to_owned()
+    }
+}
+
+/// What [`Place::fill`] puts into a volume: name and content.
+const FILES: [(&[u8], &str); 4] =
+    [(b"file", "content"), (b"inside/deeper/file", "more"), (b"new\nline", "1"), (b"not \xff text", "2")];
+
+fn name(bytes: &[u8]) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
 }
 
 impl Drop for LocalPlace {
     fn drop(&mut self) {
-        tests::leftovers::sweep(self.directory.path());
+        tests::leftovers::sweep(&self.data());
         // Control groups are not below the directory; their processes are gone now.
         for group in self.control_groups() {
             for server in fs::read_dir(&group).into_iter().flatten().flatten() {
@@ -221,6 +306,10 @@ async fn a_portal_performs_one_step_in_trouble() {
     let at: u64 = at.parse().expect("a number");
     arm(Some((at, kind)));
     let performed = local.request(&effect).await;
+    if performed.is_ok() {
+        // Trouble may wait in what goes on after the answer.
+        settled(&local, &effect.environment).await;
+    }
     match performed {
         // Trouble may have been passed over where nothing depends on it; the story goes on to the next moment.
         Ok(()) if passed() > at => println!("OUTCOME struck and passed over"),

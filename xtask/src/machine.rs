@@ -48,6 +48,8 @@ pub const TESTING: &[Need] = &[
     need("chromedriver", "chromium-driver"),
     need("docker-registry", "docker-registry"),
     need("restic", "restic"),
+    need("mkfs.btrfs", "btrfs-progs"),
+    need("mkfs.xfs", "xfsprogs"),
 ];
 
 /// For looking at pages with Lighthouse.

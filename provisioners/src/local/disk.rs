@@ -1,15 +1,18 @@
 //! Changes to the disk. Nothing else here writes: every change passes [`moment`], can be repeated, and is either not there
 //! or there as a whole.
 
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
+use super::btrfs;
 use super::error::{Attempt, Result};
 use super::moments::moment;
 
@@ -132,6 +135,22 @@ fn changing<T>(change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     Ok(changed)
 }
 
+/// Something that is being deleted, and where its directories are moved to.
+#[derive(Clone)]
+struct Doomed {
+    path: PathBuf,
+    up: PathBuf,
+}
+
+/// Removes a subvolume with all that is in it, if that is what this is and it may be done.
+fn destroyed(path: &Path, directory: &OwnedFd) -> bool {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
+    let Ok(name) = CString::new(name.as_bytes()) else { return false };
+    btrfs::is_subvolume(directory)
+        && rustix::fs::open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .is_ok_and(|parent| btrfs::destroy(parent.as_fd(), &name).is_ok())
+}
+
 /// Where things go to be deleted: out of the way in one step, gone a little later, whatever is in them.
 pub struct Trash {
     directory: PathBuf,
@@ -154,7 +173,7 @@ impl Trash {
 
     /// Removes a directory and everything in it. Its name is free as soon as this moved it; nothing to do when it is gone.
     pub fn take(&self, path: &Path) -> Result<()> {
-        let target = self.fresh_name();
+        let target = self.fresh_name(&self.directory);
         match changing(|| fs::rename(path, &target)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error).attempting(|| format!("remove {}", path.display())),
@@ -162,10 +181,10 @@ impl Trash {
         }
     }
 
-    fn fresh_name(&self) -> PathBuf {
+    fn fresh_name(&self, directory: &Path) -> PathBuf {
         loop {
             let name = format!("{}-{}", std::process::id(), self.next.fetch_add(1, Ordering::Relaxed));
-            let path = self.directory.join(name);
+            let path = directory.join(name);
             if fs::symlink_metadata(&path).is_err() {
                 return path;
             }
@@ -174,17 +193,19 @@ impl Trash {
 
     /// Deletes a tree that was written by whoever had a shell in it. Directories are emptied one level at a time and their
     /// subdirectories moved up into the trash first: a chain of a million directories costs time, not stack, descriptors
-    /// or path length. Symbolic links are never followed.
+    /// or path length. Symbolic links are never followed. A subvolume goes as a whole where that is allowed; where it is not,
+    /// directories cannot leave it and are moved up to its root.
     fn delete(&self, path: &Path) -> Result<()> {
-        let mut pending = vec![path.to_owned()];
-        while let Some(path) = pending.pop() {
-            let emptied = changing(|| self.empty(&path, &mut pending));
-            emptied.attempting(|| format!("delete {}", path.display()))?;
+        let mut pending = vec![Doomed { path: path.to_owned(), up: self.directory.clone() }];
+        while let Some(doomed) = pending.pop() {
+            let emptied = changing(|| self.empty(&doomed, &mut pending));
+            emptied.attempting(|| format!("delete {}", doomed.path.display()))?;
         }
         Ok(())
     }
 
-    fn empty(&self, path: &Path, pending: &mut Vec<PathBuf>) -> io::Result<()> {
+    fn empty(&self, doomed: &Doomed, pending: &mut Vec<Doomed>) -> io::Result<()> {
+        let path = &doomed.path;
         let metadata = fs::symlink_metadata(path)?;
         if !metadata.is_dir() {
             return fs::remove_file(path);
@@ -194,6 +215,10 @@ impl Trash {
         }
         let directory: OwnedFd =
             rustix::fs::open(path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        if destroyed(path, &directory) {
+            return Ok(());
+        }
+        let mut staying = Vec::new();
         for entry in Dir::read_from(&directory)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -208,23 +233,37 @@ impl Trash {
                 known => known == FileType::Directory,
             };
             if is_directory {
-                self.move_up(&directory, name, pending)?;
+                match self.move_up(&directory, name, &doomed.up, pending) {
+                    Err(rustix::io::Errno::XDEV) => staying.push(path.join(OsStr::from_bytes(name.to_bytes()))),
+                    other => other?,
+                }
             } else {
                 rustix::fs::unlinkat(&directory, name, AtFlags::empty())?;
             }
         }
-        fs::remove_dir(path)
+        if staying.is_empty() {
+            return fs::remove_dir(path);
+        }
+        pending.push(doomed.clone());
+        pending.extend(staying.into_iter().map(|inside| Doomed { path: inside, up: path.clone() }));
+        Ok(())
     }
 
-    fn move_up(&self, directory: &OwnedFd, name: &std::ffi::CStr, pending: &mut Vec<PathBuf>) -> io::Result<()> {
+    fn move_up(
+        &self,
+        directory: &OwnedFd,
+        name: &CStr,
+        up: &Path,
+        pending: &mut Vec<Doomed>,
+    ) -> rustix::io::Result<()> {
         if rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR).is_ok() {
             return Ok(());
         }
-        let target = self.fresh_name();
+        let target = self.fresh_name(up);
         // Moving a directory rewrites its `..`, which takes permission to write it.
         let _ = rustix::fs::chmodat(directory, name, Mode::RWXU, AtFlags::empty());
         rustix::fs::renameat(directory, name, rustix::fs::CWD, &target)?;
-        pending.push(target);
+        pending.push(Doomed { path: target, up: up.to_owned() });
         Ok(())
     }
 }

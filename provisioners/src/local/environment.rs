@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::task::JoinHandle;
 
+use super::data::Data;
 use super::error::{LocalError, Result};
 use super::holder as client;
 use super::image::oci::Words;
@@ -16,8 +17,9 @@ use super::{Shared, network, servers, volumes};
 use crate::{EnvironmentId, Image, ObservedEnvironment, Secret, ServerId, ServerPlan, VolumeId, VolumePlan};
 
 pub struct Environment {
-    id: EnvironmentId,
-    layout: EnvironmentLayout,
+    pub(super) id: EnvironmentId,
+    pub(super) layout: EnvironmentLayout,
+    pub(super) data: Data,
     /// Held for writing while the network is made or removed, for reading by every other step.
     structure: RwLock<()>,
     /// One step at a time for one server.
@@ -64,6 +66,7 @@ impl Environment {
         Self {
             id,
             layout,
+            data: Data::default(),
             structure: RwLock::default(),
             turns: Mutex::default(),
             waiting: Mutex::default(),
@@ -97,6 +100,7 @@ impl Environment {
 
     pub async fn delete_volume(self: &Arc<Self>, shared: &Arc<Shared>, id: VolumeId) -> Result<()> {
         self.beside(shared, move |environment, shared| {
+            environment.let_go_of(&id)?;
             let records = servers::records(&environment.layout)?;
             if let Some(user) = records.iter().find(|record| record.plan.mounts.iter().any(|mount| mount.volume == id))
             {
@@ -152,8 +156,8 @@ impl Environment {
                 network: roster.is_some(),
                 servers: records.iter().map(observed).collect(),
                 volumes: volumes::list(layout)?,
-                restoring: Vec::new(),
-                snapshots: Vec::new(),
+                restoring: environment.observed_restores()?,
+                snapshots: environment.observed_snapshots(shared)?,
             })
         })
         .await
@@ -246,7 +250,7 @@ impl Environment {
     }
 
     /// Runs a step where it may block, and may start tasks.
-    async fn apart<T: Send + 'static>(
+    pub(super) async fn apart<T: Send + 'static>(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         step: impl FnOnce(&Arc<Self>, &Arc<Shared>) -> Result<T> + Send + 'static,

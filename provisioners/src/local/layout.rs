@@ -7,11 +7,12 @@
 //! installation                 names this provisioner among others on the machine
 //! images/NAME/                 roots that servers' disks are laid over
 //! trash/                       on its way out
+//! snapshots/ENVIRONMENT/ID/    snapshot.json, volumes/ID/, index/ID, manifest.json, damage
 //! environments/ID/
 //!   lock                       held by the environment's holder as long as it lives
 //!   holder/holder.sock         the holder's socket
 //!   link/portal.sock           the portal's socket for this environment's agents
-//!   volumes/ID/                volume.json, data/
+//!   volumes/ID/                volume.json, data/; restoring.json or failed while or because it is not there
 //!   servers/ID/stopped         the last generation that was stopped: it never starts again
 //!   servers/ID/GENERATION/     record.json, identity (until started), disk/ and work/ of the overlay
 //! ```
@@ -20,7 +21,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{EnvironmentId, ServerId, VolumeId};
+use crate::{EnvironmentId, ServerId, SnapshotId, VolumeId};
 
 /// In a holder's root.
 pub mod inside {
@@ -71,6 +72,16 @@ impl Layout {
     pub fn environment(&self, id: &EnvironmentId) -> EnvironmentLayout {
         EnvironmentLayout { root: self.environments().join(id.as_str()) }
     }
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
+    }
+    pub fn snapshots_of(&self, environment: &EnvironmentId) -> PathBuf {
+        self.snapshots().join(environment.as_str())
+    }
+    pub fn snapshot(&self, environment: &EnvironmentId, id: &SnapshotId) -> SnapshotLayout {
+        let parent = self.snapshots_of(environment);
+        SnapshotLayout { root: parent.join(id.as_str()), parent }
+    }
     /// A place that is tried out before any environment is made.
     pub fn trial(&self) -> EnvironmentLayout {
         EnvironmentLayout { root: self.root.join("trial") }
@@ -116,5 +127,43 @@ impl EnvironmentLayout {
     }
     pub fn generation(&self, id: &ServerId, generation: i64) -> PathBuf {
         self.server(id).join(generation.to_string())
+    }
+}
+
+/// One snapshot's directory.
+#[derive(Clone, Debug)]
+pub struct SnapshotLayout {
+    root: PathBuf,
+    parent: PathBuf,
+}
+
+impl SnapshotLayout {
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// Of all snapshots of the environment.
+    pub fn parent(&self) -> &Path {
+        &self.parent
+    }
+    pub fn record(&self) -> PathBuf {
+        self.root.join("snapshot.json")
+    }
+    pub fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+    pub fn volume(&self, id: &VolumeId) -> PathBuf {
+        self.volumes().join(id.as_str())
+    }
+    pub fn indexes(&self) -> PathBuf {
+        self.root.join("index")
+    }
+    pub fn index(&self, id: &VolumeId) -> PathBuf {
+        self.indexes().join(id.as_str())
+    }
+    pub fn manifest(&self) -> PathBuf {
+        self.root.join("manifest.json")
+    }
+    pub fn damage(&self) -> PathBuf {
+        self.root.join("damage")
     }
 }

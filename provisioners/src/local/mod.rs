@@ -11,7 +11,9 @@
 //! | what a server may see and do | [`sandbox`] (pure) |
 //! | what its root is made from | [`image`] |
 //! | its life, as recorded and as observed | [`servers`] |
-//! | volumes | [`volumes`] |
+//! | volumes | [`volumes`], [`restores`] |
+//! | snapshots | [`snapshots`], [`tree`], [`btrfs`] |
+//! | what goes on with data in the background | [`data`] |
 //! | memory, processor, processes | [`limits`] |
 //! | the way out to the internet | [`outlet`] |
 //! | where its agent meets the portal | [`link`] |
@@ -21,6 +23,8 @@
 //! (servers then run as user [`SERVERS_USER`]). Deliberately absent: sharing one directory between two portals (the second
 //! is refused), servers on another machine, sizes of volumes (a directory has none; said in the capabilities).
 
+mod btrfs;
+mod data;
 mod disk;
 mod environment;
 mod error;
@@ -34,13 +38,16 @@ mod network;
 mod outlet;
 mod preflight;
 mod remains;
+mod restores;
 mod sandbox;
 mod servers;
+mod snapshots;
 mod tools;
+mod tree;
 mod volumes;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,7 +63,7 @@ use self::layout::Layout;
 use self::tools::Tools;
 use crate::{
     Capabilities, Capacity, Effect, EnvironmentId, Gateway, ObservedEnvironment, ProvisionError, Provisioner, Remains,
-    ServerPlan, Step,
+    ServerPlan, SnapshotId, Step, Verification,
 };
 
 #[cfg(feature = "conformance")]
@@ -93,6 +100,8 @@ struct Shared {
     capabilities: Capabilities,
     changes: broadcast::Sender<EnvironmentId>,
     environments: Mutex<HashMap<EnvironmentId, Arc<Environment>>>,
+    /// Held by whoever reads a snapshot for its manifest.
+    reading: Mutex<()>,
 }
 
 impl Local {
@@ -113,11 +122,17 @@ impl Local {
             capabilities: opened.capabilities,
             changes: broadcast::channel(1024).0,
             environments: Mutex::new(HashMap::new()),
+            reading: Mutex::default(),
         });
         let local = Self { shared, _lock: opened.lock };
         for id in local.shared.inventory().map_err(OpenError::Directory)? {
             if let Err(error) = local.shared.environment(&id).take_up(&local.shared).await {
                 tracing::warn!(environment = %id, %error, "could not take up an environment; it will be tried again");
+            }
+        }
+        for id in local.shared.with_data().map_err(OpenError::Directory)? {
+            if let Err(error) = local.shared.environment(&id).take_up_data(&local.shared).await {
+                tracing::warn!(environment = %id, %error, "could not take up an environment's data");
             }
         }
         Ok(local)
@@ -128,6 +143,7 @@ impl Drop for Local {
     fn drop(&mut self) {
         for environment in self.shared.known().drain() {
             environment.1.detach();
+            environment.1.stop_data();
         }
     }
 }
@@ -160,14 +176,28 @@ impl Provisioner for Local {
             Step::DeleteNetwork => environment.delete_network(shared).await?,
             Step::CreateVolume { volume } => {
                 check_id(volume.id.as_str())?;
-                environment.create_volume(shared, volume).await?;
+                match volume.from.clone() {
+                    None => environment.create_volume(shared, volume).await?,
+                    Some(source) => {
+                        check_id(source.environment.as_str())?;
+                        check_id(source.snapshot.as_str())?;
+                        check_id(source.volume.as_str())?;
+                        environment.restore_volume(shared, volume, source).await?;
+                    }
+                }
             }
             Step::DeleteVolume { volume } => {
                 check_id(volume.as_str())?;
                 environment.delete_volume(shared, volume).await?;
             }
-            Step::CreateSnapshot { .. } | Step::DeleteSnapshot { .. } => {
-                return Err(ProvisionError::Rejected { message: "Snapshots cannot be taken here.".to_owned() });
+            Step::CreateSnapshot { snapshot } => {
+                check_id(snapshot.id.as_str())?;
+                snapshot.volumes.iter().try_for_each(|volume| check_id(volume.volume.as_str()))?;
+                environment.create_snapshot(shared, snapshot).await?;
+            }
+            Step::DeleteSnapshot { snapshot } => {
+                check_id(snapshot.as_str())?;
+                environment.delete_snapshot(shared, snapshot).await?;
             }
             Step::StartServer { server } => {
                 check_plan(&server)?;
@@ -179,6 +209,12 @@ impl Provisioner for Local {
             }
         }
         Ok(())
+    }
+
+    async fn verify(&self, environment: &EnvironmentId, snapshot: &SnapshotId) -> Result<Verification, ProvisionError> {
+        check_id(environment.as_str())?;
+        check_id(snapshot.as_str())?;
+        Ok(self.shared.environment(environment).verify_snapshot(&self.shared, snapshot.clone()).await?)
     }
 
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError> {
@@ -205,6 +241,12 @@ impl Provisioner for Local {
 impl Shared {
     fn inventory(&self) -> Result<Vec<EnvironmentId>> {
         Ok(disk::names(&self.layout.environments())?.into_iter().map(EnvironmentId::new).collect())
+    }
+
+    /// Environments that have volumes or snapshots.
+    fn with_data(&self) -> Result<BTreeSet<EnvironmentId>> {
+        let snapshots = disk::names(&self.layout.snapshots())?.into_iter().map(EnvironmentId::new);
+        Ok(self.inventory()?.into_iter().chain(snapshots).collect())
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<EnvironmentId, Arc<Environment>>> {

@@ -19,6 +19,7 @@ use super::layout::{EnvironmentLayout, Layout, inside};
 use super::limits::{Limits, PORTAL_GROUP};
 use super::sandbox::{self, Machine};
 use super::tools::Tools;
+use super::tree::{self, Support};
 use super::{Config, SERVERS_USER, network, outlet};
 use crate::{Capabilities, Image, ServerId, ServerPlan};
 
@@ -59,13 +60,13 @@ pub fn open(config: &Config) -> Result<Opened, OpenError> {
     // Root keeps its own rights out of everything a server could reach.
     let owner: Owner = rustix::process::geteuid().is_root().then_some((SERVERS_USER, SERVERS_USER));
     let prepared = prepare(&layout, config, owner);
-    let (trash, agent, host, tag) = match prepared {
+    let (trash, agent, host, tag, support) = match prepared {
         Ok(prepared) => prepared,
         Err(error) if config.agent.is_file() => return Err(OpenError::Directory(error)),
         Err(_) => return Err(OpenError::NoAgent(config.agent.clone())),
     };
     let limits = Limits::find(&tag);
-    let tools = Tools { owner, agent, bubblewrap, host, outlet: outlet::find(search), limits };
+    let tools = Tools { owner, agent, bubblewrap, host, outlet: outlet::find(search), limits, support };
     try_out(&layout, &tools, &trash)?;
     let capabilities = capabilities(&tools);
     Ok(Opened { layout, tools, trash, capabilities, lock })
@@ -88,12 +89,13 @@ fn own(layout: &Layout) -> Result<File, OpenError> {
     Err(OpenError::InUse(layout.root().to_owned()))
 }
 
-type Prepared = (Trash, String, super::image::Root, String);
+type Prepared = (Trash, String, super::image::Root, String, Support);
 
 fn prepare(layout: &Layout, config: &Config, owner: Owner) -> Result<Prepared, LocalError> {
     let trash = Trash::open(layout.trash())?;
     trash.sweep()?;
     disk::make_directory(&layout.environments())?;
+    disk::make_directory(&layout.snapshots())?;
     disk::make_directory(&layout.agents())?;
     disk::make_directory_for(&layout.images(), owner)?;
     // Images a killed portal was still making.
@@ -102,7 +104,7 @@ fn prepare(layout: &Layout, config: &Config, owner: Owner) -> Result<Prepared, L
     }
     let host = host::prepare(layout, owner, &trash)?;
     let agent = keep_agent(layout, &config.agent, &trash)?;
-    Ok((trash, agent, host, installation(layout)?))
+    Ok((trash, agent, host, installation(layout)?, tree::support(&layout.trash())?))
 }
 
 /// Copies the agent to where holders find it, under a name that changes when it does. Older versions go: who runs one has
@@ -274,12 +276,24 @@ fn capabilities(tools: &Tools) -> Capabilities {
         notes.push("Servers cannot reach the internet: install passt (sudo apt-get install passt).".to_owned());
     }
     notes.push("Sizes of volumes are noted, not enforced: volumes are directories.".to_owned());
+    match tools.support {
+        Support { subvolumes: true, .. } => {
+            notes.push("Snapshots are btrfs subvolumes: taken at once, whatever their size.".to_owned());
+        }
+        Support { reflinks: true, .. } => {
+            notes.push("Snapshots are reflinks: files share their blocks until one of them changes.".to_owned());
+        }
+        _ => notes.push(
+            "Snapshots are copies: put the portal's data directory on btrfs or XFS to have them at once and for less room."
+                .to_owned(),
+        ),
+    }
     Capabilities {
         oci_images: true,
         internet: tools.outlet.is_some(),
         cgroups: tools.limits.by_groups(),
         shared_volumes: true,
-        instant_snapshots: false,
+        instant_snapshots: tools.support.subvolumes,
         notes,
     }
 }

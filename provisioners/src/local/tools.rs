@@ -8,6 +8,7 @@ use super::disk::Owner;
 use super::image::Root;
 use super::layout::Layout;
 use super::limits::Limits;
+use super::tree::Support;
 
 #[derive(Debug)]
 pub struct Tools {
@@ -19,6 +20,8 @@ pub struct Tools {
     pub host: Root,
     pub outlet: Option<Outlet>,
     pub limits: Limits,
+    /// What the filesystem can do for snapshots.
+    pub support: Support,
 }
 
 impl Tools {

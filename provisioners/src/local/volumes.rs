@@ -7,20 +7,32 @@ use super::disk::{self, Trash};
 use super::error::{Attempt, LocalError, Result};
 use super::layout::EnvironmentLayout;
 use super::tools::Tools;
+use super::tree;
 use crate::{VolumeId, VolumePlan};
 
 const RECORD: &str = "volume.json";
 const DATA: &str = "data";
 
+/// An empty one.
 pub fn create(environment: &EnvironmentLayout, plan: &VolumePlan, tools: &Tools) -> Result<()> {
-    let directory = environment.volume(&plan.id);
     if exists(environment, &plan.id) {
         return Ok(());
     }
+    begin(environment, plan)?;
+    tree::create(&data(environment, &plan.id), tools.owner, tools.support)?;
+    finish(environment, plan)
+}
+
+/// Makes the place of a volume that is not there yet.
+pub fn begin(environment: &EnvironmentLayout, plan: &VolumePlan) -> Result<()> {
     disk::make_directory(environment.root())?;
     check_space(environment, plan)?;
-    disk::make_directory(&directory)?;
-    disk::make_directory_for(&data(environment, &plan.id), tools.owner)?;
+    disk::make_directory(&environment.volume(&plan.id))
+}
+
+/// Says that it is there, once its data is.
+pub fn finish(environment: &EnvironmentLayout, plan: &VolumePlan) -> Result<()> {
+    let directory = environment.volume(&plan.id);
     let record =
         serde_json::to_vec(plan).map_err(std::io::Error::from).attempting(|| "describe a volume".to_owned())?;
     disk::write_whole(&directory.join(RECORD), &record, 0o600)?;
