@@ -60,7 +60,7 @@ pub fn restore(
     // What an interrupted one left.
     trash.take(&data)?;
     let restored = copy_and_compare(environment, plan, from, source, tools, progress);
-    if restored.is_err() {
+    if restored.is_err() && !volumes::exists(environment, &plan.id) {
         let _ = trash.take(&data);
     }
     restored
