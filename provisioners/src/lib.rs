@@ -14,6 +14,7 @@ mod types;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -55,7 +56,60 @@ pub trait Provisioner: Send + Sync {
         Err(ProvisionError::Rejected { message: format!("“{}” cannot verify snapshots.", self.name()) })
     }
 
-    /// Environments of this installation that have anything at all here, known to the database or not.
+    /// A page of a directory's names, in the order of their bytes: at most `most` that come after `after`. `path` has its
+    /// parts separated by `/`; the root is empty. Symbolic links are not followed.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when there is no such tree or directory.
+    async fn list_files(
+        &self,
+        _tree: &Tree,
+        _path: &[u8],
+        _after: Option<&[u8]>,
+        _most: usize,
+    ) -> Result<Vec<FileEntry>, ProvisionError> {
+        Err(ProvisionError::Rejected { message: format!("“{}” cannot look into volumes.", self.name()) })
+    }
+
+    /// The content of a file and its size in bytes. Of a volume that is written meanwhile it may be a mix of moments.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when there is no such file.
+    async fn read_file(
+        &self,
+        _tree: &Tree,
+        _path: &[u8],
+    ) -> Result<(Box<dyn AsyncRead + Send + Unpin>, u64), ProvisionError> {
+        Err(ProvisionError::Rejected { message: format!("“{}” cannot look into volumes.", self.name()) })
+    }
+
+    /// What was added, changed and removed from the first tree to the second, the first `most` of it named.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when there is no such tree.
+    async fn compare(&self, _first: &Tree, _second: &Tree, _most: usize) -> Result<Comparison, ProvisionError> {
+        Err(ProvisionError::Rejected { message: format!("“{}” cannot compare snapshots.", self.name()) })
+    }
+
+    /// Where on this machine a tree is kept as a directory, for whoever copies it elsewhere; `None` where it is not. What is
+    /// in it was written by whoever had a shell in it.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when there is no such tree.
+    async fn folder(&self, _tree: &Tree) -> Result<Option<PathBuf>, ProvisionError> {
+        Ok(None)
+    }
+
+    /// Snapshots that are kept here, whatever became of their environments.
+    ///
+    /// # Errors
+    /// As [`observe`](Self::observe).
+    async fn kept_snapshots(&self) -> Result<Vec<(EnvironmentId, SnapshotId)>, ProvisionError> {
+        Ok(Vec::new())
+    }
+
+    /// Environments of this installation that have anything at all here, known to the database or not. Snapshots alone do
+    /// not count: see [`kept_snapshots`](Self::kept_snapshots).
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError>;
 
     /// What there is of an environment that may have no owner any more, for an operator to decide about.

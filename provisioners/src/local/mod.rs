@@ -13,6 +13,7 @@
 //! | its life, as recorded and as observed | [`servers`] |
 //! | volumes | [`volumes`], [`restores`] |
 //! | snapshots | [`snapshots`], [`tree`], [`btrfs`] |
+//! | files in either | [`files`] |
 //! | what goes on with data in the background | [`data`] |
 //! | memory, processor, processes | [`limits`] |
 //! | the way out to the internet | [`outlet`] |
@@ -28,6 +29,7 @@ mod data;
 mod disk;
 mod environment;
 mod error;
+mod files;
 mod holder;
 mod image;
 mod layout;
@@ -53,6 +55,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use tokio::io::AsyncRead;
 use tokio::sync::broadcast;
 
 use self::disk::Trash;
@@ -62,8 +65,8 @@ use self::image::oci::Images;
 use self::layout::Layout;
 use self::tools::Tools;
 use crate::{
-    Capabilities, Capacity, Effect, EnvironmentId, Gateway, ObservedEnvironment, ProvisionError, Provisioner, Remains,
-    ServerPlan, SnapshotId, Step, Verification,
+    Capabilities, Capacity, Comparison, Effect, EnvironmentId, FileEntry, Gateway, ObservedEnvironment, ProvisionError,
+    Provisioner, Remains, ServerPlan, SnapshotId, Step, Tree, Verification,
 };
 
 #[cfg(feature = "conformance")]
@@ -136,6 +139,19 @@ impl Local {
             }
         }
         Ok(local)
+    }
+}
+
+impl Local {
+    /// Looks into a tree where that may take a while.
+    async fn look<T: Send + 'static>(
+        &self,
+        tree: &Tree,
+        look: impl FnOnce(&Shared, &Tree) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        check_tree(tree)?;
+        let (shared, tree) = (Arc::clone(&self.shared), tree.clone());
+        environment::blocking(move || look(&shared, &tree)).await
     }
 }
 
@@ -217,6 +233,57 @@ impl Provisioner for Local {
         Ok(self.shared.environment(environment).verify_snapshot(&self.shared, snapshot.clone()).await?)
     }
 
+    async fn list_files(
+        &self,
+        tree: &Tree,
+        path: &[u8],
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Vec<FileEntry>, ProvisionError> {
+        let (path, after) = (path.to_vec(), after.map(<[u8]>::to_vec));
+        let list = move |shared: &Shared, tree: &Tree| files::list(&shared.layout, tree, &path, after.as_deref(), most);
+        Ok(self.look(tree, list).await?)
+    }
+
+    async fn read_file(
+        &self,
+        tree: &Tree,
+        path: &[u8],
+    ) -> Result<(Box<dyn AsyncRead + Send + Unpin>, u64), ProvisionError> {
+        let path = path.to_vec();
+        let (file, size) = self.look(tree, move |shared, tree| files::open(&shared.layout, tree, &path)).await?;
+        Ok((Box::new(tokio::fs::File::from_std(file)), size))
+    }
+
+    async fn compare(&self, first: &Tree, second: &Tree, most: usize) -> Result<Comparison, ProvisionError> {
+        check_tree(second)?;
+        let second = second.clone();
+        let compare = move |shared: &Shared, first: &Tree| {
+            files::compare(&shared.layout, shared.tools.owner, first, &second, most)
+        };
+        Ok(self.look(first, compare).await?)
+    }
+
+    async fn folder(&self, tree: &Tree) -> Result<Option<PathBuf>, ProvisionError> {
+        Ok(Some(self.look(tree, |shared, tree| files::root(&shared.layout, tree)).await?))
+    }
+
+    async fn kept_snapshots(&self) -> Result<Vec<(EnvironmentId, SnapshotId)>, ProvisionError> {
+        let shared = Arc::clone(&self.shared);
+        let kept = environment::blocking(move || {
+            let mut kept = Vec::new();
+            for environment in disk::names(&shared.layout.snapshots())?.into_iter().map(EnvironmentId::new) {
+                for id in disk::names(&shared.layout.snapshots_of(&environment))?.into_iter().map(SnapshotId::new) {
+                    if snapshots::record(&shared.layout.snapshot(&environment, &id))?.is_some() {
+                        kept.push((environment.clone(), id));
+                    }
+                }
+            }
+            Ok(kept)
+        });
+        Ok(kept.await?)
+    }
+
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError> {
         let shared = Arc::clone(&self.shared);
         Ok(environment::blocking(move || shared.inventory()).await?)
@@ -267,6 +334,12 @@ fn check_id(id: &str) -> Result<()> {
         return Err(LocalError::Refused(format!("“{}” is not an id.", id.escape_default())));
     }
     Ok(())
+}
+
+fn check_tree(tree: &Tree) -> Result<()> {
+    check_id(tree.environment.as_str())?;
+    check_id(tree.volume.as_str())?;
+    tree.snapshot.as_ref().map_or(Ok(()), |snapshot| check_id(snapshot.as_str()))
 }
 
 fn check_plan(plan: &ServerPlan) -> Result<()> {

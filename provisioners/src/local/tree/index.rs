@@ -168,6 +168,18 @@ impl Index {
         if path.is_empty() { ".".to_owned() } else { path }
     }
 
+    pub fn is_directory(&self, position: u32) -> bool {
+        matches!(self.entries.get(position as usize).map(|entry| &entry.kind), Some(Kind::Directory))
+    }
+
+    /// Of a file; 0 of anything else.
+    pub fn size(&self, position: u32) -> u64 {
+        match self.entries.get(position as usize).map(|entry| &entry.kind) {
+            Some(Kind::File { size, .. }) => *size,
+            _ => 0,
+        }
+    }
+
     fn inside(&self) -> Vec<Vec<u32>> {
         let mut inside = vec![Vec::new(); self.entries.len()];
         for (position, entry) in self.entries.iter().enumerate().skip(1) {

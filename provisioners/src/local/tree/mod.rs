@@ -22,6 +22,7 @@ use rustix::fs::{Mode, OFlags};
 
 use self::index::Index;
 pub use self::read::Reading;
+pub use self::walk::Opener;
 use super::btrfs;
 use super::disk::{self, Owner};
 use super::error::{Attempt, LocalError, Result};
