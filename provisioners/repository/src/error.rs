@@ -59,7 +59,7 @@ pub enum Error {
     #[error("the repository at {location} has no snapshot {id}; list what it has, and choose one of these")]
     NoSuchSnapshot { location: String, id: String },
 
-    #[error("it was cancelled; what had been stored by then is used by the next attempt or freed by the next pruning")]
+    #[error("it was cancelled; what had been stored by then is used by the next export or freed by the next pruning")]
     Cancelled,
 
     #[error("could not {attempt} the repository at {location}: {reason}. `restic check` tells whether it is whole")]

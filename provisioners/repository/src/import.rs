@@ -128,8 +128,8 @@ where
             }
         }
     };
-    // Reading waits for the disk or for the network half of the time.
-    let workers = thread::available_parallelism().map_or(2, NonZero::get).saturating_mul(2).min(16);
+    // Reading waits for the disk, and for the network most of the time.
+    let workers = thread::available_parallelism().map_or(2, NonZero::get).saturating_mul(2).clamp(8, 32);
     thread::scope(|scope| {
         for _ in 0..workers.min(plan.files.len()) {
             scope.spawn(work);

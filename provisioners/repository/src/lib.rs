@@ -11,7 +11,8 @@
 //!   extended attributes and sockets come back as they were; runs of zeros come back as holes. Devices are exported and never
 //!   imported. The time of the last access and inode numbers are not kept.
 //! - Nothing follows a link, neither on the way out nor on the way in.
-//! - A process may be killed at any moment: the repository stays valid, and the next export goes on with what was stored.
+//! - A process may be killed at any moment: the repository stays valid. What it had stored and not entered in the index yet is
+//!   stored again by the next export, and freed by the next pruning.
 //! - Several processes, restic's too, may use one repository at once: they see one another's locks (`lock.rs`).
 //!   `rustic`, the program, takes no locks: do not let it write while this does.
 //!

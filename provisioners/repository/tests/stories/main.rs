@@ -2,6 +2,7 @@
 //!
 //! Run as root, as the rest of the suite is, they also hold owners against what they were.
 
+mod bucket;
 mod damage;
 mod locks;
 mod restic;
