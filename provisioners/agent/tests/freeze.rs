@@ -33,12 +33,25 @@ impl Story {
     }
 
     async fn begin_with(service: &str, checks: Vec<Check>) -> Self {
+        Self::begin_as(&[], service, checks).await
+    }
+
+    /// As servers have it: the second process of a process namespace.
+    async fn begin_in_sandbox(service: &str) -> Self {
+        let sandbox =
+            ["bwrap", "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-pid", "--die-with-parent"];
+        Self::begin_as(&sandbox, service, Vec::new()).await
+    }
+
+    async fn begin_as(sandbox: &[&str], service: &str, checks: Vec<Check>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let socket = directory.path().join("portal.sock");
         let listener = UnixListener::bind(&socket).expect("a socket");
         let identity = serde_json::json!({"server": "s", "generation": 1, "enrolment": "e", "link": {"unix": socket}});
         std::fs::write(directory.path().join("identity"), identity.to_string()).expect("an identity");
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_bookend-agent"));
+        let words: Vec<&str> = sandbox.iter().copied().chain([env!("CARGO_BIN_EXE_bookend-agent")]).collect();
+        let mut command = tokio::process::Command::new(words[0]);
+        command.args(&words[1..]);
         command.arg("--directory").arg(directory.path()).stdin(Stdio::null()).kill_on_drop(true);
         command.env("HOME", directory.path());
         let agent = command.spawn().expect("an agent");
@@ -125,6 +138,21 @@ async fn a_frozen_server_writes_nothing_and_goes_on_where_it_was() {
     assert_eq!(story.read("pid"), pid, "the same process goes on");
     assert_eq!(story.thaw("a").await, thawed, "asking again says the same");
     assert!(story.freeze("a", LONG).await.is_err(), "a freeze that is over does not come back");
+}
+
+#[tokio::test]
+async fn in_a_sandbox_also_what_left_its_parents_stands_still() {
+    let story = Story::begin_in_sandbox(&format!("setsid sh -c '({WRITER}) &' & exec sleep 1000")).await;
+    story.until_other("count", "").await;
+    let frozen = story.freeze("a", LONG).await.expect("a freeze");
+    assert!(frozen.processes >= 2, "{frozen:?}");
+    let count = story.read("count");
+    for _ in 0..100 {
+        assert!(!story.thaw("other").await.held);
+        assert_eq!(story.read("count"), count, "something still writes");
+    }
+    assert!(story.thaw("a").await.held);
+    story.until_other("count", &count).await;
 }
 
 #[tokio::test]
