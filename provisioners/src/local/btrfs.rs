@@ -44,6 +44,13 @@ struct RootReferences {
     align: [u8; 7],
 }
 
+/// `_IOR(0x94, 60, struct btrfs_ioctl_get_subvol_info_args)`.
+const GET_SUBVOL_INFO: libc::Ioctl = 0x81F8_943Cu32 as libc::Ioctl;
+
+/// `struct btrfs_ioctl_get_subvol_info_args`, as numbers: 504 bytes.
+#[repr(C)]
+struct Information([u64; 63]);
+
 fn call<T>(fd: BorrowedFd<'_>, request: libc::Ioctl, arguments: &mut T) -> io::Result<()> {
     // SAFETY: each of the requests above takes a pointer to the structure it is called with below, of the size that is part
     // of its number; descriptor and structure live through the call.
@@ -74,6 +81,16 @@ pub fn snapshot(from: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &CStr) -> io
 /// Removes a subvolume with everything in it.
 pub fn destroy(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     call(parent, SNAP_DESTROY, &mut VolumeArguments::new(0, name)?)
+}
+
+/// Names this state of a subvolume: another one as soon as anything in it was changed, by whatever means but the disk's own
+/// failing, which the filesystem's checksums tell when it is read.
+pub fn state(subvolume: BorrowedFd<'_>) -> io::Result<String> {
+    // Positions of `treeid` and `ctransid` in the structure.
+    let (tree, changed) = (0, 43);
+    let mut information = Information([0; 63]);
+    call(subvolume, GET_SUBVOL_INFO, &mut information)?;
+    Ok(format!("{} {}", information.0[tree], information.0[changed]))
 }
 
 /// Whether a subvolume has others in it, which a copy of it would lack. Whoever has a shell in it may make some.

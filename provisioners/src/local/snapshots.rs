@@ -32,6 +32,9 @@ pub struct Record {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Manifests {
     volumes: Vec<(VolumeId, Manifest)>,
+    /// The states that the trees were in when they had been read, where states have names.
+    #[serde(default)]
+    states: Vec<(VolumeId, String)>,
 }
 
 pub fn now() -> i64 {
@@ -105,6 +108,14 @@ pub fn manifest(snapshot: &SnapshotLayout, volume: &VolumeId) -> Result<Option<M
     Ok(all.and_then(|all| all.volumes.into_iter().find(|(id, _)| id == volume)).map(|(_, manifest)| manifest))
 }
 
+/// Whether a volume's tree is known, without reading it, to be what it was when the manifest was made: the filesystem says
+/// that nothing in it was changed since.
+pub fn is_untouched(snapshot: &SnapshotLayout, volume: &VolumeId) -> Result<bool> {
+    let all: Option<Manifests> = read(&snapshot.manifest())?;
+    let known = all.and_then(|all| all.states.into_iter().find(|(id, _)| id == volume)).map(|(_, state)| state);
+    Ok(known.is_some() && known == tree::state(&snapshot.volume(volume)))
+}
+
 /// Reads everything and writes down what it is, once it is on the disk.
 pub fn make_manifest(snapshot: &SnapshotLayout, record: &Record, owner: Owner, progress: &Progress) -> Result<()> {
     if record.boot.is_some() {
@@ -113,7 +124,7 @@ pub fn make_manifest(snapshot: &SnapshotLayout, record: &Record, owner: Owner, p
     }
     progress.begin("being read for its manifest", 0);
     disk::make_directory(&snapshot.indexes())?;
-    let mut manifests = Manifests { volumes: Vec::new() };
+    let mut manifests = Manifests { volumes: Vec::new(), states: Vec::new() };
     for volume in &record.plan.volumes {
         let reading = tree::read(&snapshot.volume(&volume.volume), owner, progress)?;
         let (manifest, index) = reading.manifest();
@@ -121,6 +132,9 @@ pub fn make_manifest(snapshot: &SnapshotLayout, record: &Record, owner: Owner, p
         manifests.volumes.push((volume.volume.clone(), manifest));
     }
     tree::persist_all(snapshot.root())?;
+    let states = record.plan.volumes.iter().map(|volume| &volume.volume);
+    let states = states.filter_map(|volume| Some((volume.clone(), tree::state(&snapshot.volume(volume))?)));
+    manifests.states = states.collect();
     write(&snapshot.manifest(), &manifests)?;
     disk::persist(snapshot.root())
 }

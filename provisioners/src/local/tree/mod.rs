@@ -153,6 +153,12 @@ pub fn read(path: &Path, owner: Owner, progress: &Progress) -> Result<Reading> {
     read::read(open(path)?, owner, progress).attempting(|| format!("read {}", path.display()))
 }
 
+/// Names the present state of a tree that can be copied in one step; `None` where no such name can be had.
+pub fn state(path: &Path) -> Option<String> {
+    let open = open(path).ok().filter(|open| btrfs::is_subvolume(open))?;
+    btrfs::state(open.as_fd()).ok()
+}
+
 /// Waits until everything on the filesystem of this directory would survive a power failure.
 pub fn persist_all(directory: &Path) -> Result<()> {
     let open = open(directory)?;
