@@ -143,6 +143,30 @@ pub trait Portal: Send + Sync + 'static {
     ) -> Result<EnvironmentDetail, ApiError>;
     /// Each for itself: what is wrong with one is said of that one.
     async fn act_on_many(&self, actor: &Actor, request: ManyRequest) -> Result<Vec<ManyResult>, ApiError>;
+    /// The newest first.
+    async fn snapshots(&self, actor: &Actor, environment: &str) -> Result<Vec<SnapshotView>, ApiError>;
+    /// One moment of all volumes, taken as soon as nothing else is under way.
+    async fn take_snapshot(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        request: SnapshotRequest,
+    ) -> Result<SnapshotView, ApiError>;
+    async fn change_snapshot(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        snapshot: &str,
+        change: SnapshotChange,
+    ) -> Result<SnapshotView, ApiError>;
+    async fn delete_snapshot(&self, actor: &Actor, environment: &str, snapshot: &str) -> Result<(), ApiError>;
+    /// All volumes become what they were; what they are now is kept in a snapshot first. A deleted environment comes back.
+    async fn restore(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        request: RestoreRequest,
+    ) -> Result<EnvironmentDetail, ApiError>;
     /// What goes on in the team.
     async fn activity(&self, actor: &Actor) -> Result<Activity, ApiError>;
     /// Newest first.

@@ -6,4 +6,5 @@ mod description;
 mod orders;
 mod problems;
 mod sign_in;
+mod snapshots;
 mod starting;

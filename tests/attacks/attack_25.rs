@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use app::api::{
     Action, ApiError, DraftRequest, EnvironmentChange, EnvironmentQuery, LogSelection, ManyRequest, OrderRequest,
-    PasswordChange, PersonRequest, Role, TokenRequest,
+    PasswordChange, PersonRequest, RestoreRequest, Role, SnapshotChange, SnapshotRequest, TokenRequest,
 };
 use app::portal::{Actor, Channel, Portal};
 use reqwest::Method;
@@ -18,7 +18,7 @@ const WHO: [&str; 6] = ["nobody", "stranger", "their administrator", "colleague"
 
 /// What each use case answers to each of [`WHO`]: 200, or the error's status. A use case that is not here, or is here and no
 /// longer there, fails the test below.
-const MATRIX: [(&str, [u16; 6]); 36] = [
+const MATRIX: [(&str, [u16; 6]); 41] = [
     // Nobody needs to be anybody for these; the wrong password and the invented link are refused to all.
     ("sign_in", [401, 401, 401, 401, 401, 401]),
     ("first_administrator", [404, 404, 404, 404, 404, 404]),
@@ -53,7 +53,12 @@ const MATRIX: [(&str, [u16; 6]); 36] = [
     ("environment", [401, 404, 404, 200, 200, 200]),
     ("timeline", [401, 404, 404, 200, 200, 200]),
     ("events", [401, 404, 404, 200, 200, 200]),
-    // The owner, and administrators of the team.
+    ("snapshots", [401, 404, 404, 200, 200, 200]),
+    // The owner, and administrators of the team. It has no volumes, so that there is nothing to keep.
+    ("take_snapshot", [401, 404, 404, 403, 409, 409]),
+    ("change_snapshot", [401, 404, 404, 403, 404, 404]),
+    ("delete_snapshot", [401, 404, 404, 403, 404, 404]),
+    ("restore", [401, 404, 404, 403, 404, 404]),
     ("act", [401, 404, 404, 403, 409, 409]),
     ("describe", [401, 404, 404, 403, 422, 422]),
     // As `act`: each is answered for itself.
@@ -156,6 +161,13 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
                 Err(error) => Err(error),
             }
         }
+        "snapshots" => portal.snapshots(actor, environment).await.map(drop),
+        "take_snapshot" => portal.take_snapshot(actor, environment, SnapshotRequest::default()).await.map(drop),
+        "change_snapshot" => {
+            portal.change_snapshot(actor, environment, "latest", SnapshotChange::default()).await.map(drop)
+        }
+        "delete_snapshot" => portal.delete_snapshot(actor, environment, "latest").await,
+        "restore" => portal.restore(actor, environment, RestoreRequest { snapshot: "latest".into() }).await.map(drop),
         "activity" => portal.activity(actor).await.map(drop),
         "logs" => portal.logs(actor, environment, &LogSelection::default(), 10).await.map(drop),
         "follow_logs" => portal.follow_logs(actor, environment, &LogSelection::default(), 10, None).await.map(drop),

@@ -80,22 +80,34 @@ impl Api {
 
     /// Waits until this is true of the environment, told of changes by the portal's events. `what` is for the error.
     pub async fn await_that(&self, environment: &str, what: &str, is: impl Fn(&Value) -> bool) -> Outcome<Value> {
-        match tokio::time::timeout(PATIENCE, self.follow_until(environment, is)).await {
+        self.await_below(environment, "", what, is).await
+    }
+
+    /// The same of what the environment has at this path below it: `/snapshots`.
+    pub async fn await_below(
+        &self,
+        environment: &str,
+        path: &str,
+        what: &str,
+        is: impl Fn(&Value) -> bool,
+    ) -> Outcome<Value> {
+        let path = format!("/environments/{environment}{path}");
+        match tokio::time::timeout(PATIENCE, self.follow_until(environment, &path, is)).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                let now = self.environment(environment).await?;
+                let now = self.get(&path).await?.expect_success()?;
                 Err(format!("{environment} did not become {what} in {PATIENCE:?}: {now:#}").into())
             }
         }
     }
 
-    async fn follow_until(&self, environment: &str, is: impl Fn(&Value) -> bool) -> Outcome<Value> {
+    async fn follow_until(&self, environment: &str, path: &str, is: impl Fn(&Value) -> bool) -> Outcome<Value> {
         let address = format!("{}/api/v1/events?environment={environment}", self.base);
         let events = self.http.get(address).bearer_auth(&self.token).send().await?.error_for_status()?;
         // Subscribed before the first look: no change can fall in between.
         let mut events = events.bytes_stream();
         loop {
-            let now = self.environment(environment).await?;
+            let now = self.get(path).await?.expect_success()?;
             if is(&now) {
                 return Ok(now);
             }

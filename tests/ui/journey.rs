@@ -19,6 +19,8 @@ async fn a_person_orders_two_servers_uses_them_parks_them_and_finds_everything_w
     browser.press("Create administrator").await?;
 
     // The catalog, and an order.
+    browser.await_text("h1", "Catalog").await?;
+    browser.picture("journey-0-catalog").await?;
     browser.click("a[href=\"/catalog/site\"]").await?;
     browser.fill("name", ENVIRONMENT).await?;
     browser.fill("parameters.heading", "Margins").await?;

@@ -9,6 +9,7 @@ mod error;
 mod log;
 mod operator;
 mod people;
+mod snapshot;
 
 pub use activity::*;
 pub use catalog::*;
@@ -17,6 +18,7 @@ pub use error::*;
 pub use log::*;
 pub use operator::*;
 pub use people::*;
+pub use snapshot::*;
 
 use serde::{Deserialize, Serialize};
 

@@ -11,8 +11,6 @@ pub struct Operation {
     pub version: String,
     /// `SQLite` or `PostgreSQL`.
     pub database: String,
-    /// Portals that are at work on some environment at this moment.
-    pub portals_at_work: u32,
     /// Servers whose agent is connected to this portal.
     pub agents_connected: u32,
     /// How many of the team's environments are in each state.

@@ -73,7 +73,6 @@ fn installation(operation: &Operation) -> impl IntoView + use<> {
                 {fact("Bookend", operation.version.clone())}
                 {fact("Database", operation.database.clone())}
                 {fact("Agents connected", operation.agents_connected.to_string())}
-                {fact("Portals at work now", operation.portals_at_work.to_string())}
             </dl>
             <p><a href="/environments?of=everyone&sort=state">"All environments, what needs somebody first"</a></p>
         </section>

@@ -20,14 +20,17 @@ pub fn action_consequence(action: Action, state: State) -> &'static str {
         Action::Park => "Takes the servers down. Volumes, names and settings stay, and Resume brings all of it back.",
         Action::Resume => "Brings the servers back, with the same names and the same data.",
         Action::Restart => "Replaces the servers by new ones on the same volumes. Running programs are interrupted.",
-        Action::Delete => "Removes the servers and every volume with its data. This cannot be undone.",
+        Action::Delete => "Removes servers and volumes. What the volumes hold is kept in a final snapshot for 14 days.",
         Action::Retry => "Tries the failed step again, now.",
         Action::Cancel => match state {
             State::Parking => "Stops taking it down and keeps it running.",
             State::Deleting => "Stops deleting where that is still possible.",
             _ => "Stops what is under way. What has been started is taken down again.",
         },
-        Action::Force => "Ends the servers now, without waiting for their services to finish.",
+        Action::Force => match state {
+            State::Failed => "Deletes the volumes now, without a final snapshot. This cannot be undone.",
+            _ => "Ends the servers now, without waiting for their services to finish.",
+        },
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agent::api::{EXEC_HEADER, Metrics};
+use agent::api::{EXEC_HEADER, Freeze, Frozen, Metrics, Thaw, Thawed};
 use agent::link::LinkError;
-use agent::link::portal::{Connection, UpgradeError};
+use agent::link::portal::{CallError, Connection, UpgradeError};
 use app::portal::{Channel, Duplex};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -79,6 +79,17 @@ pub enum StopError {
     Timeout(Duration),
     #[error("the agent could not stop the services: {0}")]
     Failed(String),
+}
+
+/// Why a server could not be held still, or let go.
+#[derive(Debug, thiserror::Error)]
+pub enum FreezeError {
+    #[error("it is not connected")]
+    NotConnected,
+    #[error("it did not answer within {0:?}")]
+    Timeout(Duration),
+    #[error("{0}")]
+    Failed(#[from] CallError),
 }
 
 impl Hub {
@@ -159,6 +170,26 @@ impl Hub {
             StatusCode::NO_CONTENT => Ok(()),
             status => Err(StopError::Failed(format!("it answered {status}"))),
         }
+    }
+
+    /// Holds a server still. `patience` bounds the wait.
+    ///
+    /// # Errors
+    /// It is not known then whether it stands still; it goes on by itself after the freeze's own time.
+    pub async fn freeze(&self, server: &ServerId, freeze: &Freeze, patience: Duration) -> Result<Frozen, FreezeError> {
+        let link = self.link(server).ok_or(FreezeError::NotConnected)?;
+        let frozen = tokio::time::timeout(patience, link.connection.freeze(freeze)).await;
+        Ok(frozen.map_err(|_| FreezeError::Timeout(patience))??)
+    }
+
+    /// Lets a server go on.
+    ///
+    /// # Errors
+    /// It goes on by itself then, and whether it stood still until now is not known.
+    pub async fn thaw(&self, server: &ServerId, thaw: &Thaw, patience: Duration) -> Result<Thawed, FreezeError> {
+        let link = self.link(server).ok_or(FreezeError::NotConnected)?;
+        let thawed = tokio::time::timeout(patience, link.connection.thaw(thaw)).await;
+        Ok(thawed.map_err(|_| FreezeError::Timeout(patience))??)
     }
 
     /// Ends a server's link and forgets what was remembered of it: it is gone for good.

@@ -19,7 +19,7 @@ mod session;
 
 pub use directory::{AgentDirectory, DirectoryError, EnrolError, Enrolled, LogBatch};
 pub use history::{STRETCH_MS, Stretch};
-pub use hub::{Hub, OpenError, StopError};
+pub use hub::{FreezeError, Hub, OpenError, StopError};
 
 #[cfg(test)]
 mod tests;

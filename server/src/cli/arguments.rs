@@ -76,7 +76,14 @@ pub enum Command {
     Restart(ActionArguments),
     /// Change an environment's name, tags or note
     Edit(EditArguments),
-    /// Delete an environment with all its data
+    /// Keep what an environment's volumes hold at one moment
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+    /// Bring back what an environment's volumes held; what they hold now is kept in a snapshot first
+    Restore(RestoreArguments),
+    /// Bring a deleted environment back, within 14 days
+    Undelete(UndeleteArguments),
+    /// Delete an environment; what its volumes hold is kept for 14 days
     Delete(DeleteArguments),
     /// Try again after a failure, now
     Retry(ActionArguments),
@@ -96,6 +103,65 @@ pub enum Command {
         #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish", "elvish", "powershell"])]
         shell: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// Take one, of all volumes at one moment
+    Create {
+        #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
+        environment: String,
+        /// What it is to be called
+        #[arg(long)]
+        label: Option<String>,
+        #[command(flatten)]
+        wait: WaitArguments,
+    },
+    /// List an environment's snapshots, the newest first
+    List {
+        #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
+        environment: String,
+    },
+    /// Delete one, for ever
+    Delete {
+        #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
+        environment: String,
+        /// Its id, or `latest`
+        snapshot: String,
+    },
+    /// Keep one until it is unpinned
+    Pin {
+        #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
+        environment: String,
+        /// Its id, or `latest`
+        snapshot: String,
+    },
+    /// Let it go when it is one of many
+    Unpin {
+        #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
+        environment: String,
+        /// Its id, or `latest`
+        snapshot: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
+    pub environment: String,
+    /// The snapshot's id, or `latest`
+    pub snapshot: String,
+    #[command(flatten)]
+    pub wait: WaitArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct UndeleteArguments {
+    /// Name (the one deleted last) or id
+    #[arg(value_name = "ENV")]
+    pub environment: String,
+    #[command(flatten)]
+    pub wait: WaitArguments,
 }
 
 #[derive(Debug, Args)]

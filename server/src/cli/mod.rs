@@ -20,6 +20,7 @@ mod logs;
 mod order;
 mod output;
 mod serve;
+mod snapshots;
 mod template;
 mod terminal;
 mod wait;
@@ -93,6 +94,9 @@ async fn dispatch(line: CommandLine, output: Output) -> Result<u8, Failure> {
         Command::Cancel(act) => environments::act(&client()?, Action::Cancel, act, output).await?,
         Command::Force(act) => environments::act(&client()?, Action::Force, act, output).await?,
         Command::Edit(edit) => environments::edit(&client()?, edit, output).await?,
+        Command::Snapshot(command) => snapshots::snapshot(&client()?, command, output).await?,
+        Command::Restore(restore) => snapshots::restore(&client()?, restore, output).await?,
+        Command::Undelete(undelete) => snapshots::undelete(&client()?, undelete, output).await?,
         Command::Delete(delete) => environments::delete(&client()?, delete, output).await?,
     }
     Ok(0)

@@ -1,10 +1,10 @@
 //! What a person, or a schedule, can ask of an environment, and what of it that changes. Only the desire changes; bringing
 //! it about is the engine's work.
 
-use app::api::{Action, State};
+use app::api::{Action, SnapshotReason, State};
 use provisioners::ServerId;
 
-use super::facts::{Desired, Facts};
+use super::facts::{Desired, Facts, Snapshot, Standing};
 use super::note::Note;
 use super::state;
 
@@ -16,11 +16,23 @@ pub struct Change {
     pub renew: Vec<ServerId>,
     /// The volumes may be deleted, with their data: nothing else ever allows that.
     pub delete_volumes: bool,
+    pub keep: Keep,
     /// Services are not waited for.
     pub forced: bool,
     /// How it is called until the engine has looked.
     pub label: State,
     pub note: Note,
+}
+
+/// Whether what the volumes hold is kept in a snapshot for this change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// As it was decided before.
+    AsBefore,
+    /// A new one; with [`SnapshotReason::Delete`] the volumes go only when it is complete.
+    In(SnapshotReason),
+    /// The volumes go without one.
+    Nothing,
 }
 
 /// An action that is not possible now.
@@ -52,9 +64,13 @@ pub fn change(action: Action, facts: &Facts, now: i64) -> Result<Change, NotNow>
         return Err(NotNow { name, state: view.state, action, possible: view.actions });
     }
     Ok(match action {
-        Action::Park => to(facts, Desired::Parked, "parking", "Parking"),
+        Action::Park => {
+            Change { keep: keep(facts, SnapshotReason::Park), ..to(facts, Desired::Parked, "parking", "Parking") }
+        }
         Action::Resume => to(facts, Desired::Running, "resuming", "Resuming"),
-        Action::Delete => to(facts, Desired::Deleted, "deleting", "Deleting"),
+        Action::Delete => {
+            Change { keep: keep(facts, SnapshotReason::Delete), ..to(facts, Desired::Deleted, "deleting", "Deleting") }
+        }
         Action::Restart => {
             Change { renew: started(facts, |_| true), ..to(facts, Desired::Running, "restarting", "Restarting") }
         }
@@ -66,12 +82,26 @@ pub fn change(action: Action, facts: &Facts, now: i64) -> Result<Change, NotNow>
                 }),
                 _ => Vec::new(),
             };
-            Change { renew, ..to(facts, facts.intent.desired, "retrying", "Trying again:") }
+            // A final snapshot that failed is taken anew.
+            let keep = match &facts.intent.final_snapshot {
+                Some(kept) if matches!(kept.standing, Standing::Failed | Standing::Damaged) => {
+                    keep(facts, SnapshotReason::Delete)
+                }
+                _ => Keep::AsBefore,
+            };
+            Change { renew, keep, ..to(facts, facts.intent.desired, "retrying", "Trying again:") }
         }
-        Action::Force => Change { forced: true, ..to(facts, facts.intent.desired, "forcing", "Forcing down") },
+        Action::Force => {
+            let without = view.state == State::Failed && facts.intent.desired == Desired::Deleted;
+            let keep = if without { Keep::Nothing } else { Keep::AsBefore };
+            Change { forced: true, keep, ..to(facts, facts.intent.desired, "forcing", "Forcing down") }
+        }
         Action::Cancel => match facts.intent.desired {
             Desired::Parked => to(facts, Desired::Running, "cancelling", "Cancelled; running on:"),
-            _ if facts.intent.ready_at.is_some() => to(facts, Desired::Parked, "cancelling", "Cancelled; parking"),
+            _ if facts.intent.ready_at.is_some() => Change {
+                keep: keep(facts, SnapshotReason::Park),
+                ..to(facts, Desired::Parked, "cancelling", "Cancelled; parking")
+            },
             // Never ready: there is no data anybody has used.
             _ => to(facts, Desired::Deleted, "cancelling", "Cancelled; deleting"),
         },
@@ -87,7 +117,26 @@ fn to(facts: &Facts, desired: Desired, kind: &'static str, doing: &str) -> Chang
         Desired::Deleted => State::Deleting,
     };
     let note = Note::new(kind, format!("{doing} {}", facts.intent.name));
-    Change { desired, renew: Vec::new(), delete_volumes: desired == Desired::Deleted, forced: false, label, note }
+    Change {
+        desired,
+        renew: Vec::new(),
+        delete_volumes: desired == Desired::Deleted,
+        keep: Keep::AsBefore,
+        forced: false,
+        label,
+        note,
+    }
+}
+
+/// There is something to keep once somebody could have used it.
+fn keep(facts: &Facts, reason: SnapshotReason) -> Keep {
+    let used = facts.intent.ready_at.is_some() && facts.observed.current_volumes().any(|volume| volume.seen);
+    let kept_already = |snapshot: &Snapshot| snapshot.reason == reason && snapshot.is_wanted();
+    match used {
+        true if reason == SnapshotReason::Park && facts.observed.snapshots.iter().any(kept_already) => Keep::AsBefore,
+        true => Keep::In(reason),
+        false => Keep::AsBefore,
+    }
 }
 
 /// Servers whose present incarnation was asked to start, and for which this holds.

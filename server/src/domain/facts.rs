@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use agent::api::{Phase, Status};
-pub use app::api::FailureView as Failure;
-use provisioners::{EnvironmentId, MachineState, ObservedEnvironment, ObservedServer, ServerId, VolumeId};
+pub use app::api::{FailureView as Failure, SnapshotReason, SnapshotState as Standing};
+use provisioners::{
+    EnvironmentId, MachineState, ObservedEnvironment, ObservedServer, ObservedSnapshot, RestoreState, ServerId,
+    SnapshotId, SnapshotState, SnapshotVolume, VolumeId, VolumeSource,
+};
 use serde::{Deserialize, Serialize};
 
 use super::topology::Topology;
@@ -38,6 +41,27 @@ pub struct Intent {
     pub deleted_at: Option<i64>,
     /// Bookend has stopped trying, until the person asks for something.
     pub failure: Option<Failure>,
+    /// The environment is being given what this snapshot holds.
+    pub restoring: Option<Restoring>,
+    /// With [`Desired::Deleted`]: what has to be complete before volumes are deleted. `None`: there was nothing to keep, or
+    /// the person does not want it kept.
+    pub final_snapshot: Option<Kept>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restoring {
+    pub snapshot: SnapshotId,
+    /// Keeps what the environment had before. `None`: it had nothing, for it was deleted.
+    pub present: Option<Kept>,
+}
+
+/// A snapshot that something waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub id: SnapshotId,
+    pub standing: Standing,
+    /// Why it failed.
+    pub failure: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +90,10 @@ pub struct Observed {
     pub network: Network,
     /// In the topology's order, one for each of its servers.
     pub servers: Vec<Server>,
+    /// Those in use and those to be used, and those that were replaced and are not gone yet.
     pub volumes: Vec<Volume>,
+    /// Those with something still to be done about, the oldest first.
+    pub snapshots: Vec<Snapshot>,
 }
 
 /// What became of asking for one step on one thing of one generation.
@@ -204,10 +231,66 @@ pub struct Volume {
     pub present: bool,
     /// It was seen, before this observation: it holds data.
     pub seen: bool,
-    /// By an explicit delete of its environment.
+    pub role: VolumeRole,
+    /// What it begins with.
+    pub source: Option<VolumeSource>,
+    /// What it held is in a complete snapshot, or nobody ever used it: with [`VolumeRole::Outgoing`], it may go.
+    pub expendable: bool,
+    /// It is not there yet: how far it is, or why it will never be.
+    pub restore: Option<RestoreState>,
+    /// By an explicit delete of its environment, or a restore of another in its place.
     pub delete_requested: bool,
     pub create: Asked,
     pub delete: Asked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeRole {
+    Current,
+    /// Begins with what a snapshot held; takes the place of the current one of its name when all of them are there.
+    Incoming,
+    /// Was replaced, or was never used.
+    Outgoing,
+}
+
+/// A snapshot that is to be taken, is being read, or is to go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    pub id: SnapshotId,
+    pub reason: SnapshotReason,
+    pub standing: Standing,
+    pub volumes: Vec<SnapshotVolume>,
+    pub removal_requested: bool,
+    /// What the provisioner reports of it.
+    pub seen: Option<ObservedSnapshot>,
+    pub create: Asked,
+    pub delete: Asked,
+}
+
+impl Snapshot {
+    /// Its moment is fixed: whatever happens to the volumes from now on is not in it.
+    pub fn is_taken(&self) -> bool {
+        self.seen.as_ref().is_some_and(|seen| !matches!(seen.state, SnapshotState::Taking(_)))
+    }
+    /// It is found otherwise than it is written down.
+    pub fn is_news(&self) -> bool {
+        match self.seen.as_ref().map(|seen| &seen.state) {
+            None | Some(SnapshotState::Taking(_)) => false,
+            Some(SnapshotState::Reading(_)) => self.standing != Standing::Reading,
+            Some(SnapshotState::Complete) => self.standing != Standing::Complete,
+            Some(SnapshotState::Failed { .. }) => self.standing != Standing::Failed,
+            Some(SnapshotState::Damaged { .. }) => self.standing != Standing::Damaged,
+        }
+    }
+    /// Still to be taken.
+    pub fn is_wanted(&self) -> bool {
+        self.standing == Standing::Wanted && !self.removal_requested && !self.is_taken()
+    }
+    pub fn is_gone(&self) -> bool {
+        let deleted = self.delete.latest.as_ref().is_some_and(|effect| effect.outcome == Outcome::Accepted);
+        self.seen.is_none() && (deleted || self.create.latest.is_none())
+    }
 }
 
 impl Volume {
@@ -218,6 +301,10 @@ impl Volume {
 }
 
 impl Observed {
+    /// The volumes servers use.
+    pub fn current_volumes(&self) -> impl Iterator<Item = &Volume> {
+        self.volumes.iter().filter(|volume| volume.role == VolumeRole::Current)
+    }
     /// Takes over what the provisioner reports now.
     pub fn update(&mut self, now: &ObservedEnvironment) {
         self.network.present = now.network;
@@ -226,6 +313,11 @@ impl Observed {
         }
         for volume in &mut self.volumes {
             volume.present = now.volumes.contains(&volume.id);
+            let restore = now.restoring.iter().find(|restore| restore.volume == volume.id);
+            volume.restore = restore.map(|restore| restore.state.clone());
+        }
+        for snapshot in &mut self.snapshots {
+            snapshot.seen = now.snapshots.iter().find(|seen| seen.snapshot == snapshot.id).cloned();
         }
     }
     /// Whether the outside world was ever asked for anything: when not, there is nothing to observe.
@@ -233,5 +325,6 @@ impl Observed {
         self.network.created == 0
             && self.servers.iter().all(|server| server.started == 0)
             && self.volumes.iter().all(|volume| volume.create.latest.is_none())
+            && self.snapshots.is_empty()
     }
 }

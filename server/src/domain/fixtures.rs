@@ -38,6 +38,8 @@ pub fn server(name: &str) -> ServerSpec {
         requires: Vec::new(),
         setup: None,
         startup: None,
+        before_snapshot: None,
+        after_snapshot: None,
         services: Vec::new(),
         checks: Vec::new(),
         ports: Vec::new(),

@@ -8,6 +8,7 @@ pub mod log;
 pub mod note;
 pub mod plan;
 pub mod progress;
+pub mod retention;
 pub mod schedule;
 pub mod state;
 pub mod template;

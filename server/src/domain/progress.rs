@@ -4,7 +4,7 @@
 
 use app::api::State;
 
-use super::facts::{Desired, Facts, Server};
+use super::facts::{Desired, Facts, Server, Snapshot};
 use super::state::View;
 
 /// Starting, setting up, checking, ready: what each server goes through.
@@ -37,7 +37,11 @@ pub fn progress(facts: &Facts, view: &View) -> Option<Progress> {
             let stands = u32::from(!observed.network.is_gone());
             (stands + view.servers.iter().map(|server| taken(server.state)).sum::<u32>(), 1 + servers * STEPS_OF_SERVER)
         }
-        Desired::Parked => (servers_gone + network_gone, servers + 1),
+        Desired::Parked => {
+            let down = servers_gone == servers && network_gone == 1;
+            let kept = down && !observed.snapshots.iter().any(Snapshot::is_wanted);
+            (servers_gone + network_gone + u32::from(kept), servers + 2)
+        }
         Desired::Deleted => {
             let removed = observed.volumes.iter().filter(|volume| volume.delete_requested && volume.is_gone());
             (servers_gone + network_gone + count(removed.count()), servers + volumes + 1)

@@ -1,7 +1,7 @@
 //! The label people see, what is waited for and what can be asked: derived from desire and observation, every time.
 
 use agent::api::Phase;
-use app::api::{Action, State};
+use app::api::{Action, SnapshotReason, State};
 use provisioners::MachineState;
 
 use super::facts::{AgentLink, Desired, Facts, Failure, Server};
@@ -74,11 +74,14 @@ fn environment_state(facts: &Facts, decision: &Decision, servers: &[ServerView],
     if failed {
         return State::Failed;
     }
+    if intent.restoring.is_some() && intent.desired != Desired::Deleted {
+        return State::Preparing;
+    }
     let settled = *decision == Decision::Settled;
     match intent.desired {
         Desired::Deleted if settled => State::Deleted,
         Desired::Deleted => State::Deleting,
-        Desired::Parked if settled => State::Parked,
+        Desired::Parked if settled || is_down(facts) => State::Parked,
         Desired::Parked => State::Parking,
         Desired::Running if servers.iter().all(|server| server.state == State::Ready) => State::Ready,
         Desired::Running if intent.ready_at.is_some_and(|at| at >= intent.desired_at) => State::Repairing,
@@ -95,6 +98,15 @@ fn environment_state(facts: &Facts, decision: &Decision, servers: &[ServerView],
             }
         }
     }
+}
+
+/// Parked as far as anybody can tell; what still goes on is about snapshots.
+fn is_down(facts: &Facts) -> bool {
+    let observed = &facts.observed;
+    observed.servers.iter().all(Server::is_gone)
+        && observed.network.is_gone()
+        && facts.intent.restoring.is_none()
+        && !observed.snapshots.iter().any(|snapshot| snapshot.reason == SnapshotReason::Park && snapshot.is_wanted())
 }
 
 fn server_view(facts: &Facts, server: &Server, reasons: &[Reason], failure: Option<&Failure>, now: i64) -> ServerView {
@@ -170,7 +182,7 @@ fn actions(state: State, desired: Desired) -> Vec<Action> {
         State::Failed => match desired {
             Desired::Running => vec![Retry, Park, Delete],
             Desired::Parked => vec![Retry, Resume, Delete],
-            Desired::Deleted => vec![Retry],
+            Desired::Deleted => vec![Retry, Force],
         },
         State::Deleted => Vec::new(),
     }

@@ -39,6 +39,11 @@ pub struct ServerSpec {
     pub requires: Vec<String>,
     pub setup: Option<Script>,
     pub startup: Option<Script>,
+    /// Around every snapshot that is taken while the server runs: before it stands still, and after it runs again.
+    #[serde(default)]
+    pub before_snapshot: Option<Script>,
+    #[serde(default)]
+    pub after_snapshot: Option<Script>,
     pub services: Vec<Service>,
     pub checks: Vec<Check>,
     pub ports: Vec<PortSpec>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use app::api::State;
 
 use super::{Shared, execute};
-use crate::domain::facts::{Failure, Observed};
+use crate::domain::facts::{Failure, Observed, VolumeRole};
 use crate::domain::log::Selection;
 use crate::domain::note::Note;
 use crate::domain::plan::{Decision, plan};
@@ -121,6 +121,9 @@ fn settlement(loaded: &Loaded, before: &Observed, decision: &Decision, view: &Vi
     let changed = observed.servers.iter().zip(&before.servers).filter(|(now, before)| now.machines != before.machines);
     let became = |state: State| view.state == state && loaded.state != state;
     let network = &observed.network;
+    let news = observed.snapshots.iter().filter(|snapshot| !snapshot.removal_requested);
+    let news = news.filter_map(|snapshot| snapshot.seen.as_ref().filter(|_| snapshot.is_news()));
+    let snapshots: Vec<_> = news.cloned().collect();
     Settlement {
         state: view.state,
         waiting_for: view.waiting_for.clone(),
@@ -129,6 +132,8 @@ fn settlement(loaded: &Loaded, before: &Observed, decision: &Decision, view: &Vi
         ready_at: became(State::Ready).then_some(now),
         deleted_at: became(State::Deleted).then_some(now),
         due_at: match decision {
+            // What is written down about them now decides what comes next.
+            _ if !snapshots.is_empty() => Some(now),
             Decision::Wait(waiting) => Some(waiting.until.max(now + 1)),
             _ => None,
         },
@@ -140,6 +145,19 @@ fn settlement(loaded: &Loaded, before: &Observed, decision: &Decision, view: &Vi
             .iter()
             .filter(|volume| volume.present && !volume.seen)
             .map(|volume| volume.id.clone())
+            .collect(),
+        volumes_gone: observed
+            .volumes
+            .iter()
+            .filter(|volume| volume.role == VolumeRole::Outgoing && volume.is_gone())
+            .map(|volume| volume.id.clone())
+            .collect(),
+        snapshots,
+        snapshots_gone: observed
+            .snapshots
+            .iter()
+            .filter(|snapshot| snapshot.removal_requested && snapshot.is_gone())
+            .map(|snapshot| snapshot.id.clone())
             .collect(),
         notes: note(loaded, view, now).into_iter().collect(),
     }

@@ -6,13 +6,15 @@ use futures::future::join_all;
 use provisioners::{Effect, EnvironmentId, ProvisionError, Provisioner, Step};
 use tokio::sync::watch;
 
-use super::Shared;
+use super::{Shared, freeze};
 use crate::domain::facts::Outcome;
 use crate::domain::plan::Request;
 use crate::store::{Answer, Recorded};
 
 /// A provisioner that has not answered by then may or may not have done it.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A snapshot that was asked for so often has failed.
+const SNAPSHOT_CALLS: i64 = 3;
 /// Services that take long to end are waited for unless the person has changed their mind.
 const WISH_INTERVAL: Duration = Duration::from_millis(250);
 const FIRST_PAUSE_MS: i64 = 500;
@@ -46,6 +48,7 @@ pub(super) async fn execute(
                     outcome: Outcome::Retryable,
                     message: Some("what it stands on is not there yet".to_owned()),
                     retry_at: shared.clock.now(),
+                    frozen_ms: None,
                 },
             };
             done.send_replace(Some(answer.outcome == Outcome::Accepted));
@@ -78,10 +81,24 @@ async fn one(
         step: recorded.step().clone(),
         enrolment,
     };
-    let answer = tokio::time::timeout(PATIENCE, provisioner.request(&effect)).await.unwrap_or_else(|_| {
-        let message = format!("the provisioner did not answer within {} seconds", PATIENCE.as_secs());
-        Err(ProvisionError::Unknown { message })
-    });
+    let asked = async {
+        tokio::time::timeout(PATIENCE, provisioner.request(&effect)).await.unwrap_or_else(|_| {
+            let message = format!("the provisioner did not answer within {} seconds", PATIENCE.as_secs());
+            Err(ProvisionError::Unknown { message })
+        })
+    };
+    let (answer, frozen_ms) = match request.freeze.as_slice() {
+        [] => (asked.await, None),
+        servers => freeze::while_still(shared, servers, effect.token.as_str(), recorded.attempts(), asked).await,
+    };
+    let answer = match (recorded.step(), answer) {
+        // Whoever waits for a snapshot hears soon that there is none.
+        (
+            Step::CreateSnapshot { .. },
+            Err(ProvisionError::Retryable { message, .. } | ProvisionError::Unknown { message }),
+        ) if recorded.attempts() >= SNAPSHOT_CALLS => Err(ProvisionError::Rejected { message }),
+        (_, answer) => answer,
+    };
     let now = shared.clock.now();
     let pause = |least: i64| now + least.max(pause_after(recorded.attempts()));
     let (outcome, message, retry_at) = match answer {
@@ -92,7 +109,7 @@ async fn one(
         Err(ProvisionError::Rejected { message }) => (Outcome::Rejected, Some(message), now),
         Err(ProvisionError::Unknown { message }) => (Outcome::Unknown, Some(message), pause(0)),
     };
-    Answer { token: effect.token, outcome, message, retry_at }
+    Answer { token: effect.token, outcome, message, retry_at, frozen_ms }
 }
 
 /// Returns when something else is wanted of the environment than at this generation: nobody waits any longer then for

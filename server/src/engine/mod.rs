@@ -16,6 +16,7 @@ mod bell;
 mod configuration;
 mod directory;
 mod execute;
+mod freeze;
 mod machines;
 mod schedules;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use agent::api::{Freeze, Thaw, Thawed};
 use async_trait::async_trait;
 use provisioners::{Provisioner, ServerId};
 use tokio::task::{JoinHandle, JoinSet};
@@ -35,6 +37,7 @@ pub use bell::Bell;
 pub use directory::Directory;
 pub use machines::{Health, Machines, Unowned};
 
+use crate::agents::FreezeError;
 use crate::clock::Clock;
 use crate::keys::InstallationKey;
 use crate::store::{Lease, Store, StoreError};
@@ -65,6 +68,18 @@ pub trait Agents: Send + Sync + 'static {
     /// after `patience` at the latest; the server is stopped in any case.
     async fn stop(&self, server: &ServerId, patience: Duration);
 
+    /// Holds a server still.
+    ///
+    /// # Errors
+    /// Why it does not stand still, as far as that is known.
+    async fn freeze(&self, server: &ServerId, freeze: &Freeze, patience: Duration) -> Result<(), FreezeError>;
+
+    /// Lets a server go on; says whether it stood still until now.
+    ///
+    /// # Errors
+    /// When it is not known; it goes on by itself then.
+    async fn thaw(&self, server: &ServerId, thaw: &Thaw, patience: Duration) -> Result<Thawed, FreezeError>;
+
     /// This server is gone for good: nothing needs to be remembered of it.
     fn forget(&self, server: &ServerId);
 }
@@ -75,6 +90,14 @@ impl Agents for crate::agents::Hub {
         if let Err(error) = crate::agents::Hub::stop(self, server, patience).await {
             tracing::debug!(%server, %error, "a server is stopped without its services having ended by themselves");
         }
+    }
+
+    async fn freeze(&self, server: &ServerId, freeze: &Freeze, patience: Duration) -> Result<(), FreezeError> {
+        crate::agents::Hub::freeze(self, server, freeze, patience).await.map(drop)
+    }
+
+    async fn thaw(&self, server: &ServerId, thaw: &Thaw, patience: Duration) -> Result<Thawed, FreezeError> {
+        crate::agents::Hub::thaw(self, server, thaw, patience).await
     }
 
     fn forget(&self, server: &ServerId) {
@@ -148,6 +171,7 @@ async fn dispatch(shared: Arc<Shared>) {
 async fn dispatch_due(shared: &Arc<Shared>, workers: &mut JoinSet<()>) -> Result<Duration, StoreError> {
     let now = shared.clock.now();
     schedules::obey(shared, now).await?;
+    shared.store.expire_snapshots(now).await?;
     let room = WORKERS.saturating_sub(workers.len());
     if room == 0 {
         return Ok(IDLE);

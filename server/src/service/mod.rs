@@ -20,6 +20,7 @@ mod orders;
 mod people;
 mod profile;
 mod signing_in;
+mod snapshots;
 mod trouble;
 mod view;
 
@@ -235,6 +236,37 @@ impl Portal for Service {
         change: EnvironmentChange,
     ) -> Result<EnvironmentDetail, ApiError> {
         describe::describe(self, access::person(actor)?, environment, change).await
+    }
+    async fn snapshots(&self, actor: &Actor, environment: &str) -> Result<Vec<SnapshotView>, ApiError> {
+        snapshots::snapshots(self, access::person(actor)?, environment).await
+    }
+    async fn take_snapshot(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        request: SnapshotRequest,
+    ) -> Result<SnapshotView, ApiError> {
+        snapshots::take(self, access::person(actor)?, environment, request).await
+    }
+    async fn change_snapshot(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        snapshot: &str,
+        change: SnapshotChange,
+    ) -> Result<SnapshotView, ApiError> {
+        snapshots::change(self, access::person(actor)?, environment, snapshot, change).await
+    }
+    async fn delete_snapshot(&self, actor: &Actor, environment: &str, snapshot: &str) -> Result<(), ApiError> {
+        snapshots::delete(self, access::person(actor)?, environment, snapshot).await
+    }
+    async fn restore(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        request: RestoreRequest,
+    ) -> Result<EnvironmentDetail, ApiError> {
+        snapshots::restore(self, access::person(actor)?, environment, request).await
     }
     async fn act_on_many(&self, actor: &Actor, request: ManyRequest) -> Result<Vec<ManyResult>, ApiError> {
         environments::act_on_many(self, access::person(actor)?, request).await

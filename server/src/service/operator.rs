@@ -31,7 +31,6 @@ pub(super) async fn operation(service: &Service, by: &SignedIn) -> Result<Operat
     Ok(Operation {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         database: store.kind().to_owned(),
-        portals_at_work: small(store.portals_at_work(now).await.map_err(failed)?),
         agents_connected: u32::try_from(service.hub.connected()).unwrap_or(u32::MAX),
         states: states.collect(),
         provisioners: service.machines.health().await.into_iter().map(provisioner).collect(),

@@ -117,8 +117,9 @@ impl Fixture {
 }
 
 fn asking(step: Step) -> Work {
-    let request = Request { step, generation: 1, attempt: 0, after: Vec::new(), gently: None, note: None };
-    Work { renewals: Vec::new(), requests: vec![request] }
+    let request =
+        Request { step, generation: 1, attempt: 0, after: Vec::new(), gently: None, freeze: Vec::new(), note: None };
+    Work { requests: vec![request], ..Work::default() }
 }
 
 fn settlement(hints: i64, due_at: Option<i64>) -> Settlement {
@@ -134,6 +135,9 @@ fn settlement(hints: i64, due_at: Option<i64>) -> Settlement {
         network_observed: true,
         observed: Vec::new(),
         volumes_seen: Vec::new(),
+        volumes_gone: Vec::new(),
+        snapshots: Vec::new(),
+        snapshots_gone: Vec::new(),
         notes: Vec::new(),
     }
 }
@@ -225,7 +229,13 @@ async fn a_step_is_recorded_with_its_exact_request_and_one_token(at: Fixture) {
     let again = at.store.record(&lease, 1, State::Preparing, &work, NOW).await.unwrap().pop().unwrap();
     assert_eq!((first.token(), first.attempts(), again.attempts()), (again.token(), 1, 2));
     assert_eq!(first.token().as_str().len(), 64);
-    let answer = Answer { token: first.token().clone(), outcome: Outcome::Accepted, message: None, retry_at: NOW };
+    let answer = Answer {
+        token: first.token().clone(),
+        outcome: Outcome::Accepted,
+        message: None,
+        retry_at: NOW,
+        frozen_ms: None,
+    };
     at.store.answer(&lease, &[answer], NOW + 5).await.unwrap();
     let network = at.store.facts(&record.summary.id).await.unwrap().unwrap().facts.observed.network;
     assert_eq!((network.created, network.deleted), (1, 0));

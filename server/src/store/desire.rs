@@ -1,10 +1,12 @@
 //! What people and schedules want of an environment. Changing a desire is all that park, resume, restart, delete, retry,
 //! cancel and force do; the engine does the rest.
 
+use app::api::SnapshotReason;
 use sqlx::Row;
 
+use super::snapshots::Wanted;
 use super::{Store, StoreError, Tx};
-use crate::domain::actions::Change;
+use crate::domain::actions::{Change, Keep};
 use crate::domain::topology::ScheduledAction;
 
 impl Tx {
@@ -63,6 +65,17 @@ impl Tx {
             .bind(now)
             .execute(&mut *connection)
             .await?;
+        }
+        match change.keep {
+            Keep::AsBefore => {}
+            Keep::Nothing => self.set_final_snapshot(environment, None).await?,
+            Keep::In(reason) => {
+                let wanted = Wanted { environment, reason, label: "", actor };
+                let snapshot = self.want_snapshot(&wanted, now).await?;
+                if reason == SnapshotReason::Delete {
+                    self.set_final_snapshot(environment, Some(&snapshot)).await?;
+                }
+            }
         }
         self.add_event(environment, &change.note, actor, now).await
     }

@@ -2,13 +2,16 @@
 //! Every statement here is behind the lease's fence.
 
 use app::api::State;
-use provisioners::{EffectToken, EnvironmentId, ObservedServer, ServerId, Step, VolumeId};
+use provisioners::{
+    EffectToken, EnvironmentId, ObservedServer, ObservedSnapshot, ServerId, SnapshotId, Step, VolumeId,
+};
 use sqlx::Row;
 
 use super::{Lease, Store, StoreError, Tx, json, timeline};
 use crate::domain::facts::{Failure, Outcome};
 use crate::domain::note::Note;
 use crate::domain::plan::Work;
+use crate::domain::retention;
 
 /// A step that is committed to the database with its token and exact request. The engine calls a provisioner with nothing
 /// else, and only [`Store::record`] makes one.
@@ -44,6 +47,8 @@ pub struct Answer {
     pub outcome: Outcome,
     pub message: Option<String>,
     pub retry_at: i64,
+    /// With a snapshot: how long servers stood still for it.
+    pub frozen_ms: Option<i64>,
 }
 
 /// Where an environment stands when its worker lets go of it.
@@ -65,6 +70,11 @@ pub struct Settlement {
     pub observed: Vec<(ServerId, Vec<ObservedServer>)>,
     /// Volumes seen for the first time.
     pub volumes_seen: Vec<VolumeId>,
+    /// Replaced ones that are gone now.
+    pub volumes_gone: Vec<VolumeId>,
+    /// Snapshots that are found otherwise than written down.
+    pub snapshots: Vec<ObservedSnapshot>,
+    pub snapshots_gone: Vec<SnapshotId>,
     pub notes: Vec<Note>,
 }
 
@@ -83,7 +93,7 @@ impl Store {
         work: &Work,
         now: i64,
     ) -> Result<Vec<Recorded>, StoreError> {
-        let Work { renewals, requests } = work;
+        let Work { renewals, requests, turn } = work;
         let environment = lease.environment();
         let mut tx = self.write().await?;
         tx.guard(lease, Some(generation)).await?;
@@ -110,18 +120,20 @@ impl Store {
                 timeline::insert(tx.connection(), environment.as_str(), note, None, now).await?;
             }
         }
+        if let Some(turn) = turn {
+            tx.turn(environment.as_str(), turn, now).await?;
+        }
         let mut recorded = Vec::with_capacity(requests.len());
         for request in requests {
-            if let Step::DeleteVolume { volume } = &request.step {
+            let wish = match &request.step {
+                Step::DeleteVolume { volume } => Some((VOLUME_MAY_GO, volume.as_str())),
+                Step::DeleteSnapshot { snapshot } => Some((SNAPSHOT_MAY_GO, snapshot.as_str())),
+                _ => None,
+            };
+            if let Some((statement, subject)) = wish {
                 // Locks the row, so that the wish cannot be taken back between this check and the commit.
-                let wished = sqlx::query(
-                    "update volume set delete_requested_at = delete_requested_at \
-                     where id = $1 and environment_id = $2 and delete_requested_at is not null",
-                )
-                .bind(volume.as_str())
-                .bind(environment.as_str())
-                .execute(tx.connection())
-                .await?;
+                let wished =
+                    sqlx::query(statement).bind(subject).bind(environment.as_str()).execute(tx.connection()).await?;
                 if wished.rows_affected() == 0 {
                     return Err(StoreError::Stale);
                 }
@@ -166,9 +178,9 @@ impl Store {
         let mut tx = self.write().await?;
         tx.guard(lease, None).await?;
         for answer in answers {
-            sqlx::query(
+            let answered = sqlx::query(
                 "update effect set outcome = $3, message = $4, retry_at = $5, finished_at = $6 \
-                 where token = $1 and fence = $2",
+                 where token = $1 and fence = $2 returning step, subject_id",
             )
             .bind(answer.token.as_str())
             .bind(lease.fence())
@@ -176,8 +188,22 @@ impl Store {
             .bind(answer.message.as_deref())
             .bind(answer.retry_at)
             .bind(now)
-            .execute(tx.connection())
+            .fetch_optional(tx.connection())
             .await?;
+            let Some(row) =
+                answered.filter(|row| row.try_get("step").is_ok_and(|step: String| step == "create_snapshot"))
+            else {
+                continue;
+            };
+            let (environment, snapshot) = (lease.environment().as_str(), row.try_get::<String, _>("subject_id")?);
+            match answer.outcome {
+                Outcome::Accepted => tx.snapshot_taken(environment, &snapshot, answer.frozen_ms, now).await?,
+                Outcome::Rejected => {
+                    let reason = answer.message.as_deref().unwrap_or("it was refused without a reason");
+                    tx.snapshot_failed(environment, &snapshot, reason, now).await?;
+                }
+                Outcome::Recorded | Outcome::Retryable | Outcome::Unknown => {}
+            }
         }
         tx.commit().await
     }
@@ -228,12 +254,38 @@ impl Store {
                 .execute(tx.connection())
                 .await?;
         }
-        if let Some(deleted_at) = settlement.deleted_at {
-            sqlx::query("update volume set deleted_at = $2 where environment_id = $1 and deleted_at is null")
-                .bind(environment)
-                .bind(deleted_at)
+        for volume in &settlement.volumes_gone {
+            sqlx::query("update volume set deleted_at = $2, role = 'gone' where id = $1")
+                .bind(volume.as_str())
+                .bind(now)
                 .execute(tx.connection())
                 .await?;
+        }
+        if let Some(deleted_at) = settlement.deleted_at {
+            sqlx::query(
+                "update volume set deleted_at = coalesce(deleted_at, $2), role = 'gone' where environment_id = $1",
+            )
+            .bind(environment)
+            .bind(deleted_at)
+            .execute(tx.connection())
+            .await?;
+            sqlx::query("update snapshot set expires_at = $2 where environment_id = $1")
+                .bind(environment)
+                .bind(deleted_at + retention::UNDELETE_MS)
+                .execute(tx.connection())
+                .await?;
+            sqlx::query(
+                "update environment set restoring_snapshot_id = null, present_snapshot_id = null where id = $1",
+            )
+            .bind(environment)
+            .execute(tx.connection())
+            .await?;
+        }
+        for snapshot in &settlement.snapshots {
+            tx.snapshot_seen(environment, snapshot, now).await?;
+        }
+        for snapshot in &settlement.snapshots_gone {
+            tx.snapshot_gone(snapshot, now).await?;
         }
         if settlement.ready_at.is_some() || settlement.state == State::Parked {
             forget_past_effects(&mut tx, environment).await?;
@@ -266,6 +318,18 @@ impl Store {
         tx.commit().await
     }
 }
+
+/// Only what an explicit delete, or the restore of another in its place, asked for; never what the last snapshot of it is
+/// still to be made of.
+const VOLUME_MAY_GO: &str = "update volume set delete_requested_at = delete_requested_at \
+    where id = $1 and environment_id = $2 and delete_requested_at is not null \
+    and not exists (select 1 from snapshot s where s.id = kept_in_snapshot_id and s.state <> 'complete') \
+    and not exists (select 1 from environment e join snapshot s on s.id = e.final_snapshot_id \
+        where e.id = $2 and e.desired = 'deleted' and volume.role = 'current' and s.state <> 'complete')";
+/// Never what something is being made from.
+const SNAPSHOT_MAY_GO: &str = "update snapshot set removal_requested_at = removal_requested_at \
+    where id = $1 and environment_id = $2 and removal_requested_at is not null \
+    and not exists (select 1 from volume v where v.source_snapshot_id = snapshot.id and v.role = 'incoming')";
 
 /// What was asked of generations before the last two has no bearing on anything any more.
 async fn forget_past_effects(tx: &mut Tx, environment: &str) -> Result<(), StoreError> {

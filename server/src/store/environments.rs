@@ -200,7 +200,8 @@ impl Tx {
         }
         for volume in &new.topology.volumes {
             sqlx::query(
-                "insert into volume (id, environment_id, name, size_bytes, created_at) values ($1, $2, $3, $4, $5)",
+                "insert into volume (id, environment_id, name, size_bytes, role, created_at) \
+                 values ($1, $2, $3, $4, 'current', $5)",
             )
             .bind(id(now))
             .bind(&new.id)

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use agent::api::Status;
 use app::api::State;
-use provisioners::{EnvironmentId, ObservedServer, ServerId, VolumeId};
+use provisioners::{EnvironmentId, ObservedServer, ServerId, SnapshotId, VolumeId, VolumeSource};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::{Store, StoreError, Tx, json};
-use crate::domain::facts::{AgentLink, Asked, Effect, Facts, Intent, Network, Observed, Outcome, Server, Volume};
+use crate::domain::facts::{
+    AgentLink, Asked, Effect, Facts, Intent, Kept, Network, Observed, Outcome, Restoring, Server, Snapshot, Standing,
+    Volume,
+};
 use crate::domain::topology::Topology;
 
 /// Facts, and what the engine needs beside them.
@@ -72,12 +75,16 @@ pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> R
         servers.insert(server.name.clone(), server);
     }
     let mut volumes = Vec::new();
-    for row in sqlx::query("select * from volume where environment_id = $1 order by name")
-        .bind(environment)
-        .fetch_all(&mut *connection)
-        .await?
-    {
+    let of_now = "select v.*, (select k.state from snapshot k where k.id = v.kept_in_snapshot_id) as kept \
+         from volume v where v.environment_id = $1 and v.role <> 'gone' order by v.name, v.id";
+    for row in sqlx::query(of_now).bind(environment).fetch_all(&mut *connection).await? {
         volumes.push(volume(&row, &asked)?);
+    }
+    let mut snapshots = Vec::new();
+    let open = "select * from snapshot where environment_id = $1 and removed_at is null \
+         and (state in ('wanted', 'reading') or removal_requested_at is not null) order by id";
+    for row in sqlx::query(open).bind(environment).fetch_all(&mut *connection).await? {
+        snapshots.push(snapshot(&row, &asked)?);
     }
 
     let mut network = Network {
@@ -100,10 +107,18 @@ pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> R
         ready_at: row.try_get("ready_at")?,
         deleted_at: row.try_get("deleted_at")?,
         failure: json::read_optional("a failure", row.try_get("failure")?)?,
+        restoring: match row.try_get::<Option<String>, _>("restoring_snapshot_id")? {
+            None => None,
+            Some(id) => {
+                let present = kept(connection, row.try_get("present_snapshot_id")?).await?;
+                Some(Restoring { snapshot: SnapshotId::new(id), present })
+            }
+        },
+        final_snapshot: kept(connection, row.try_get("final_snapshot_id")?).await?,
     };
     let servers = topology.servers.iter().filter_map(|server| servers.remove(&server.name)).collect();
     Ok(Some(Loaded {
-        facts: Facts { intent, topology, observed: Observed { listening_since, network, servers, volumes } },
+        facts: Facts { intent, topology, observed: Observed { listening_since, network, servers, volumes, snapshots } },
         provisioner: row.try_get("provisioner")?,
         state: json::word("a state", row.try_get("state")?)?,
         waiting_for: row.try_get("waiting_for")?,
@@ -155,11 +170,58 @@ fn volume(row: &AnyRow, asked: &Questions) -> Result<Volume, StoreError> {
         size_bytes: row.try_get::<i64, _>("size_bytes")? as u64,
         present: seen && !deleted,
         seen,
+        role: json::word("a volume's role", row.try_get("role")?)?,
+        source: source(row)?,
+        expendable: match row.try_get::<Option<String>, _>("kept_in_snapshot_id")? {
+            None => true,
+            Some(_) => row.try_get::<Option<String>, _>("kept")?.as_deref() == Some(Standing::Complete.as_str()),
+        },
+        restore: None,
         delete_requested: row.try_get::<Option<i64>, _>("delete_requested_at")?.is_some(),
         create: asked.of(&id, "create_volume", 1),
         delete: asked.of(&id, "delete_volume", 1),
         id: VolumeId::new(id),
     })
+}
+
+/// What a volume begins with.
+fn source(row: &AnyRow) -> Result<Option<VolumeSource>, StoreError> {
+    let part = |column: &str| row.try_get::<Option<String>, _>(column);
+    Ok(match (part("source_environment_id")?, part("source_snapshot_id")?, part("source_volume_id")?) {
+        (Some(environment), Some(snapshot), Some(volume)) => Some(VolumeSource {
+            environment: EnvironmentId::new(environment),
+            snapshot: SnapshotId::new(snapshot),
+            volume: VolumeId::new(volume),
+        }),
+        _ => None,
+    })
+}
+
+fn snapshot(row: &AnyRow, asked: &Questions) -> Result<Snapshot, StoreError> {
+    let id: String = row.try_get("id")?;
+    Ok(Snapshot {
+        reason: json::word("a snapshot's reason", row.try_get("reason")?)?,
+        standing: json::word("a snapshot's state", row.try_get("state")?)?,
+        volumes: json::read("a snapshot's volumes", &row.try_get::<String, _>("volumes")?)?,
+        removal_requested: row.try_get::<Option<i64>, _>("removal_requested_at")?.is_some(),
+        seen: None,
+        create: asked.of(&id, "create_snapshot", 1),
+        delete: asked.of(&id, "delete_snapshot", 1),
+        id: SnapshotId::new(id),
+    })
+}
+
+async fn kept(connection: &mut AnyConnection, id: Option<String>) -> Result<Option<Kept>, StoreError> {
+    let Some(id) = id else { return Ok(None) };
+    let row = sqlx::query("select state, failure from snapshot where id = $1")
+        .bind(&id)
+        .fetch_optional(&mut *connection)
+        .await?;
+    row.map(|row| {
+        let standing = json::word("a snapshot's state", row.try_get("state")?)?;
+        Ok(Kept { id: SnapshotId::new(id), standing, failure: row.try_get("failure")? })
+    })
+    .transpose()
 }
 
 /// The environment's effects, by what they are about. The network's subject is the empty text.

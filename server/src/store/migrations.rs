@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, SqlStr};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
     (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
     (3, "force", include_str!("../../../migrations/0003_force.sql")),
@@ -15,6 +15,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (5, "shop", include_str!("../../../migrations/0005_shop.sql")),
     (6, "description", include_str!("../../../migrations/0006_description.sql")),
     (7, "house", include_str!("../../../migrations/0007_house.sql")),
+    (8, "snapshots", include_str!("../../../migrations/0008_snapshots.sql")),
 ];
 
 /// Brings the tables up to date.

@@ -1,4 +1,4 @@
-//! What operators look at: intentions that have not come to pass, portals at work, environments that once were.
+//! What operators look at: intentions that have not come to pass, environments that once were.
 
 use super::{Store, StoreError, columns};
 
@@ -42,21 +42,6 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&mut *self.read().await?)
         .await?)
-    }
-
-    /// Portals that hold an environment to work on it.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn portals_at_work(&self, now: i64) -> Result<i64, StoreError> {
-        let (count,): (i64,) = sqlx::query_as(
-            "select cast(count(distinct lease_owner) as bigint) from environment \
-             where due_at is not null and lease_until > $1",
-        )
-        .bind(now)
-        .fetch_one(&mut *self.read().await?)
-        .await?;
-        Ok(count)
     }
 
     /// Whether an environment of this id was ever known, of whatever team; and if so, when it was deleted.

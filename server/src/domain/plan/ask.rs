@@ -2,7 +2,7 @@
 
 use provisioners::Step;
 
-use super::{APPEAR_MS, Draft, Gently, MAX_CALLS, Request};
+use super::{APPEAR_MS, Draft, Freeze, Gently, MAX_CALLS, Request};
 use crate::domain::facts::{Asked, Failure, Outcome};
 use crate::domain::note::Note;
 
@@ -16,6 +16,7 @@ pub(super) struct Wish<'a> {
     pub server: Option<&'a str>,
     pub after: Vec<usize>,
     pub gently: Option<Gently>,
+    pub freeze: Vec<Freeze>,
     pub note: Option<Note>,
 }
 
@@ -73,8 +74,8 @@ impl Draft {
     }
 
     fn request(&mut self, wish: Wish<'_>, attempt: i64) -> Progress {
-        let Wish { step, generation, after, gently, note, .. } = wish;
-        self.work.requests.push(Request { step, generation, attempt, after, gently, note });
+        let Wish { step, generation, after, gently, freeze, note, .. } = wish;
+        self.work.requests.push(Request { step, generation, attempt, after, gently, freeze, note });
         Progress::Requested(self.work.requests.len() - 1)
     }
 

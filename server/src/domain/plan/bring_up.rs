@@ -2,7 +2,7 @@
 //! replaced by a new generation, with backoff, until that has failed too often.
 
 use agent::api::Phase;
-use provisioners::{Host, MachineState, ServerPlan, Step, VolumeMount, VolumePlan};
+use provisioners::{Host, MachineState, ServerPlan, Step, VolumeMount};
 
 use super::ask::{Progress, Wish};
 use super::take_down;
@@ -39,7 +39,8 @@ pub(super) fn bring_up(draft: &mut Draft, topology: &Topology, observed: &Observ
     take_down::stop(draft, topology, doomed.iter().map(|server| (*server, server.generation - 1)).collect());
 
     let network = network(draft, observed, network_lost);
-    let volumes: Vec<(&str, Progress)> = observed.volumes.iter().map(|volume| volume_progress(draft, volume)).collect();
+    let volumes: Vec<(&str, Progress)> =
+        observed.current_volumes().map(|volume| volume_progress(draft, volume)).collect();
     for (server, spec) in observed.servers.iter().zip(&topology.servers) {
         if failed.contains(&server.name) || doomed.iter().any(|other| other.id == server.id) {
             continue;
@@ -229,6 +230,7 @@ fn network(draft: &mut Draft, observed: &Observed, lost: bool) -> Progress {
         server: None,
         after: Vec::new(),
         gently: None,
+        freeze: Vec::new(),
         note: None,
     })
 }
@@ -247,16 +249,15 @@ fn volume_progress<'a>(draft: &mut Draft, volume: &'a Volume) -> (&'a str, Progr
         });
         return (&volume.name, Progress::NotYet);
     }
-    let plan =
-        VolumePlan { id: volume.id.clone(), name: volume.name.clone(), size_bytes: volume.size_bytes, from: None };
     let progress = draft.pursue(Wish {
-        step: Step::CreateVolume { volume: plan },
+        step: Step::CreateVolume { volume: volume.plan() },
         generation: 1,
         asked: &volume.create,
         what: format!("volume {}", volume.name),
         server: None,
         after: Vec::new(),
         gently: None,
+        freeze: Vec::new(),
         note: None,
     });
     (&volume.name, progress)
@@ -270,7 +271,7 @@ fn start(
     observed: &Observed,
     after: Vec<usize>,
 ) {
-    let volume = |name: &str| observed.volumes.iter().find(|volume| volume.name == name);
+    let volume = |name: &str| observed.current_volumes().find(|volume| volume.name == name);
     let mount =
         |mount: &MountSpec| Some(VolumeMount { volume: volume(&mount.volume)?.id.clone(), path: mount.path.clone() });
     let plan = ServerPlan {
@@ -293,6 +294,7 @@ fn start(
         server: Some(&server.name),
         after,
         gently: None,
+        freeze: Vec::new(),
         note: Some(Note::about("server_starting", &server.name, format!("Starting {}", server.name))),
     });
 }

@@ -11,10 +11,12 @@
 
 mod ask;
 mod bring_up;
+mod keep;
 mod take_down;
 #[cfg(test)]
 mod tests;
 
+use agent::api::Script;
 use provisioners::{EffectToken, EnvironmentId, ServerId, Step};
 use sha2::{Digest, Sha256};
 
@@ -56,6 +58,16 @@ pub enum Decision {
 pub struct Work {
     pub renewals: Vec<Renewal>,
     pub requests: Vec<Request>,
+    pub turn: Option<Turn>,
+}
+
+/// How a restore ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Turn {
+    /// What the snapshot held takes the place of what there was.
+    Over,
+    /// It cannot be: all stays as it was.
+    Back { reason: String },
 }
 
 impl Work {
@@ -94,8 +106,19 @@ pub struct Request {
     pub after: Vec<usize>,
     /// Before a server is stopped, its agent ends the services.
     pub gently: Option<Gently>,
+    /// Servers that stand still while a snapshot is taken.
+    pub freeze: Vec<Freeze>,
     /// Told when it is asked for the first time.
     pub note: Option<Note>,
+}
+
+/// A server that runs while a snapshot is taken, and what its template has it do before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    pub server: ServerId,
+    pub name: String,
+    pub before: Option<Script>,
+    pub after: Option<Script>,
 }
 
 /// Which agent to ask, and for how long to wait for it.
@@ -123,11 +146,14 @@ pub struct Reason {
 /// See the module.
 pub fn plan(intent: &Intent, topology: &Topology, observed: &Observed, now: i64) -> Decision {
     let mut draft = Draft { desired_at: intent.desired_at, forced: intent.forced, now, ..Draft::default() };
-    match intent.desired {
-        Desired::Running => bring_up::bring_up(&mut draft, topology, observed),
-        Desired::Parked => take_down::park(&mut draft, topology, observed),
-        Desired::Deleted => take_down::delete(&mut draft, topology, observed),
+    match (intent.desired, &intent.restoring) {
+        (Desired::Deleted, _) => take_down::delete(&mut draft, topology, observed, intent.final_snapshot.as_ref()),
+        (_, Some(restoring)) => keep::restore(&mut draft, topology, observed, restoring),
+        (Desired::Running, None) => bring_up::bring_up(&mut draft, topology, observed),
+        (Desired::Parked, None) => take_down::park(&mut draft, topology, observed),
     }
+    keep::snapshots(&mut draft, topology, observed);
+    keep::replaced_volumes(&mut draft, observed);
     draft.decide(intent.failure.as_ref())
 }
 

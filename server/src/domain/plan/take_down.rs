@@ -4,8 +4,8 @@
 use provisioners::{MachineState, Step};
 
 use super::ask::{Progress, Wish};
-use super::{Draft, Gently};
-use crate::domain::facts::{Failure, Observed, Server};
+use super::{Draft, Gently, LOOK_AGAIN_MS};
+use crate::domain::facts::{Failure, Kept, Observed, Server, Standing};
 use crate::domain::note::Note;
 use crate::domain::topology::{ServerSpec, Topology};
 
@@ -20,10 +20,28 @@ pub(super) fn park(draft: &mut Draft, topology: &Topology, observed: &Observed) 
     }
 }
 
-pub(super) fn delete(draft: &mut Draft, topology: &Topology, observed: &Observed) {
+/// Volumes go only when what they held is in the final snapshot, if there is to be one.
+pub(super) fn delete(draft: &mut Draft, topology: &Topology, observed: &Observed, kept: Option<&Kept>) {
     park(draft, topology, observed);
     if !observed.servers.iter().all(Server::is_gone) {
         return;
+    }
+    match kept.map(|kept| (kept.standing, &kept.failure)) {
+        None | Some((Standing::Complete, _)) => {}
+        Some((Standing::Wanted | Standing::Reading, _)) => {
+            draft.wait(None, "the final snapshot", draft.now + LOOK_AGAIN_MS);
+            return;
+        }
+        Some((Standing::Failed | Standing::Damaged, why)) => {
+            draft.fail(Failure {
+                server: None,
+                step: "the final snapshot".to_owned(),
+                cause: why.clone().unwrap_or_else(|| "it could not be taken".to_owned()),
+                lines: Vec::new(),
+                remedy: "Choose Retry to take it again, or Force to delete the volumes without one.".to_owned(),
+            });
+            return;
+        }
     }
     for volume in observed.volumes.iter().filter(|volume| !volume.is_gone()) {
         if !volume.delete_requested {
@@ -44,7 +62,8 @@ pub(super) fn delete(draft: &mut Draft, topology: &Topology, observed: &Observed
             server: None,
             after: Vec::new(),
             gently: None,
-            note: Some(Note::new("volume_deleting", format!("Deleting volume {} with all its data", volume.name))),
+            freeze: Vec::new(),
+            note: Some(Note::new("volume_deleting", format!("Deleting volume {}", volume.name))),
         });
     }
 }
@@ -62,6 +81,7 @@ pub(super) fn delete_network(draft: &mut Draft, observed: &Observed) {
         server: None,
         after: Vec::new(),
         gently: None,
+        freeze: Vec::new(),
         note: None,
     });
 }
@@ -82,6 +102,7 @@ pub(super) fn stop(draft: &mut Draft, topology: &Topology, doomed: Vec<(&Server,
             server: Some(&server.name),
             after,
             gently,
+            freeze: Vec::new(),
             note: Some(Note::about("server_stopping", &server.name, format!("Stopping {}", server.name))),
         });
         if let Progress::Requested(at) = progress {

@@ -113,6 +113,8 @@ impl Context<'_> {
             requires: server.requires.clone(),
             setup: server.setup.clone(),
             startup: server.startup.clone(),
+            before_snapshot: server.before_snapshot.clone(),
+            after_snapshot: server.after_snapshot.clone(),
             services: server
                 .services
                 .iter()

@@ -84,9 +84,12 @@ fn server(before: &Server, after: &Server) -> Vec<String> {
         server.ports.iter().map(|port| format!("port {} ({})", port.port, port.title)).collect()
     };
     list(&ports(before), &ports(after), "new", "without", &mut said);
-    for (script, before, after) in
-        [("set-up script", &before.setup, &after.setup), ("start-up script", &before.startup, &after.startup)]
-    {
+    for (script, before, after) in [
+        ("set-up script", &before.setup, &after.setup),
+        ("start-up script", &before.startup, &after.startup),
+        ("script before snapshots", &before.before_snapshot, &after.before_snapshot),
+        ("script after snapshots", &before.after_snapshot, &after.after_snapshot),
+    ] {
         match (before, after) {
             (None, Some(_)) => said.push(format!("has a {script} now")),
             (Some(_), None) => said.push(format!("has no {script} any more")),

@@ -49,6 +49,9 @@ pub struct Server {
     pub variables: Vec<(String, Text)>,
     pub setup: Option<Script>,
     pub startup: Option<Script>,
+    /// Around every snapshot that is taken while the server runs.
+    pub before_snapshot: Option<Script>,
+    pub after_snapshot: Option<Script>,
     pub services: Vec<Service>,
     pub checks: Vec<Check>,
     pub ports: Vec<PortSpec>,

@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agent::api::{Failure, Phase, Status};
+use agent::api::{Failure, Freeze, Phase, Status, Thaw, Thawed};
 use agent::link::Hello;
 use async_trait::async_trait;
 use provisioners::{
-    Capabilities, Effect, EnvironmentId, MachineState, ObservedEnvironment, ObservedServer, ProvisionError,
-    Provisioner, ServerId, Step, VolumeId,
+    Capabilities, Effect, EnvironmentId, MachineState, Manifest, ObservedEnvironment, ObservedServer, ObservedSnapshot,
+    ProvisionError, Provisioner, ServerId, SnapshotContent, SnapshotId, SnapshotState, Step, VolumeId,
 };
 use tokio::sync::{broadcast, watch};
 
-use crate::agents::AgentDirectory;
+use crate::agents::{AgentDirectory, FreezeError};
 use crate::engine::{Agents, Directory};
 
 /// What happens at one call.
@@ -61,6 +61,13 @@ pub struct State {
     pub forgotten: BTreeSet<ServerId>,
     /// Services never end when they are asked to.
     pub stubborn: bool,
+    pub snapshots: BTreeMap<SnapshotId, (EnvironmentId, Vec<VolumeId>)>,
+    /// Servers that stand still, and for which freeze.
+    pub frozen: BTreeMap<ServerId, String>,
+    /// Servers that cannot be held still.
+    pub unfreezable: BTreeSet<ServerId>,
+    /// Servers go on by themselves before they are told to.
+    pub impatient: bool,
 }
 
 pub struct World {
@@ -131,8 +138,18 @@ impl World {
                 state.volumes.remove(volume);
                 None
             }
-            Step::CreateSnapshot { .. } | Step::DeleteSnapshot { .. } => {
-                unreachable!("nothing asks this world for snapshots")
+            Step::CreateSnapshot { snapshot } => {
+                let running = state.servers.iter().filter(|(_, (owner, ..))| *owner == environment);
+                for (server, _) in running {
+                    assert!(state.frozen.contains_key(server), "{server} writes while a snapshot is taken");
+                }
+                let volumes = snapshot.volumes.iter().map(|volume| volume.volume.clone()).collect();
+                state.snapshots.insert(snapshot.id.clone(), (environment, volumes));
+                None
+            }
+            Step::DeleteSnapshot { snapshot } => {
+                state.snapshots.remove(snapshot);
+                None
             }
             Step::DeleteNetwork => {
                 assert!(
@@ -216,7 +233,12 @@ impl Provisioner for World {
                         .map(|(volume, _)| volume.clone())
                         .collect(),
                     restoring: Vec::new(),
-                    snapshots: Vec::new(),
+                    snapshots: state
+                        .snapshots
+                        .iter()
+                        .filter(|(_, (owner, _))| owner == environment)
+                        .map(|(snapshot, (_, volumes))| complete(snapshot, volumes))
+                        .collect(),
                 })
                 .collect()
         }))
@@ -277,7 +299,38 @@ impl Agents for World {
         }
     }
 
+    async fn freeze(&self, server: &ServerId, freeze: &Freeze, _patience: Duration) -> Result<(), FreezeError> {
+        self.with(|state| match state.unfreezable.contains(server) {
+            true => Err(FreezeError::NotConnected),
+            false => {
+                state.frozen.insert(server.clone(), freeze.id.clone());
+                Ok(())
+            }
+        })
+    }
+
+    async fn thaw(&self, server: &ServerId, thaw: &Thaw, _patience: Duration) -> Result<Thawed, FreezeError> {
+        let held = self.with(|state| state.frozen.remove(server).is_some_and(|id| id == thaw.id && !state.impatient));
+        Ok(Thawed { held, frozen_ms: 1, after_failure: None })
+    }
+
     fn forget(&self, server: &ServerId) {
         self.with(|state| state.forgotten.insert(server.clone()));
+    }
+}
+
+/// A snapshot as it is found when everything in it was read.
+fn complete(snapshot: &SnapshotId, volumes: &[VolumeId]) -> ObservedSnapshot {
+    let content = |volume: &VolumeId| SnapshotContent {
+        volume: volume.clone(),
+        name: "data".into(),
+        manifest: Some(Manifest { digest: "d".repeat(64), files: 1, bytes: 1, ..Manifest::default() }),
+    };
+    ObservedSnapshot {
+        snapshot: snapshot.clone(),
+        taken_at: 1,
+        state: SnapshotState::Complete,
+        method: "copy".into(),
+        contents: volumes.iter().map(content).collect(),
     }
 }

@@ -12,6 +12,7 @@ mod operator;
 mod people;
 mod profile;
 mod session;
+mod snapshots;
 mod sockets;
 mod tokens;
 
@@ -44,6 +45,7 @@ pub use description::description;
     components(schemas(ApiError, EnvironmentSort, FieldError)),
     tags(
         (name = "environments", description = "Order, look at, park, resume, delete"),
+        (name = "snapshots", description = "Keep what volumes hold at one moment, and bring it back"),
         (name = "live", description = "Events, logs, terminals, commands, ports"),
         (name = "catalog", description = "What can be ordered"),
         (name = "session", description = "Signing in and out"),
@@ -93,6 +95,9 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(environments::environment, environments::describe))
         .routes(routes!(environments::act))
         .routes(routes!(environments::timeline))
+        .routes(routes!(snapshots::snapshots, snapshots::take))
+        .routes(routes!(snapshots::change, snapshots::delete))
+        .routes(routes!(snapshots::restore))
         .routes(routes!(activity::act_on_many))
         .routes(routes!(activity::activity))
         .routes(routes!(live::logs))

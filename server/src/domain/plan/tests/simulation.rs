@@ -1,15 +1,19 @@
 //! What the engine and the agents do around the plan, with luck and events from outside, and without a database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agent::api::{Phase, Status};
 use app::api::Action;
-use provisioners::{EnvironmentId, MachineState, ObservedServer, ServerId, Step, VolumeId};
+use provisioners::{
+    EnvironmentId, MachineState, ObservedServer, ObservedSnapshot, ServerId, SnapshotContent, SnapshotId, SnapshotPlan,
+    SnapshotState, SnapshotVolume, Step, VolumeId,
+};
 
 use super::world::World;
-use crate::domain::actions;
+use crate::domain::actions::{self, Keep};
 use crate::domain::facts::{
-    AgentLink, Asked, Desired, Effect, Facts, Intent, Network, Observed, Outcome, Server, Volume,
+    AgentLink, Asked, Desired, Effect, Facts, Intent, Kept, Network, Observed, Outcome, Server, Snapshot,
+    SnapshotReason, Standing, Volume, VolumeRole,
 };
 use crate::domain::fixtures::{server, topology};
 use crate::domain::plan::{Decision, Renewal, Request, Work, plan};
@@ -20,6 +24,8 @@ pub struct Simulation {
     pub facts: Facts,
     pub now: i64,
     pub world: World,
+    /// A person said that the volumes may go without a final snapshot.
+    without: bool,
 }
 
 /// What the world does at one call.
@@ -77,6 +83,10 @@ impl Simulation {
             size_bytes: spec.size_bytes,
             present: false,
             seen: false,
+            role: VolumeRole::Current,
+            source: None,
+            expendable: false,
+            restore: None,
             delete_requested: false,
             create: Asked::default(),
             delete: Asked::default(),
@@ -86,6 +96,7 @@ impl Simulation {
             network: Network::default(),
             servers: servers.collect(),
             volumes: volumes.collect(),
+            snapshots: Vec::new(),
         };
         let intent = Intent {
             environment: EnvironmentId::new("environment"),
@@ -97,8 +108,10 @@ impl Simulation {
             ready_at: None,
             deleted_at: None,
             failure: None,
+            restoring: None,
+            final_snapshot: None,
         };
-        Simulation { facts: Facts { intent, topology, observed }, now: 1000, world: World::default() }
+        Simulation { facts: Facts { intent, topology, observed }, now: 1000, world: World::default(), without: false }
     }
 
     pub fn decide(&mut self) -> Decision {
@@ -110,6 +123,9 @@ impl Simulation {
             assert!(!waiting.reasons.is_empty() && waiting.reasons.iter().all(|reason| !reason.text.is_empty()));
             assert!(waiting.until > self.now, "a wait ends later: {waiting:?}");
             assert!(view.waiting_for.is_some());
+        }
+        if decision == Decision::Settled && self.facts.intent.desired == Desired::Running {
+            self.facts.intent.ready_at.get_or_insert(self.now);
         }
         let finished = view.state == app::api::State::Deleted;
         assert!(finished || !view.actions.is_empty(), "{:?} offers nothing", view.state);
@@ -141,6 +157,32 @@ impl Simulation {
             volume.seen |= volume.present;
             volume.present = self.world.volumes.contains(&volume.id);
         }
+        for snapshot in &mut observed.snapshots {
+            let seen = |volumes: &BTreeSet<VolumeId>| ObservedSnapshot {
+                snapshot: snapshot.id.clone(),
+                taken_at: self.now,
+                state: SnapshotState::Complete,
+                method: "copy".into(),
+                contents: volumes
+                    .iter()
+                    .map(|id| SnapshotContent { volume: id.clone(), name: id.to_string(), manifest: None })
+                    .collect(),
+            };
+            snapshot.seen = self.world.snapshots.get(&snapshot.id).map(seen);
+            if snapshot.is_news() && !snapshot.removal_requested {
+                snapshot.standing = Standing::Complete;
+            }
+        }
+        let kept = self.facts.intent.final_snapshot.as_mut();
+        let standing = kept.as_ref().and_then(|kept| observed.snapshots.iter().find(|one| one.id == kept.id));
+        if let (Some(standing), Some(kept)) = (standing.map(|one| one.standing), kept) {
+            kept.standing = standing;
+        }
+        // Those with nothing left to do are not looked at any more.
+        observed.snapshots.retain(|one| match one.removal_requested {
+            true => !one.is_gone(),
+            false => one.standing == Standing::Wanted,
+        });
     }
 
     /// Records and does this work, with this luck call by call.
@@ -177,8 +219,11 @@ impl Simulation {
             Step::StartServer { server } => {
                 &mut observed.servers.iter_mut().find(|one| one.id == server.id).unwrap().start
             }
-            Step::CreateSnapshot { .. } | Step::DeleteSnapshot { .. } => {
-                unreachable!("nothing asks this world for snapshots")
+            Step::CreateSnapshot { snapshot: SnapshotPlan { id: snapshot, .. } } => {
+                &mut observed.snapshots.iter_mut().find(|one| one.id == *snapshot).unwrap().create
+            }
+            Step::DeleteSnapshot { snapshot } => {
+                &mut observed.snapshots.iter_mut().find(|one| one.id == *snapshot).unwrap().delete
             }
             Step::StopServer { server, generation } => {
                 observed.servers.iter_mut().find(|one| one.id == *server).unwrap().stops.entry(*generation).or_default()
@@ -191,6 +236,16 @@ impl Simulation {
         if let Step::DeleteVolume { volume } = &request.step {
             let volume = self.facts.observed.volumes.iter().find(|one| one.id == *volume).unwrap();
             assert!(volume.delete_requested, "nobody asked for {} to be deleted", volume.name);
+            let kept = self.world.snapshots.values().any(|volumes| volumes.contains(&volume.id));
+            let used = self.facts.intent.ready_at.is_some() && volume.seen;
+            assert!(!used || kept || self.without, "{} goes without a final snapshot", volume.name);
+        }
+        if let Step::CreateSnapshot { .. } = request.step {
+            let still: Vec<&ServerId> = request.freeze.iter().map(|freeze| &freeze.server).collect();
+            let running = self.world.machines.iter().filter(|(_, (_, state))| *state == MachineState::Running);
+            for (server, _) in running {
+                assert!(still.contains(&server), "{server} writes while a snapshot is taken");
+            }
         }
         if let Step::CreateNetwork = request.step {
             let network = &mut self.facts.observed.network;
@@ -242,6 +297,10 @@ impl Simulation {
         effect.finished_at = Some(now);
         effect.message = Some("as luck has it".into());
         asked.rejected += i64::from(matches!(luck, Luck::Rejected));
+        if let (Luck::Rejected, Step::CreateSnapshot { snapshot }) = (&luck, &request.step) {
+            let snapshot = self.facts.observed.snapshots.iter_mut().find(|one| one.id == snapshot.id).unwrap();
+            (snapshot.standing, snapshot.removal_requested) = (Standing::Failed, true);
+        }
         if matches!(luck, Luck::Good) {
             match &request.step {
                 Step::StopServer { server, generation } => {
@@ -322,6 +381,30 @@ impl Simulation {
         }
         for volume in &mut self.facts.observed.volumes {
             volume.delete_requested |= change.delete_volumes;
+        }
+        match change.keep {
+            Keep::AsBefore => {}
+            Keep::Nothing => (self.facts.intent.final_snapshot, self.without) = (None, true),
+            Keep::In(reason) => {
+                let id = SnapshotId::new(format!("snapshot-{}", self.facts.intent.generation));
+                let volumes = self.facts.observed.current_volumes().filter(|volume| volume.seen);
+                let volumes =
+                    volumes.map(|volume| SnapshotVolume { volume: volume.id.clone(), name: volume.name.clone() });
+                self.facts.observed.snapshots.push(Snapshot {
+                    id: id.clone(),
+                    reason,
+                    standing: Standing::Wanted,
+                    volumes: volumes.collect(),
+                    removal_requested: false,
+                    seen: None,
+                    create: Asked::default(),
+                    delete: Asked::default(),
+                });
+                if reason == SnapshotReason::Delete {
+                    let kept = Kept { id, standing: Standing::Wanted, failure: None };
+                    self.facts.intent.final_snapshot = Some(kept);
+                }
+            }
         }
         self.now += 1;
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use provisioners::{MachineState, ServerId, Step, VolumeId};
+use provisioners::{MachineState, ServerId, SnapshotId, Step, VolumeId};
 
 #[derive(Debug, Default)]
 pub struct World {
@@ -13,6 +13,7 @@ pub struct World {
     /// What runs or lies dead of each server, with its generation.
     pub machines: BTreeMap<ServerId, (i64, MachineState)>,
     pub volumes: BTreeSet<VolumeId>,
+    pub snapshots: BTreeMap<SnapshotId, BTreeSet<VolumeId>>,
     starts: BTreeSet<(ServerId, i64)>,
     /// Volumes that a running server has used.
     used: BTreeSet<VolumeId>,
@@ -54,8 +55,13 @@ impl World {
                     self.machines.insert(server.id.clone(), (server.generation, MachineState::Running));
                 }
             }
-            Step::CreateSnapshot { .. } | Step::DeleteSnapshot { .. } => {
-                unreachable!("nothing asks this world for snapshots")
+            Step::CreateSnapshot { snapshot } => {
+                let volumes = snapshot.volumes.iter().map(|volume| volume.volume.clone());
+                let volumes = volumes.inspect(|volume| assert!(self.volumes.contains(volume), "{volume} is there"));
+                self.snapshots.insert(snapshot.id.clone(), volumes.collect());
+            }
+            Step::DeleteSnapshot { snapshot } => {
+                self.snapshots.remove(snapshot);
             }
             Step::StopServer { server, generation } => {
                 if self.machines.get(server).is_some_and(|(running, _)| running <= generation) {

@@ -15,7 +15,7 @@ use crate::domain::template::problem::{Position, did_you_mean};
 use crate::domain::template::quantity;
 use crate::domain::topology::PortSpec;
 
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 14] = [
     "count",
     "size",
     "image",
@@ -25,6 +25,8 @@ pub const KEYS: [&str; 12] = [
     "variables",
     "setup",
     "startup",
+    "before_snapshot",
+    "after_snapshot",
     "services",
     "checks",
     "ports",
@@ -87,6 +89,8 @@ fn read_one(reading: &Reading, name: &str, fields: &Fields, scope: &Scope) -> (S
         variables: read_variables(reading, fields, scope),
         setup: read_script(reading, fields, "setup", 300_000),
         startup: read_script(reading, fields, "startup", 60_000),
+        before_snapshot: read_script(reading, fields, "before_snapshot", 30_000),
+        after_snapshot: read_script(reading, fields, "after_snapshot", 30_000),
         services: read_services(reading, fields, scope),
         checks: checks::read(reading, fields),
         ports: read_ports(reading, fields),

@@ -1,0 +1,179 @@
+//! What volumes hold, kept and brought back: snapshots of one moment of all servers, the restore of one into new volumes,
+//! and the end of what is no longer needed.
+//!
+//! A restore never touches the volumes it replaces: the servers go down, what there is now is kept in a snapshot, new
+//! volumes are made from the old snapshot, and only when all of them are there do they take the others' place, in one
+//! transaction. Until then everything can go back to what it was.
+
+use provisioners::{MachineState, RestoreState, SnapshotPlan, SnapshotState, Step, VolumePlan};
+
+use super::ask::Wish;
+use super::{Draft, Freeze, LOOK_AGAIN_MS, Turn, Work, take_down};
+use crate::domain::facts::{
+    AgentLink, Failure, Observed, Outcome, Restoring, Server, Snapshot, Standing, Volume, VolumeRole,
+};
+use crate::domain::note::Note;
+use crate::domain::topology::Topology;
+
+/// How far something long has come is looked at this often.
+const WATCH_MS: i64 = 1_000;
+
+/// Takes what is to be taken, one after the other, and removes what is to go.
+pub(super) fn snapshots(draft: &mut Draft, topology: &Topology, observed: &Observed) {
+    for snapshot in observed.snapshots.iter().filter(|snapshot| snapshot.removal_requested && !snapshot.is_gone()) {
+        let step = Step::DeleteSnapshot { snapshot: snapshot.id.clone() };
+        draft.pursue(wish(step, &snapshot.delete, "a snapshot to be removed".to_owned()));
+    }
+    for snapshot in observed.snapshots.iter().filter(|snapshot| !snapshot.removal_requested) {
+        match snapshot.seen.as_ref().map(|seen| &seen.state) {
+            Some(SnapshotState::Taking(progress)) => {
+                draft.wait(None, format!("the snapshot: {}", words(progress)), draft.now + WATCH_MS);
+            }
+            Some(SnapshotState::Reading(progress)) => {
+                draft.wait(None, format!("the snapshot to be read once: {}", words(progress)), draft.now + WATCH_MS);
+            }
+            _ => {}
+        }
+    }
+    if let Some(snapshot) = observed.snapshots.iter().find(|snapshot| snapshot.is_wanted())
+        && snapshot.seen.is_none()
+    {
+        take(draft, topology, observed, snapshot);
+    }
+}
+
+/// Everything stands still for it, so nothing else may be under way.
+fn take(draft: &mut Draft, topology: &Topology, observed: &Observed, snapshot: &Snapshot) {
+    let steady = observed.servers.iter().all(|server| server.is_gone() || is_steady(server));
+    if draft.work != Work::default() || !steady {
+        draft.wait(None, "a moment without changes, for the snapshot", draft.now + LOOK_AGAIN_MS);
+        return;
+    }
+    let plan = SnapshotPlan { id: snapshot.id.clone(), volumes: snapshot.volumes.clone() };
+    let running = observed.servers.iter().zip(&topology.servers).filter(|(server, _)| server.is_running());
+    let freeze = running.map(|(server, spec)| Freeze {
+        server: server.id.clone(),
+        name: server.name.clone(),
+        before: spec.before_snapshot.clone(),
+        after: spec.after_snapshot.clone(),
+    });
+    let freeze = freeze.collect();
+    let step = Step::CreateSnapshot { snapshot: plan };
+    draft.pursue(Wish { freeze, ..wish(step, &snapshot.create, "the snapshot".to_owned()) });
+}
+
+/// It runs with its agent at hand, so that it can be told to stand still.
+fn is_steady(server: &Server) -> bool {
+    server.machines.len() == 1
+        && server.machine().is_some_and(|machine| machine.state == MachineState::Running)
+        && server.link == AgentLink::Connected
+}
+
+/// See the module.
+pub(super) fn restore(draft: &mut Draft, topology: &Topology, observed: &Observed, restoring: &Restoring) {
+    let up = observed.servers.iter().filter(|server| !server.is_gone());
+    take_down::stop(draft, topology, up.map(|server| (server, server.generation)).collect());
+    if !observed.servers.iter().all(Server::is_gone) {
+        return;
+    }
+    match restoring.present.as_ref().map(|present| present.standing) {
+        None | Some(Standing::Reading | Standing::Complete) => {}
+        Some(Standing::Wanted) => {
+            let taken = observed.snapshots.iter().any(|snapshot| {
+                restoring.present.as_ref().is_some_and(|present| present.id == snapshot.id) && snapshot.is_taken()
+            });
+            if !taken {
+                draft.wait(None, "a snapshot of what there is now", draft.now + LOOK_AGAIN_MS);
+                return;
+            }
+        }
+        Some(Standing::Failed | Standing::Damaged) => {
+            let why = restoring.present.as_ref().and_then(|present| present.failure.as_deref());
+            let why = why.unwrap_or("it could not be taken");
+            back(draft, restoring, format!("what there is now could not be kept: {why}"));
+            return;
+        }
+    }
+    let incoming = || observed.volumes.iter().filter(|volume| volume.role == VolumeRole::Incoming);
+    for volume in incoming().filter(|volume| !volume.present) {
+        let refused = volume.create.latest.as_ref().filter(|effect| {
+            effect.outcome == Outcome::Rejected && effect.finished_at.is_some_and(|at| at >= draft.desired_at)
+        });
+        let reason = match (&volume.restore, refused) {
+            (Some(RestoreState::Failed { reason }), _) => Some(reason.clone()),
+            (None, Some(refused)) => Some(refused.message.clone().unwrap_or_else(|| "it was refused".to_owned())),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            back(draft, restoring, reason);
+            return;
+        }
+        match &volume.restore {
+            Some(RestoreState::Copying(progress)) => {
+                let text = format!("volume {}: {}", volume.name, words(progress));
+                draft.wait(None, text, draft.now + WATCH_MS);
+            }
+            _ => {
+                let step = Step::CreateVolume { volume: volume.plan() };
+                let note = Note::new("volume_restoring", format!("Restoring volume {}", volume.name));
+                let what = format!("volume {} to be restored", volume.name);
+                draft.pursue(Wish { note: Some(note), ..wish(step, &volume.create, what) });
+            }
+        }
+    }
+    if incoming().all(|volume| volume.present) {
+        draft.work.turn = Some(Turn::Over);
+    }
+}
+
+fn back(draft: &mut Draft, restoring: &Restoring, reason: String) {
+    match restoring.present {
+        Some(_) => draft.work.turn = Some(Turn::Back { reason }),
+        // There is nothing it could go back to.
+        None => draft.fail(Failure {
+            server: None,
+            step: "restoring the volumes".to_owned(),
+            cause: reason,
+            lines: Vec::new(),
+            remedy: "Put right what the cause names, then choose Retry.".to_owned(),
+        }),
+    }
+}
+
+/// Removes volumes that were replaced, once what they held is safe, and those that were never used.
+pub(super) fn replaced_volumes(draft: &mut Draft, observed: &Observed) {
+    let outgoing = observed.volumes.iter().filter(|volume| volume.role == VolumeRole::Outgoing);
+    for volume in outgoing.filter(|volume| volume.expendable && volume.delete_requested && !volume.is_gone()) {
+        let step = Step::DeleteVolume { volume: volume.id.clone() };
+        draft.pursue(wish(step, &volume.delete, format!("the replaced volume {} to be removed", volume.name)));
+    }
+}
+
+fn wish(step: Step, asked: &crate::domain::facts::Asked, what: String) -> Wish<'_> {
+    Wish {
+        step,
+        generation: 1,
+        asked,
+        what,
+        server: None,
+        after: Vec::new(),
+        gently: None,
+        freeze: Vec::new(),
+        note: None,
+    }
+}
+
+fn words(progress: &provisioners::DataProgress) -> String {
+    match progress.total_bytes {
+        0 => progress.doing.clone(),
+        total => format!("{}, {} %", progress.doing, progress.done_bytes.saturating_mul(100) / total),
+    }
+}
+
+impl Volume {
+    /// As the provisioner is asked for it.
+    pub(super) fn plan(&self) -> VolumePlan {
+        let (id, name) = (self.id.clone(), self.name.clone());
+        VolumePlan { id, name, size_bytes: self.size_bytes, from: self.source.clone() }
+    }
+}

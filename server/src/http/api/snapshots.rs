@@ -1,0 +1,95 @@
+//! Snapshots: take them, keep them, bring one back.
+
+use app::api::{EnvironmentDetail, RestoreRequest, SnapshotChange, SnapshotRequest, SnapshotView};
+use axum::extract::State;
+use http::StatusCode;
+
+use super::Problems;
+use crate::http::SharedEdge;
+use crate::http::extract::{By, Json, Path};
+use crate::http::problem::Problem;
+
+/// An environment's snapshots
+///
+/// The newest first. A failed one is listed with its reason.
+#[utoipa::path(
+    get, path = "/environments/{environment}/snapshots", tag = "snapshots",
+    params(("environment" = String, Path, description = "Name or id")),
+    responses((status = 200, body = Vec<SnapshotView>), Problems)
+)]
+pub async fn snapshots(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path(environment): Path<String>,
+) -> Result<axum::Json<Vec<SnapshotView>>, Problem> {
+    Ok(axum::Json(edge.portal.snapshots(&actor, &environment).await?))
+}
+
+/// Take a snapshot
+///
+/// Of all volumes at one moment: all servers stand still for it, and go on. The answer comes at once; the snapshot's state
+/// tells when it is complete.
+#[utoipa::path(
+    post, path = "/environments/{environment}/snapshots", tag = "snapshots", request_body = SnapshotRequest,
+    params(("environment" = String, Path, description = "Name or id")),
+    responses((status = 202, body = SnapshotView), Problems)
+)]
+pub async fn take(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path(environment): Path<String>,
+    Json(request): Json<SnapshotRequest>,
+) -> Result<(StatusCode, axum::Json<SnapshotView>), Problem> {
+    let taken = edge.portal.take_snapshot(&actor, &environment, request).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(taken)))
+}
+
+/// Label or pin a snapshot
+///
+/// What is pinned never goes by itself.
+#[utoipa::path(
+    patch, path = "/environments/{environment}/snapshots/{snapshot}", tag = "snapshots", request_body = SnapshotChange,
+    params(("environment" = String, Path, description = "Name or id"), ("snapshot" = String, Path, description = "Id, or latest")),
+    responses((status = 200, body = SnapshotView), Problems)
+)]
+pub async fn change(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path((environment, snapshot)): Path<(String, String)>,
+    Json(change): Json<SnapshotChange>,
+) -> Result<axum::Json<SnapshotView>, Problem> {
+    Ok(axum::Json(edge.portal.change_snapshot(&actor, &environment, &snapshot, change).await?))
+}
+
+/// Delete a snapshot
+#[utoipa::path(
+    delete, path = "/environments/{environment}/snapshots/{snapshot}", tag = "snapshots",
+    params(("environment" = String, Path, description = "Name or id"), ("snapshot" = String, Path, description = "Id, or latest")),
+    responses((status = 204, description = "It can no longer be restored"), Problems)
+)]
+pub async fn delete(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path((environment, snapshot)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    edge.portal.delete_snapshot(&actor, &environment, &snapshot).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Restore a snapshot
+///
+/// All volumes become what they were. What they are now is kept in a snapshot first, so that this too can be undone. A deleted
+/// environment, named by its id, comes back.
+#[utoipa::path(
+    post, path = "/environments/{environment}/restore", tag = "snapshots", request_body = RestoreRequest,
+    params(("environment" = String, Path, description = "Name or id")),
+    responses((status = 202, description = "It is being done", body = EnvironmentDetail), Problems)
+)]
+pub async fn restore(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path(environment): Path<String>,
+    Json(request): Json<RestoreRequest>,
+) -> Result<(StatusCode, axum::Json<EnvironmentDetail>), Problem> {
+    Ok((StatusCode::ACCEPTED, axum::Json(edge.portal.restore(&actor, &environment, request).await?)))
+}

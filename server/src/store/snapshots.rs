@@ -1,0 +1,424 @@
+//! Snapshots, and volumes that begin with what one held.
+
+use app::api::{SnapshotReason, SnapshotState as Standing, SnapshotView, SnapshotVolumeView};
+use provisioners::{ObservedSnapshot, SnapshotContent, SnapshotId, SnapshotState, SnapshotVolume, VolumeId};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::{EnvironmentRecord, Quota, Store, StoreError, Tx, id, json, timeline};
+use crate::domain::note::Note;
+use crate::domain::plan::Turn;
+use crate::domain::retention;
+
+/// A snapshot to be taken of what the environment's volumes are now.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    pub environment: &'a str,
+    pub reason: SnapshotReason,
+    pub label: &'a str,
+    /// `None`: a schedule.
+    pub actor: Option<&'a str>,
+}
+
+/// One snapshot, and whose it is.
+#[derive(Clone, Debug)]
+pub struct SnapshotRecord {
+    pub view: SnapshotView,
+    /// What it has, with the ids the provisioner knows.
+    pub contents: Vec<SnapshotVolume>,
+}
+
+/// What came of bringing a deleted environment back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undeleted {
+    Done,
+    /// Another one has its name now.
+    NameTaken,
+    /// There are as many as allowed.
+    Quota {
+        limit: i64,
+    },
+}
+
+impl Tx {
+    /// Gives the new snapshot's id. The engine takes it as soon as it may.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn want_snapshot(&mut self, wanted: &Wanted<'_>, now: i64) -> Result<String, StoreError> {
+        let rows = sqlx::query(
+            "select id, name from volume where environment_id = $1 and role = 'current' and observed_at is not null \
+             and deleted_at is null order by name",
+        )
+        .bind(wanted.environment)
+        .fetch_all(self.connection())
+        .await?;
+        let volumes = rows.iter().map(|row| {
+            Ok(SnapshotVolume { volume: VolumeId::new(row.try_get::<String, _>("id")?), name: row.try_get("name")? })
+        });
+        let volumes: Vec<SnapshotVolume> = volumes.collect::<Result<_, StoreError>>()?;
+        let snapshot = id(now);
+        sqlx::query(
+            "insert into snapshot (id, environment_id, reason, label, actor, state, volumes, requested_at, pinned) \
+             values ($1, $2, $3, $4, $5, 'wanted', $6, $7, 0)",
+        )
+        .bind(&snapshot)
+        .bind(wanted.environment)
+        .bind(wanted.reason.as_str())
+        .bind(wanted.label)
+        .bind(wanted.actor)
+        .bind(json::write("a snapshot's volumes", &volumes)?)
+        .bind(now)
+        .execute(self.connection())
+        .await?;
+        Ok(snapshot)
+    }
+
+    pub(super) async fn set_final_snapshot(
+        &mut self,
+        environment: &str,
+        snapshot: Option<&str>,
+    ) -> Result<(), StoreError> {
+        sqlx::query("update environment set final_snapshot_id = $2 where id = $1")
+            .bind(environment)
+            .bind(snapshot)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Prepares volumes that begin with what this snapshot has; `present` is the snapshot that keeps what there is now.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn begin_restore(
+        &mut self,
+        environment: &str,
+        snapshot: &SnapshotRecord,
+        sizes: &[(String, u64)],
+        present: Option<&str>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        for volume in &snapshot.contents {
+            let size = sizes.iter().find(|(name, _)| *name == volume.name).map_or(0, |(_, size)| *size);
+            sqlx::query(
+                "insert into volume (id, environment_id, name, size_bytes, role, source_environment_id, \
+                 source_snapshot_id, source_volume_id, created_at) values ($1, $2, $3, $4, 'incoming', $2, $5, $6, $7)",
+            )
+            .bind(id(now))
+            .bind(environment)
+            .bind(&volume.name)
+            .bind(size as i64)
+            .bind(&snapshot.view.id)
+            .bind(volume.volume.as_str())
+            .bind(now)
+            .execute(self.connection())
+            .await?;
+        }
+        sqlx::query("update environment set restoring_snapshot_id = $2, present_snapshot_id = $3 where id = $1")
+            .bind(environment)
+            .bind(&snapshot.view.id)
+            .bind(present)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Brings a deleted environment back among the living, without servers or volumes: see [`Tx::begin_restore`]. Only after
+    /// `Done` is there anything to commit.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn undelete(&mut self, record: &EnvironmentRecord, quota: Quota) -> Result<Undeleted, StoreError> {
+        let (environment, connection) = (&record.summary.id, self.connection());
+        // Orders at the same moment cannot pass.
+        sqlx::query("update team set name = name where id = $1")
+            .bind(&record.team_id)
+            .execute(&mut *connection)
+            .await?;
+        let counts = sqlx::query(
+            "select count(*) as team, cast(coalesce(sum(case when owner_id = $2 then 1 else 0 end), 0) as bigint) as person, \
+             cast(coalesce(sum(case when name = $3 then 1 else 0 end), 0) as bigint) as named \
+             from environment where team_id = $1 and deleted_at is null",
+        )
+        .bind(&record.team_id)
+        .bind(&record.owner_id)
+        .bind(&record.summary.name)
+        .fetch_one(&mut *connection)
+        .await?;
+        if counts.try_get::<i64, _>("named")? > 0 {
+            return Ok(Undeleted::NameTaken);
+        }
+        for (column, limit) in [("person", quota.per_person), ("team", quota.per_team)] {
+            if counts.try_get::<i64, _>(column)? >= limit {
+                return Ok(Undeleted::Quota { limit });
+            }
+        }
+        for statement in [
+            "update environment set deleted_at = null, final_snapshot_id = null where id = $1",
+            "update snapshot set expires_at = null where environment_id = $1",
+        ] {
+            sqlx::query(statement).bind(environment).execute(&mut *connection).await?;
+        }
+        Ok(Undeleted::Done)
+    }
+
+    /// Ends a restore, one way or the other.
+    pub(super) async fn turn(&mut self, environment: &str, turn: &Turn, now: i64) -> Result<(), StoreError> {
+        let note = match turn {
+            Turn::Over => {
+                sqlx::query(
+                    "update volume set role = 'outgoing', delete_requested_at = $2, kept_in_snapshot_id = \
+                     (select present_snapshot_id from environment where id = $1) \
+                     where environment_id = $1 and role = 'current'",
+                )
+                .bind(environment)
+                .bind(now)
+                .execute(self.connection())
+                .await?;
+                sqlx::query("update volume set role = 'current' where environment_id = $1 and role = 'incoming'")
+                    .bind(environment)
+                    .execute(self.connection())
+                    .await?;
+                Note::new("restored", "The volumes hold again what the snapshot held")
+            }
+            Turn::Back { reason } => {
+                sqlx::query(
+                    "update volume set role = 'outgoing', delete_requested_at = $2 \
+                     where environment_id = $1 and role = 'incoming'",
+                )
+                .bind(environment)
+                .bind(now)
+                .execute(self.connection())
+                .await?;
+                Note::new("not_restored", format!("Not restored, all stays as it was: {reason}"))
+            }
+        };
+        sqlx::query("update environment set restoring_snapshot_id = null, present_snapshot_id = null where id = $1")
+            .bind(environment)
+            .execute(self.connection())
+            .await?;
+        timeline::insert(self.connection(), environment, &note, None, now).await
+    }
+
+    /// Writes down how a snapshot was found; one that is complete for the first time makes room for itself.
+    pub(super) async fn snapshot_seen(
+        &mut self,
+        environment: &str,
+        seen: &ObservedSnapshot,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let (state, failure) = match &seen.state {
+            SnapshotState::Taking(_) => return Ok(()),
+            SnapshotState::Reading(_) => (Standing::Reading, None),
+            SnapshotState::Complete => (Standing::Complete, None),
+            SnapshotState::Failed { reason } => (Standing::Failed, Some(reason)),
+            SnapshotState::Damaged { reason } => (Standing::Damaged, Some(reason)),
+        };
+        let complete = (state == Standing::Complete).then_some(now);
+        sqlx::query(
+            "update snapshot set state = $2, failure = $3, contents = $4, method = $5, taken_at = $6, \
+             completed_at = coalesce(completed_at, $7), verified_at = coalesce(verified_at, $7) where id = $1",
+        )
+        .bind(seen.snapshot.as_str())
+        .bind(state.as_str())
+        .bind(failure)
+        .bind(json::write("a snapshot's contents", &seen.contents)?)
+        .bind(&seen.method)
+        .bind(seen.taken_at)
+        .bind(complete)
+        .execute(self.connection())
+        .await?;
+        match (state, failure) {
+            (Standing::Complete, _) => self.make_room(environment, now).await,
+            (_, Some(reason)) => {
+                let note = Note::new("snapshot_failed", format!("A snapshot cannot be used: {reason}"));
+                timeline::insert(self.connection(), environment, &note, None, now).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What retention no longer asks for is to go.
+    async fn make_room(&mut self, environment: &str, now: i64) -> Result<(), StoreError> {
+        let rows = sqlx::query(
+            "select s.*, cast(case when exists (select 1 from volume v where v.source_snapshot_id = s.id and v.role = 'incoming') \
+             or exists (select 1 from environment e where s.id in (e.final_snapshot_id, e.restoring_snapshot_id, e.present_snapshot_id)) \
+             then 1 else 0 end as bigint) as needed from snapshot s where s.environment_id = $1 and s.removal_requested_at is null order by s.id desc",
+        )
+        .bind(environment)
+        .fetch_all(self.connection())
+        .await?;
+        let mut all = Vec::new();
+        for row in &rows {
+            let record = record(row)?;
+            let needed = row.try_get::<i64, _>("needed")? != 0;
+            let SnapshotView { id, reason, state, pinned, .. } = record.view;
+            all.push(retention::Kept { id, reason, state, needed, pinned });
+        }
+        for expendable in retention::expendable(&all) {
+            self.remove_snapshot(&expendable, now).await?;
+        }
+        Ok(())
+    }
+
+    /// The engine removes it; nothing can be restored from it any more.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn remove_snapshot(&mut self, snapshot: &str, now: i64) -> Result<(), StoreError> {
+        sqlx::query("update snapshot set removal_requested_at = coalesce(removal_requested_at, $2) where id = $1")
+            .bind(snapshot)
+            .bind(now)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn snapshot_gone(&mut self, snapshot: &SnapshotId, now: i64) -> Result<(), StoreError> {
+        sqlx::query("update snapshot set removed_at = $2 where id = $1")
+            .bind(snapshot.as_str())
+            .bind(now)
+            .execute(self.connection())
+            .await?;
+        sqlx::query("delete from effect where subject_id = $1")
+            .bind(snapshot.as_str())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// It was refused, or its moment was none: nothing of it may be used.
+    pub(super) async fn snapshot_failed(
+        &mut self,
+        environment: &str,
+        snapshot: &str,
+        reason: &str,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query("update snapshot set state = 'failed', failure = $2, removal_requested_at = $3 where id = $1")
+            .bind(snapshot)
+            .bind(reason)
+            .bind(now)
+            .execute(self.connection())
+            .await?;
+        let note = Note::new("snapshot_failed", format!("No snapshot was taken: {reason}"));
+        timeline::insert(self.connection(), environment, &note, None, now).await
+    }
+
+    pub(super) async fn snapshot_taken(
+        &mut self,
+        environment: &str,
+        snapshot: &str,
+        frozen_ms: Option<i64>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query("update snapshot set frozen_ms = $2 where id = $1")
+            .bind(snapshot)
+            .bind(frozen_ms)
+            .execute(self.connection())
+            .await?;
+        let stood_still =
+            frozen_ms.map(|frozen| format!("; the servers stood still for {frozen} ms")).unwrap_or_default();
+        let note = Note::new("snapshot_taken", format!("Snapshot taken{stood_still}"));
+        timeline::insert(self.connection(), environment, &note, None, now).await
+    }
+
+    /// Label and pin; what is absent stays.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn change_snapshot(
+        &mut self,
+        snapshot: &str,
+        label: Option<&str>,
+        pinned: Option<bool>,
+    ) -> Result<(), StoreError> {
+        sqlx::query("update snapshot set label = coalesce($2, label), pinned = coalesce($3, pinned) where id = $1")
+            .bind(snapshot)
+            .bind(label)
+            .bind(pinned.map(i64::from))
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Those that are there or failed, the newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn snapshots(&self, environment: &str) -> Result<Vec<SnapshotRecord>, StoreError> {
+        let rows = sqlx::query(
+            "select * from snapshot where environment_id = $1 and (removal_requested_at is null or state = 'failed') \
+             order by id desc limit 500",
+        )
+        .bind(environment)
+        .fetch_all(&mut *self.read().await?)
+        .await?;
+        rows.iter().map(record).collect()
+    }
+
+    /// Those past their time are to go. How many.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn expire_snapshots(&self, now: i64) -> Result<u64, StoreError> {
+        let due = sqlx::query(
+            "select 1 from snapshot where expires_at <= $1 and removal_requested_at is null and pinned = 0 limit 1",
+        )
+        .bind(now)
+        .fetch_optional(&mut *self.read().await?)
+        .await?;
+        if due.is_none() {
+            return Ok(0);
+        }
+        let mut tx = self.write().await?;
+        let rows = sqlx::query(
+            "update snapshot set removal_requested_at = $1 where expires_at <= $1 and removal_requested_at is null \
+             and pinned = 0 returning environment_id",
+        )
+        .bind(now)
+        .fetch_all(tx.connection())
+        .await?;
+        for row in &rows {
+            tx.touch(&row.try_get::<String, _>("environment_id")?, now).await?;
+        }
+        tx.commit().await?;
+        Ok(rows.len() as u64)
+    }
+}
+
+fn record(row: &AnyRow) -> Result<SnapshotRecord, StoreError> {
+    let volumes: Vec<SnapshotVolume> = json::read("a snapshot's volumes", &row.try_get::<String, _>("volumes")?)?;
+    let contents: Vec<SnapshotContent> =
+        json::read_optional("a snapshot's contents", row.try_get("contents")?)?.unwrap_or_default();
+    let volume = |volume: &SnapshotVolume| {
+        let content = contents.iter().find(|content| content.volume == volume.volume);
+        let manifest = content.and_then(|content| content.manifest.as_ref());
+        SnapshotVolumeView {
+            name: volume.name.clone(),
+            digest: manifest.map(|manifest| manifest.digest.clone()),
+            files: manifest.map_or(0, |manifest| manifest.files),
+            bytes: manifest.map_or(0, |manifest| manifest.bytes),
+        }
+    };
+    let view = SnapshotView {
+        id: row.try_get("id")?,
+        reason: json::word("a snapshot's reason", row.try_get("reason")?)?,
+        label: row.try_get("label")?,
+        actor: row.try_get("actor")?,
+        state: json::word("a snapshot's state", row.try_get("state")?)?,
+        failure: row.try_get("failure")?,
+        requested_at: row.try_get("requested_at")?,
+        taken_at: row.try_get("taken_at")?,
+        verified_at: row.try_get("verified_at")?,
+        frozen_ms: row.try_get("frozen_ms")?,
+        method: row.try_get("method")?,
+        pinned: row.try_get::<i64, _>("pinned")? != 0,
+        expires_at: row.try_get("expires_at")?,
+        volumes: volumes.iter().map(volume).collect(),
+    };
+    Ok(SnapshotRecord { view, contents: volumes })
+}
