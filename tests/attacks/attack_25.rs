@@ -167,7 +167,7 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
             portal.change_snapshot(actor, environment, "latest", SnapshotChange::default()).await.map(drop)
         }
         "delete_snapshot" => portal.delete_snapshot(actor, environment, "latest").await,
-        "restore" => portal.restore(actor, environment, RestoreRequest { snapshot: "latest".into() }).await.map(drop),
+        "restore" => portal.restore(actor, environment, RestoreRequest::default()).await.map(drop),
         "activity" => portal.activity(actor).await.map(drop),
         "logs" => portal.logs(actor, environment, &LogSelection::default(), 10).await.map(drop),
         "follow_logs" => portal.follow_logs(actor, environment, &LogSelection::default(), 10, None).await.map(drop),
@@ -229,6 +229,7 @@ async fn no_route_with_an_id_in_it_gives_anything_of_another_team_away() -> Outc
                 for environment in [world.environment.as_str(), "shop"] {
                     let path = path.trim_start_matches("/api/v1").replace("{environment}", environment);
                     let path = path.replace("{server}", "box").replace("{action}", "delete").replace("{port}", "80");
+                    let path = path.replace("{snapshot}", "latest");
                     let status = if path.contains("/servers/") {
                         let token = format!("Bearer {}", stranger.token);
                         let query = "session=t&cols=80&rows=24";

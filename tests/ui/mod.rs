@@ -12,6 +12,7 @@ mod pages;
 mod palette;
 mod profile;
 mod shop;
+mod snapshots;
 mod terminal;
 mod trouble;
 mod weight;

@@ -111,6 +111,8 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcom
         ("environment-parked", format!("/environments/{LONG_NAME}").as_str()),
         ("environment-edit", format!("/environments/{LONG_NAME}/edit").as_str()),
         ("environment-failed", "/environments/lost"),
+        ("snapshots", "/environments/reading-room/snapshots"),
+        ("snapshots-none", "/environments/lost/snapshots"),
         ("logs", "/environments/lost/logs"),
         ("logs-narrowed", "/environments/lost/logs?search=no&level=error"),
         ("logs-none", "/environments/reading-room/logs?search=nothing"),
@@ -178,6 +180,11 @@ async fn live(api: &Api) -> Outcome {
         ),
     ] {
         api.send(reqwest::Method::PATCH, &format!("/environments/{name}"), Some(said)).await?.expect_success()?;
+    }
+    for label in ["Before the demo", "Donaudampf <b>שלום</b>"] {
+        api.post("/environments/reading-room/snapshots", json!({ "label": label })).await?.expect_success()?;
+        let complete = |all: &Value| all[0]["label"] == label && all[0]["state"] == "complete";
+        api.await_below("reading-room", "/snapshots", "complete", complete).await?;
     }
     api.await_state("dinner", "setting_up").await?;
     api.await_state("lost", "failed").await?;

@@ -117,10 +117,11 @@ pub struct SnapshotChange {
     pub pinned: Option<bool>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RestoreRequest {
-    /// Id of one of the environment's snapshots.
-    pub snapshot: String,
+    /// Id of one of the environment's snapshots; the newest that can be restored when absent.
+    #[serde(default)]
+    pub snapshot: Option<String>,
 }

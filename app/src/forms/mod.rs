@@ -9,6 +9,7 @@ mod order;
 mod people;
 mod profile;
 mod session;
+mod snapshots;
 mod theme;
 mod tokens;
 
@@ -20,5 +21,6 @@ pub(crate) use order::order;
 pub(crate) use people::people;
 pub(crate) use profile::{password, sessions, time_zone};
 pub(crate) use session::{setup, sign_in, sign_out};
+pub(crate) use snapshots::snapshots;
 pub(crate) use theme::theme;
 pub(crate) use tokens::tokens;

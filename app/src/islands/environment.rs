@@ -118,6 +118,7 @@ fn head(
 ) -> impl IntoView {
     let summary = part(shown, |shown| shown.detail.summary.clone());
     let theirs = move || shown.with(|shown| !shown.detail.actions.is_empty());
+    let snapshots = format!("/environments/{id}/snapshots");
     view! {
         <header class="page-header">
             <p class="crumbs"><a href="/environments">"Environments"</a></p>
@@ -129,6 +130,7 @@ fn head(
             {move || facts(now, summary.get())}
             <div class="environment__about">
                 {move || tags(summary.get().tags)}
+                <a class="environment__edit" href=snapshots>{icon("layers")}"Snapshots"</a>
                 {move || theirs().then(|| view! {
                     <a class="environment__edit" href=format!("/environments/{id}/edit")>{icon("tag")}"Name, tags and note"</a>
                 })}

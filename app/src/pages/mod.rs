@@ -17,6 +17,7 @@ mod people;
 mod profile;
 mod setup;
 mod sign_in;
+mod snapshots;
 mod template;
 mod terminal;
 
@@ -34,5 +35,6 @@ pub(crate) use people::people;
 pub(crate) use profile::{profile, profile_with};
 pub(crate) use setup::setup;
 pub(crate) use sign_in::{local_path, sign_in};
+pub(crate) use snapshots::snapshots;
 pub(crate) use template::template;
 pub(crate) use terminal::{first_terminal, terminal};

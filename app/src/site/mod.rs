@@ -60,6 +60,7 @@ pub fn router(portal: SharedPortal, settings: PortalSettings) -> Router {
         .route("/environments", known(get(pages::environments).post(forms::many)))
         .route("/environments/{environment}", known(get(pages::environment).post(forms::act)))
         .route("/environments/{environment}/edit", known(get(pages::edit).post(forms::describe)))
+        .route("/environments/{environment}/snapshots", known(get(pages::snapshots).post(forms::snapshots)))
         .route("/environments/{environment}/logs", known(get(pages::logs)))
         .route("/environments/{environment}/servers/{server}/terminal", known(get(pages::terminal)))
         .route("/environments/{environment}/terminal", known(get(pages::first_terminal)))

@@ -46,7 +46,7 @@ pub async fn snapshot(client: &Client, command: SnapshotCommand, output: Output)
 
 pub async fn restore(client: &Client, restore: RestoreArguments, output: Output) -> Result<(), Failure> {
     let path = ["environments", &restore.environment, "restore"];
-    let request = RestoreRequest { snapshot: restore.snapshot };
+    let request = RestoreRequest { snapshot: Some(restore.snapshot) };
     let before: EnvironmentDetail = client.post(&path, &json!(request), &[]).await?;
     came_back(client, before, &restore.wait, output).await
 }
@@ -60,7 +60,7 @@ pub async fn undelete(client: &Client, undelete: UndeleteArguments, output: Outp
         Some(found) => found.id,
         None => environment,
     };
-    let request = RestoreRequest { snapshot: "latest".to_owned() };
+    let request = RestoreRequest::default();
     let before: EnvironmentDetail = client.post(&["environments", &id, "restore"], &json!(request), &[]).await?;
     came_back(client, before, &wait, output).await
 }

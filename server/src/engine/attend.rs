@@ -5,7 +5,7 @@ use std::time::Duration;
 use app::api::State;
 
 use super::{Shared, execute};
-use crate::domain::facts::{Failure, Observed, VolumeRole};
+use crate::domain::facts::{Failure, Observed, Snapshot, VolumeRole};
 use crate::domain::log::Selection;
 use crate::domain::note::Note;
 use crate::domain::plan::{Decision, plan};
@@ -124,6 +124,8 @@ fn settlement(loaded: &Loaded, before: &Observed, decision: &Decision, view: &Vi
     let news = observed.snapshots.iter().filter(|snapshot| !snapshot.removal_requested);
     let news = news.filter_map(|snapshot| snapshot.seen.as_ref().filter(|_| snapshot.is_news()));
     let snapshots: Vec<_> = news.cloned().collect();
+    // Nobody takes them any more; what may be there of them is to go.
+    let abandons = became(State::Deleted) && observed.snapshots.iter().any(Snapshot::is_wanted);
     Settlement {
         state: view.state,
         waiting_for: view.waiting_for.clone(),
@@ -133,7 +135,7 @@ fn settlement(loaded: &Loaded, before: &Observed, decision: &Decision, view: &Vi
         deleted_at: became(State::Deleted).then_some(now),
         due_at: match decision {
             // What is written down about them now decides what comes next.
-            _ if !snapshots.is_empty() => Some(now),
+            _ if !snapshots.is_empty() || abandons => Some(now),
             Decision::Wait(waiting) => Some(waiting.until.max(now + 1)),
             _ => None,
         },

@@ -137,7 +137,7 @@ pub(super) async fn restore(
 ) -> Result<EnvironmentDetail, ApiError> {
     let record = environments::find(service, by, environment).await?;
     access::owner(by, &record)?;
-    let snapshot = find(service, &record, &request.snapshot).await?;
+    let snapshot = find(service, &record, request.snapshot.as_deref().unwrap_or(LATEST)).await?;
     let name = &record.summary.name;
     may_be_restored(service, &record, &snapshot).await?;
     let (id, intent, now) = (&record.summary.id, &record.facts.intent, service.clock.now());

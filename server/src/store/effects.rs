@@ -269,6 +269,14 @@ impl Store {
             .bind(deleted_at)
             .execute(tx.connection())
             .await?;
+            sqlx::query(
+                "update snapshot set state = 'failed', failure = 'the environment was deleted before it was taken', \
+                 removal_requested_at = $2 where environment_id = $1 and state = 'wanted'",
+            )
+            .bind(environment)
+            .bind(deleted_at)
+            .execute(tx.connection())
+            .await?;
             sqlx::query("update snapshot set expires_at = $2 where environment_id = $1")
                 .bind(environment)
                 .bind(deleted_at + retention::UNDELETE_MS)

@@ -10,7 +10,7 @@ use provisioners::{MachineState, RestoreState, SnapshotPlan, SnapshotState, Step
 use super::ask::Wish;
 use super::{Draft, Freeze, LOOK_AGAIN_MS, Turn, Work, take_down};
 use crate::domain::facts::{
-    AgentLink, Failure, Observed, Outcome, Restoring, Server, Snapshot, Standing, Volume, VolumeRole,
+    AgentLink, Desired, Failure, Intent, Observed, Outcome, Restoring, Server, Snapshot, Standing, Volume, VolumeRole,
 };
 use crate::domain::note::Note;
 use crate::domain::topology::Topology;
@@ -18,8 +18,9 @@ use crate::domain::topology::Topology;
 /// How far something long has come is looked at this often.
 const WATCH_MS: i64 = 1_000;
 
-/// Takes what is to be taken, one after the other, and removes what is to go.
-pub(super) fn snapshots(draft: &mut Draft, topology: &Topology, observed: &Observed) {
+/// Takes what is to be taken, one after the other, and removes what is to go. Of what is being deleted only the final
+/// snapshot is taken: the volumes wait for no other.
+pub(super) fn snapshots(draft: &mut Draft, topology: &Topology, observed: &Observed, intent: &Intent) {
     for snapshot in observed.snapshots.iter().filter(|snapshot| snapshot.removal_requested && !snapshot.is_gone()) {
         let step = Step::DeleteSnapshot { snapshot: snapshot.id.clone() };
         draft.pursue(wish(step, &snapshot.delete, "a snapshot to be removed".to_owned()));
@@ -35,7 +36,11 @@ pub(super) fn snapshots(draft: &mut Draft, topology: &Topology, observed: &Obser
             _ => {}
         }
     }
-    if let Some(snapshot) = observed.snapshots.iter().find(|snapshot| snapshot.is_wanted())
+    let is_due = |snapshot: &&Snapshot| {
+        let is_final = || intent.final_snapshot.as_ref().is_some_and(|kept| kept.id == snapshot.id);
+        snapshot.is_wanted() && (intent.desired != Desired::Deleted || is_final())
+    };
+    if let Some(snapshot) = observed.snapshots.iter().find(is_due)
         && snapshot.seen.is_none()
     {
         take(draft, topology, observed, snapshot);
@@ -76,23 +81,17 @@ pub(super) fn restore(draft: &mut Draft, topology: &Topology, observed: &Observe
     if !observed.servers.iter().all(Server::is_gone) {
         return;
     }
-    match restoring.present.as_ref().map(|present| present.standing) {
-        None | Some(Standing::Reading | Standing::Complete) => {}
-        Some(Standing::Wanted) => {
-            let taken = observed.snapshots.iter().any(|snapshot| {
-                restoring.present.as_ref().is_some_and(|present| present.id == snapshot.id) && snapshot.is_taken()
-            });
-            if !taken {
-                draft.wait(None, "a snapshot of what there is now", draft.now + LOOK_AGAIN_MS);
-                return;
-            }
-        }
-        Some(Standing::Failed | Standing::Damaged) => {
-            let why = restoring.present.as_ref().and_then(|present| present.failure.as_deref());
-            let why = why.unwrap_or("it could not be taken");
-            back(draft, restoring, format!("what there is now could not be kept: {why}"));
-            return;
-        }
+    // All that are to be made of the volumes as they are now, the one that keeps the present among them.
+    if observed.snapshots.iter().any(Snapshot::is_wanted) {
+        draft.wait(None, "a snapshot of what there is now", draft.now + LOOK_AGAIN_MS);
+        return;
+    }
+    if let Some(present) = restoring.present.as_ref()
+        && matches!(present.standing, Standing::Failed | Standing::Damaged)
+    {
+        let why = present.failure.as_deref().unwrap_or("it could not be taken");
+        back(draft, restoring, format!("what there is now could not be kept: {why}"));
+        return;
     }
     let incoming = || observed.volumes.iter().filter(|volume| volume.role == VolumeRole::Incoming);
     for volume in incoming().filter(|volume| !volume.present) {

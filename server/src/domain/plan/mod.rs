@@ -152,7 +152,7 @@ pub fn plan(intent: &Intent, topology: &Topology, observed: &Observed, now: i64)
         (Desired::Running, None) => bring_up::bring_up(&mut draft, topology, observed),
         (Desired::Parked, None) => take_down::park(&mut draft, topology, observed),
     }
-    keep::snapshots(&mut draft, topology, observed);
+    keep::snapshots(&mut draft, topology, observed, intent);
     keep::replaced_volumes(&mut draft, observed);
     draft.decide(intent.failure.as_ref())
 }

@@ -1,0 +1,179 @@
+//! `/environments/{environment}/snapshots`: what its volumes held, moment by moment, and the way back to each. Kept current
+//! by `fresh.js`.
+
+use axum::extract::Path;
+use axum::response::Response;
+use leptos::either::Either;
+use leptos::prelude::*;
+
+use crate::api::{ApiError, EnvironmentDetail, SnapshotReason, SnapshotState, SnapshotView, State};
+use crate::components::{icon, moment, notice};
+use crate::site::{Page, Place, Visit, answer};
+use crate::words::{Tone, bytes, count};
+
+pub(crate) async fn snapshots(visit: Visit, Path(environment): Path<String>) -> Response {
+    let page = compose(&visit, &environment).await;
+    answer(&visit, page)
+}
+
+async fn compose(visit: &Visit, environment: &str) -> Result<Page, ApiError> {
+    let detail = visit.portal.environment(&visit.actor, environment).await?;
+    let all = visit.portal.snapshots(&visit.actor, &detail.summary.id).await?;
+    let visit = visit.clone();
+    let title = format!("Snapshots of {}", detail.summary.name);
+    Ok(Page::new(title, move || content(&visit, detail, all)).at(Place::Environments))
+}
+
+fn content(visit: &Visit, detail: EnvironmentDetail, all: Vec<SnapshotView>) -> impl IntoView + use<> {
+    let now = Signal::stored(visit.now);
+    let fresh = visit.settings.assets.address("fresh.js");
+    let summary = detail.summary;
+    let deleted = summary.state == State::Deleted;
+    let theirs = visit.is_administrator() || visit.person().is_some_and(|person| person.name == summary.owner);
+    // The name of what is deleted may be another's by now.
+    let own = format!("/environments/{}", if deleted { &summary.id } else { &summary.name });
+    let here = format!("{own}/snapshots");
+    let error = visit.posted.as_ref().map(|posted| posted.error.clone());
+    let done = visit.query.get("done").filter(|_| visit.posted.is_none()).and_then(|what| said(what));
+    let takes = matches!(summary.state, State::Ready | State::Repairing | State::Parked) && !detail.volumes.is_empty();
+    let list = if all.is_empty() {
+        let text = match detail.volumes.is_empty() && !deleted {
+            true => "It has no volumes, so there is nothing to keep: servers are disposable.",
+            false => "There are none. Parking takes one; you can take one at any time.",
+        };
+        Either::Left(view! { <p class="card__text">{text}</p> })
+    } else {
+        let address = here.clone();
+        let items = all.into_iter().map(move |one| snapshot(now, &address, theirs, deleted, one)).collect::<Vec<_>>();
+        Either::Right(view! { <ul class="list" role="list">{items}</ul> })
+    };
+    view! {
+        <header class="page-header">
+            <p class="crumbs"><a href="/environments">"Environments"</a><a href=own dir="auto">{summary.name.clone()}</a></p>
+            <div class="page-header__line">
+                <h1>"Snapshots"</h1>
+                <p class="connection" role="status" data-fresh-standing=""></p>
+            </div>
+            <p class="page-header__text">
+                "What all volumes held at one and the same moment. Restoring one keeps what there is now in another first."
+            </p>
+        </header>
+        {error.map(|error| notice(Tone::Bad, error.title, error.detail))}
+        {done.map(|(title, detail)| notice(Tone::Good, title.into(), Some(detail.into())))}
+        {(theirs && takes).then(|| view! {
+            <form class="snapshot-take card" method="post" action=here>
+                <label class="field__label" for="label">"A new one, called"</label>
+                <input id="label" name="label" type="text" dir="auto" maxlength="100" placeholder="Before the demo" autocomplete="off"/>
+                <button class="button" data-kind="primary" type="submit" name="do" value="take">{icon("layers")}"Take a snapshot"</button>
+            </form>
+        })}
+        <div data-fresh="snapshots"><section class="card" aria-label="Snapshots">{list}</section></div>
+        <script type="module" src=fresh></script>
+    }
+}
+
+/// What was just asked for, by the word the form leads on with.
+fn said(what: &str) -> Option<(&'static str, &'static str)> {
+    Some(match what {
+        "take" => ("A snapshot is being taken", "The servers stand still for a moment, all at once, and go on."),
+        "delete" => ("The snapshot is deleted", "Nothing can be restored from it any more."),
+        "pin" => ("The snapshot is pinned", "It stays until somebody unpins it."),
+        "unpin" => ("The snapshot is not pinned any more", "It goes when there are newer ones enough."),
+        _ => return None,
+    })
+}
+
+fn snapshot(now: Signal<i64>, address: &str, theirs: bool, deleted: bool, one: SnapshotView) -> impl IntoView + use<> {
+    let (size, files) =
+        one.volumes.iter().fold((0, 0), |(size, files), volume| (size + volume.bytes, files + volume.files));
+    let title = if one.label.is_empty() { reason(one.reason).to_owned() } else { one.label.clone() };
+    let facts = (one.state == SnapshotState::Complete).then(|| {
+        let volumes = count(u32::try_from(one.volumes.len()).unwrap_or(u32::MAX), "volume");
+        let files = count(u32::try_from(files).unwrap_or(u32::MAX), "file");
+        let frozen = one.frozen_ms.map(|frozen| format!(" · servers stood still for {frozen} ms")).unwrap_or_default();
+        format!("{volumes}, {files}, {}{frozen}", bytes(size))
+    });
+    let (word, tone) = standing(&one);
+    let restorable = one.state == SnapshotState::Complete;
+    let (id, pinned) = (one.id.clone(), one.pinned);
+    let forms = theirs.then(|| view! {
+        <div class="snapshot__forms">
+            {restorable.then(|| restore(address, &id, deleted))}
+            {(!pinned).then(|| button(address, &id, "pin", "Pin", "bookmark"))}
+            {pinned.then(|| button(address, &id, "unpin", "Unpin", "bookmark"))}
+            {(!pinned && one.state != SnapshotState::Wanted).then(|| button(address, &id, "delete", "Delete", "trash-2"))}
+        </div>
+    });
+    view! {
+        <li class="list__item list__item--tall" data-key=one.id>
+            <div>
+                <p class="list__name"><bdi>{title}</bdi>" "<span class="badge" data-tone=tone.as_str()>{word}</span></p>
+                <p class="list__more">
+                    {moment(now, one.taken_at.unwrap_or(one.requested_at))}
+                    {one.actor.map(|actor| view! { " · "<bdi>{actor}</bdi> })}
+                    {one.expires_at.filter(|_| !pinned).map(|at| view! { " · goes "{moment(now, at)} })}
+                </p>
+                {facts.map(|facts| view! { <p class="list__more">{facts}</p> })}
+                {one.failure.map(|why| view! { <p class="list__more">{why}</p> })}
+            </div>
+            {forms}
+        </li>
+    }
+}
+
+/// The way back, and what it does, said before the click.
+fn restore(address: &str, id: &str, deleted: bool) -> impl IntoView + use<> {
+    let (address, id) = (address.to_owned(), id.to_owned());
+    let (label, words) = match deleted {
+        true => ("Bring it back", "The environment comes back with what its volumes held, under its old name."),
+        false => ("Restore", "The servers go down, all volumes become what they were, and the servers come back."),
+    };
+    view! {
+        <details class="snapshot__restore">
+            <summary>{label}"…"</summary>
+            <form method="post" action=address>
+                <input type="hidden" name="snapshot" value=id/>
+                <p class="list__more">{words}</p>
+                <button class="button" data-kind="primary" data-size="small" type="submit" name="do" value="restore">
+                    {icon("rotate-ccw")}{label}
+                </button>
+            </form>
+        </details>
+    }
+}
+
+fn button(
+    address: &str,
+    id: &str,
+    what: &'static str,
+    label: &'static str,
+    picture: &'static str,
+) -> impl IntoView + use<> {
+    let (address, id) = (address.to_owned(), id.to_owned());
+    view! {
+        <form method="post" action=address>
+            <input type="hidden" name="snapshot" value=id/>
+            <button class="button" data-kind="plain" data-size="small" type="submit" name="do" value=what>{icon(picture)}{label}</button>
+        </form>
+    }
+}
+
+fn reason(reason: SnapshotReason) -> &'static str {
+    match reason {
+        SnapshotReason::Demand => "Snapshot",
+        SnapshotReason::Park => "When it was parked",
+        SnapshotReason::Delete => "Before it was deleted",
+        SnapshotReason::Restore => "Before another was restored",
+    }
+}
+
+fn standing(one: &SnapshotView) -> (&'static str, Tone) {
+    match one.state {
+        SnapshotState::Wanted => ("Being taken", Tone::Busy),
+        SnapshotState::Reading => ("Being read", Tone::Busy),
+        SnapshotState::Complete if one.pinned => ("Pinned", Tone::Good),
+        SnapshotState::Complete => ("Complete", Tone::Good),
+        SnapshotState::Failed => ("Failed", Tone::Bad),
+        SnapshotState::Damaged => ("Damaged", Tone::Bad),
+    }
+}
