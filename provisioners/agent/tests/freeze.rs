@@ -26,6 +26,20 @@ struct Story {
     _agent: tokio::process::Child,
 }
 
+/// What the agent started outlives it; a sandbox would end with it.
+impl Drop for Story {
+    fn drop(&mut self) {
+        let Ok(pid) = self.read("pid").trim().parse() else { return };
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        // Within a sandbox the number is another's.
+        if command.contains(&self.directory.path().display().to_string())
+            && let Some(group) = rustix::process::Pid::from_raw(pid)
+        {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 impl Story {
     /// An agent whose server runs one service.
     async fn begin(service: &str) -> Self {
