@@ -13,6 +13,8 @@ mod describe;
 mod lists;
 mod logs;
 mod records;
+mod snapshots;
+mod writes;
 
 use super::*;
 use crate::domain::actions::change;
@@ -26,6 +28,11 @@ use records::{
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
     past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
 };
+use snapshots::{
+    a_replaced_volume_goes_only_when_what_it_held_is_safe, a_snapshot_is_written_down_from_wish_to_manifest,
+    what_was_deleted_can_come_back_until_its_snapshot_expires,
+};
+use writes::{a_write_that_is_dropped_undoes_itself_alone, who_leaves_at_any_moment_of_a_write_takes_nobody_along};
 
 const NOW: i64 = 1_800_000_000_000;
 const LEASE: Duration = Duration::from_secs(10);
@@ -392,72 +399,6 @@ async fn an_agent_enrols_once_per_generation_and_its_news_are_kept(at: Fixture) 
     assert_eq!((configuration.environment_name.as_str(), configuration.spec.name.as_str()), ("one", "web"));
 }
 
-async fn a_write_that_is_dropped_undoes_itself_alone(at: Fixture) {
-    let note = |number: i64| crate::domain::note::Note::new("note", number.to_string());
-    let environment = at.ordered("one").await.summary.id;
-    let writes = (0..60).map(|number| {
-        let (store, environment, note) = (at.store.clone(), environment.clone(), note(number));
-        tokio::spawn(async move {
-            let mut tx = store.write().await.unwrap();
-            tx.add_event(&environment, &note, None, NOW + number).await.unwrap();
-            match number % 3 {
-                0 => drop(tx),
-                1 => tx.commit().await.unwrap(),
-                _ => {
-                    // A statement that fails takes its own transaction along, no other.
-                    assert!(tx.connection().execute("insert into team (id, name) values ('t', 'x')").await.is_err());
-                }
-            }
-        })
-    });
-    for written in futures::future::join_all(writes).await {
-        written.unwrap();
-    }
-    let events = at.store.timeline(&environment, None, 200).await.unwrap().items;
-    let mut kept: Vec<i64> = events.iter().filter_map(|event| event.message.parse().ok()).collect();
-    kept.sort_unstable();
-    assert_eq!(kept, (0..60).filter(|number| number % 3 == 1).collect::<Vec<_>>());
-}
-
-async fn who_leaves_at_any_moment_of_a_write_takes_nobody_along(at: Fixture) {
-    let environment = at.ordered("one").await.summary.id;
-    let mut stayed = 0;
-    for patience in (0..16).cycle().take(160) {
-        let write = |staying: bool| {
-            let (store, environment) = (at.store.clone(), environment.clone());
-            async move {
-                let mut tx = store.write().await?;
-                let note = crate::domain::note::Note::new("note", if staying { "stayed" } else { "left" });
-                tx.add_event(&environment, &note, None, NOW).await?;
-                tx.commit().await
-            }
-        };
-        let (one, other) = (tokio::spawn(write(true)), tokio::spawn(write(true)));
-        tokio::spawn(impatient(write(false), patience)).await.unwrap();
-        one.await.unwrap().unwrap();
-        other.await.unwrap().unwrap();
-        stayed += 2;
-    }
-    let sql = "select count(*) from timeline_event where message = 'stayed'";
-    let mut connection = at.store.read().await.unwrap();
-    let kept: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await.unwrap();
-    assert_eq!(kept, stayed);
-}
-
-/// Polls a future this many times, then goes away whatever has become of it.
-async fn impatient(future: impl Future, polls: usize) {
-    let mut future = std::pin::pin!(future);
-    let mut left = polls;
-    std::future::poll_fn(|context| {
-        if left == 0 || future.as_mut().poll(context).is_ready() {
-            return std::task::Poll::Ready(());
-        }
-        left -= 1;
-        if left == 0 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-}
-
 macro_rules! on_both {
     ($($story:ident,)*) => {
         mod on_sqlite {
@@ -489,6 +430,9 @@ on_both! {
     nothing_is_recorded_for_a_desire_that_has_changed,
     a_step_is_recorded_with_its_exact_request_and_one_token,
     a_volume_is_deleted_only_when_that_was_asked_for,
+    a_snapshot_is_written_down_from_wish_to_manifest,
+    a_replaced_volume_goes_only_when_what_it_held_is_safe,
+    what_was_deleted_can_come_back_until_its_snapshot_expires,
     what_happens_while_it_is_worked_on_makes_it_due_again,
     a_snapshot_sees_one_moment_whatever_is_written_meanwhile,
     who_asked_first_is_served_first,
