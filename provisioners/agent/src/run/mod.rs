@@ -85,6 +85,7 @@ impl Server {
     pub(crate) fn start(directory: &Path) -> std::io::Result<(Arc<Self>, Router)> {
         let state = directory.join("state");
         apply::private_directory(&state)?;
+        process::catch_ignored_signals()?;
         let (commands, wishes) = mpsc::channel(4);
         let (measured, places) = watch::channel(ordinary_places());
         let server = Arc::new(Self {

@@ -151,6 +151,26 @@ pub(super) fn exit_code(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
 }
 
+/// What a process ignores its children ignore too: behind `nohup`, or in the background of a script, no terminal could be
+/// hung up and no command interrupted. What is caught is not inherited, so from now on such signals are caught and passed
+/// over.
+///
+/// # Errors
+/// When the kernel does not tell what is ignored.
+pub(super) fn catch_ignored_signals() -> io::Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    for wanted in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::TSTP, Signal::TTIN, Signal::TTOU] {
+        let number = wanted.as_raw();
+        if mask & (1 << (number - 1)) != 0 {
+            // The handler stays when the listener is dropped.
+            drop(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(number))?);
+        }
+    }
+    Ok(())
+}
+
 /// As process 1: takes the end of every process whose parent went away, for ever. Never returns.
 pub async fn reap_orphans() {
     let Ok(mut child_ended) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child()) else { return };

@@ -91,6 +91,16 @@ async fn a_terminal_that_is_hung_up_takes_what_runs_in_it_along() {
     until_dead(&std::fs::read_to_string(pid).unwrap()).await;
 }
 
+#[test]
+fn what_the_agent_was_told_to_ignore_its_terminals_heed_all_the_same() {
+    // As behind `nohup`, in the background of a script.
+    let ignoring = r#"trap '' HUP INT QUIT; exec "$0" --exact "$1""#;
+    let story = "run::tests::reach::a_terminal_that_is_hung_up_takes_what_runs_in_it_along";
+    let mut command = std::process::Command::new("timeout");
+    let run = command.args(["60", "sh", "-c", ignoring]).arg(std::env::current_exe().unwrap()).arg(story).output().unwrap();
+    assert!(String::from_utf8_lossy(&run.stdout).contains("1 passed"), "{run:?}");
+}
+
 #[tokio::test]
 async fn a_replay_that_lost_its_beginning_begins_with_a_whole_line() {
     let story = Story::begin().await;
