@@ -13,4 +13,5 @@ mod attack_18;
 mod attack_19;
 mod attack_20;
 mod attack_25;
+mod attack_26;
 mod mirror;

@@ -294,4 +294,22 @@ pub struct OrderRequest {
     /// Every value as text; absent ones take their default.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// What its volumes begin with; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataSource>,
+    /// Sign-in name of the person of one's own team it is for; oneself when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+/// What an environment's volumes hold, or held, to be copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DataSource {
+    /// Name or id of an environment of one's own.
+    pub environment: String,
+    /// Id of one of its snapshots, or `latest`; one is taken now when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
 }

@@ -15,6 +15,8 @@ pub enum SnapshotReason {
     Delete,
     /// Something else was restored in its place.
     Restore,
+    /// Another environment was to begin with it.
+    Clone,
 }
 
 impl SnapshotReason {
@@ -25,6 +27,7 @@ impl SnapshotReason {
             SnapshotReason::Park => "park",
             SnapshotReason::Delete => "delete",
             SnapshotReason::Restore => "restore",
+            SnapshotReason::Clone => "clone",
         }
     }
 }

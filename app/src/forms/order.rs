@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use axum::extract::Path;
 use axum::response::Response;
 
-use crate::api::{ApiError, EnvironmentDetail, OrderRequest, ParameterKind, ParameterSpec};
+use crate::api::{ApiError, DataSource, EnvironmentDetail, OrderRequest, ParameterKind, ParameterSpec};
 use crate::pages;
 use crate::site::{Fields, Form, Visit, see_other, sign_in_address};
 
@@ -33,6 +33,8 @@ async fn place(visit: &Visit, template: &str, fields: &Fields) -> Result<Environ
         version,
         name: given("name"),
         parameters: parameters(&form.parameters, fields),
+        data: given("data").map(|environment| DataSource { environment, snapshot: given("snapshot") }),
+        owner: given("owner"),
     };
     visit.portal.order(&visit.actor, order, given("request_id").as_deref()).await
 }
@@ -44,7 +46,7 @@ fn filled_in(template: &str, fields: &Fields) -> String {
     // The one-click button has nothing to keep.
     let Some(plain) = fields.get("plain") else { return own };
     let parameters = plain.split_whitespace().map(|name| format!("parameters.{name}"));
-    let names = ["version", "name"].into_iter().map(str::to_owned).chain(parameters);
+    let names = ["version", "data", "snapshot", "owner", "name"].into_iter().map(str::to_owned).chain(parameters);
     let mut address = own + "?kept=true";
     for name in names {
         let Some(value) = fields.get(&name) else { continue };

@@ -49,7 +49,7 @@ pub fn LogFollower(
 #[cfg(feature = "hydrate")]
 mod appending {
     use std::cell::{Cell, RefCell};
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, VecDeque};
     use std::rc::Rc;
 
     use leptos::prelude::*;
@@ -66,15 +66,19 @@ mod appending {
     /// Older lines leave the page; the portal keeps them.
     const KEPT: u32 = 2_000;
 
-    /// What the stream's messages do. Lines that arrive together are added together, once per frame.
+    /// Lines that one frame reads and draws. What came before them is counted and left out: on a machine that is too busy the
+    /// page falls behind by lines, not by minutes.
+    const DRAWN_AT_ONCE: usize = 200;
+
+    /// What the stream's messages do: nothing but wait to be drawn together, once per frame.
     pub(super) fn follow(
         following: ReadSignal<bool>,
         set_following: WriteSignal<bool>,
         shown: BTreeMap<String, String>,
         search: String,
     ) -> impl Fn(Option<String>) + 'static {
-        let (newest, search) = (RefCell::new(shown), Rc::<str>::from(search));
-        let waiting: Rc<RefCell<Vec<LogLine>>> = Rc::default();
+        let search = Rc::<str>::from(search);
+        let waiting = Rc::new(RefCell::new(Waiting { newest: shown, messages: VecDeque::new(), left_out: 0 }));
         let scheduled = Rc::new(Cell::new(false));
         let list = document().get_element_by_id(LOG_LINES);
         if let Some(list) = &list {
@@ -92,25 +96,57 @@ mod appending {
             }
         });
         move |message| {
-            let Some(line) = message.and_then(|line| serde_json::from_str::<LogLine>(&line).ok()) else { return };
-            let seen = newest.borrow().get(&line.server).is_some_and(|last| !is_after(&line.position, last));
-            let Some(list) = list.clone().filter(|_| !seen) else { return };
-            newest.borrow_mut().insert(line.server.clone(), line.position.clone());
-            {
-                // A tab that nobody looks at draws no frame: what waits for it is bounded too.
-                let mut waiting = waiting.borrow_mut();
-                if waiting.len() >= KEPT as usize {
-                    waiting.drain(..KEPT as usize / 2);
-                }
-                waiting.push(line);
-            }
+            let (Some(line), Some(list)) = (message, list.clone()) else { return };
+            waiting.borrow_mut().add(line);
             if !scheduled.replace(true) {
                 let (waiting, scheduled, search) = (waiting.clone(), scheduled.clone(), search.clone());
                 request_animation_frame(move || {
                     scheduled.set(false);
-                    append(&list, waiting.take(), following.get_untracked(), &search);
+                    let lines = waiting.borrow_mut().take();
+                    append(&list, lines, following.get_untracked(), &search);
                 });
             }
+        }
+    }
+
+    /// Messages that no frame has drawn yet; a tab that nobody looks at draws none.
+    struct Waiting {
+        /// By server, the position of the last line that was drawn or left out.
+        newest: BTreeMap<String, String>,
+        messages: VecDeque<String>,
+        left_out: u64,
+    }
+
+    impl Waiting {
+        fn add(&mut self, message: String) {
+            self.messages.push_back(message);
+            if self.messages.len() > DRAWN_AT_ONCE
+                && let Some(line) = self.next()
+            {
+                self.left_out += 1 + line.skipped;
+            }
+        }
+
+        fn take(&mut self) -> Vec<LogLine> {
+            let mut lines = Vec::with_capacity(self.messages.len());
+            while !self.messages.is_empty() {
+                lines.extend(self.next());
+            }
+            if let Some(first) = lines.first_mut() {
+                first.skipped += std::mem::take(&mut self.left_out);
+            }
+            lines
+        }
+
+        /// The oldest of them; `None` when the page shows it already.
+        fn next(&mut self) -> Option<LogLine> {
+            let line: LogLine = serde_json::from_str(&self.messages.pop_front()?).ok()?;
+            let last = self.newest.get(&line.server);
+            if last.is_some_and(|last| !is_after(&line.position, last)) {
+                return None;
+            }
+            self.newest.insert(line.server.clone(), line.position.clone());
+            Some(line)
         }
     }
 

@@ -6,7 +6,7 @@ use axum::response::Response;
 use leptos::either::Either;
 use leptos::prelude::*;
 
-use crate::api::{ApiError, EnvironmentDetail, SnapshotReason, SnapshotState, SnapshotView, State};
+use crate::api::{ApiError, EnvironmentDetail, EnvironmentSummary, SnapshotReason, SnapshotState, SnapshotView, State};
 use crate::components::{icon, moment, notice};
 use crate::site::{Page, Place, Visit, answer};
 use crate::words::{Tone, bytes, count};
@@ -36,6 +36,8 @@ fn content(visit: &Visit, detail: EnvironmentDetail, all: Vec<SnapshotView>) -> 
     let error = visit.posted.as_ref().map(|posted| posted.error.clone());
     let done = visit.query.get("done").filter(|_| visit.posted.is_none()).and_then(|what| said(what));
     let takes = matches!(summary.state, State::Ready | State::Repairing | State::Parked) && !detail.volumes.is_empty();
+    let copies = copies(&summary);
+    let as_it_is = copies.clone();
     let list = if all.is_empty() {
         let text = match detail.volumes.is_empty() && !deleted {
             true => "It has no volumes, so there is nothing to keep: servers are disposable.",
@@ -44,7 +46,8 @@ fn content(visit: &Visit, detail: EnvironmentDetail, all: Vec<SnapshotView>) -> 
         Either::Left(view! { <p class="card__text">{text}</p> })
     } else {
         let address = here.clone();
-        let items = all.into_iter().map(move |one| snapshot(now, &address, theirs, deleted, one)).collect::<Vec<_>>();
+        let items =
+            all.into_iter().map(move |one| snapshot(now, &address, &copies, theirs, deleted, one)).collect::<Vec<_>>();
         Either::Right(view! { <ul class="list" role="list">{items}</ul> })
     };
     view! {
@@ -65,6 +68,7 @@ fn content(visit: &Visit, detail: EnvironmentDetail, all: Vec<SnapshotView>) -> 
                 <label class="field__label" for="label">"A new one, called"</label>
                 <input id="label" name="label" type="text" dir="auto" maxlength="100" placeholder="Before the demo" autocomplete="off"/>
                 <button class="button" data-kind="primary" type="submit" name="do" value="take">{icon("layers")}"Take a snapshot"</button>
+                <a class="button" href=as_it_is>"Copy it as it is now"</a>
             </form>
         })}
         <div data-fresh="snapshots"><section class="card" aria-label="Snapshots">{list}</section></div>
@@ -83,7 +87,23 @@ fn said(what: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
-fn snapshot(now: Signal<i64>, address: &str, theirs: bool, deleted: bool, one: SnapshotView) -> impl IntoView + use<> {
+/// The order form of another environment that begins with this one's data.
+fn copies(summary: &EnvironmentSummary) -> String {
+    let EnvironmentSummary { id, name, template, template_version, state, .. } = summary;
+    let whose = if *state == State::Deleted { id } else { name };
+    let query = [("version", template_version), ("from", whose), ("data", whose)];
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    format!("/catalog/{template}?{query}")
+}
+
+fn snapshot(
+    now: Signal<i64>,
+    address: &str,
+    copies: &str,
+    theirs: bool,
+    deleted: bool,
+    one: SnapshotView,
+) -> impl IntoView + use<> {
     let (size, files) =
         one.volumes.iter().fold((0, 0), |(size, files), volume| (size + volume.bytes, files + volume.files));
     let title = if one.label.is_empty() { reason(one.reason).to_owned() } else { one.label.clone() };
@@ -99,6 +119,9 @@ fn snapshot(now: Signal<i64>, address: &str, theirs: bool, deleted: bool, one: S
     let forms = theirs.then(|| view! {
         <div class="snapshot__forms">
             {restorable.then(|| restore(address, &id, deleted))}
+            {restorable.then(|| view! {
+                <a class="button" data-kind="plain" data-size="small" href=format!("{copies}&snapshot={id}")>{icon("layers")}"Copy"</a>
+            })}
             {(!pinned).then(|| button(address, &id, "pin", "Pin", "bookmark"))}
             {pinned.then(|| button(address, &id, "unpin", "Unpin", "bookmark"))}
             {(!pinned && one.state != SnapshotState::Wanted).then(|| button(address, &id, "delete", "Delete", "trash-2"))}
@@ -164,6 +187,7 @@ fn reason(reason: SnapshotReason) -> &'static str {
         SnapshotReason::Park => "When it was parked",
         SnapshotReason::Delete => "Before it was deleted",
         SnapshotReason::Restore => "Before another was restored",
+        SnapshotReason::Clone => "For a copy of it",
     }
 }
 

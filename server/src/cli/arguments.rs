@@ -1,10 +1,14 @@
 //! The command line, as clap reads it. Only shapes and words; what the commands do is in their own modules.
 
+mod order;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use order::{CloneArguments, OrderArguments};
 
 use crate::serve::{ServeOptions, default_data_dir};
 
@@ -81,6 +85,8 @@ pub enum Command {
     Snapshot(SnapshotCommand),
     /// Bring back what an environment's volumes held; what they hold now is kept in a snapshot first
     Restore(RestoreArguments),
+    /// Order another environment that begins with a copy of this one's data
+    Clone(CloneArguments),
     /// Bring a deleted environment back, within 14 days
     Undelete(UndeleteArguments),
     /// Delete an environment; what its volumes hold is kept for 14 days
@@ -172,35 +178,6 @@ pub struct LoginArguments {
     /// Sign in with this name and its password, and have a token made; a token is asked for when absent
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct OrderArguments {
-    #[arg(value_name = "TEMPLATE", add = crate::cli::complete::templates())]
-    pub template: String,
-    /// Name of the environment; made up from the template's name when absent
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Version of the template; the one on offer when absent
-    #[arg(long)]
-    pub version: Option<String>,
-    /// Begin with the values of this preset of the template; --set comes on top
-    #[arg(long, value_name = "PRESET", conflicts_with = "like")]
-    pub preset: Option<String>,
-    /// Begin with the values, but secrets, this environment was ordered with; --set comes on top
-    #[arg(long, value_name = "ENV", add = crate::cli::complete::environments())]
-    pub like: Option<String>,
-    /// Value of a parameter; may be given several times
-    #[arg(long = "set", value_name = "PARAMETER=VALUE")]
-    pub set: Vec<Assignment>,
-    /// Value of a parameter from a file, without one line end at its end; `-` is standard input
-    #[arg(long = "set-file", value_name = "PARAMETER=FILE")]
-    pub set_file: Vec<Assignment>,
-    /// Key that makes repeating this order harmless: the same key again yields the same environment
-    #[arg(long, value_name = "KEY")]
-    pub idempotency_key: Option<String>,
-    #[command(flatten)]
-    pub wait: WaitArguments,
 }
 
 #[derive(Debug, Args)]

@@ -96,6 +96,7 @@ async fn dispatch(line: CommandLine, output: Output) -> Result<u8, Failure> {
         Command::Edit(edit) => environments::edit(&client()?, edit, output).await?,
         Command::Snapshot(command) => snapshots::snapshot(&client()?, command, output).await?,
         Command::Restore(restore) => snapshots::restore(&client()?, restore, output).await?,
+        Command::Clone(clone) => order::clone(&client()?, clone, output).await?,
         Command::Undelete(undelete) => snapshots::undelete(&client()?, undelete, output).await?,
         Command::Delete(delete) => environments::delete(&client()?, delete, output).await?,
     }

@@ -1,11 +1,11 @@
-//! `order`.
+//! `order` and `clone`.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use app::api::{EnvironmentDetail, OrderDraft, OrderRequest};
+use app::api::{DataSource, EnvironmentDetail, EnvironmentSummary, OrderDraft, OrderRequest};
 
-use super::arguments::{Assignment, OrderArguments};
+use super::arguments::{Assignment, CloneArguments, OrderArguments, WaitArguments};
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{Output, clean};
@@ -14,18 +14,44 @@ use super::wait::{self, Target};
 pub async fn order(client: &Client, order: OrderArguments, output: Output) -> Result<(), Failure> {
     let mut values = begin(client, &order).await?;
     values.extend(parameters(&order.set, &order.set_file)?);
-    let request =
-        OrderRequest { template: order.template, version: order.version, name: order.name, parameters: values };
-    let key = match order.idempotency_key {
-        Some(key) => key,
-        None => uuid::Uuid::now_v7().to_string(),
+    let OrderArguments { template, version, name, idempotency_key, wait, .. } = order;
+    let request = OrderRequest { template, version, name, parameters: values, ..OrderRequest::default() };
+    place(client, &request, idempotency_key, &wait, output).await
+}
+
+/// A new environment that begins with the data of another.
+pub async fn clone(client: &Client, clone: CloneArguments, output: Output) -> Result<(), Failure> {
+    let from: EnvironmentDetail = client.get(&["environments", &clone.environment], &[]).await?;
+    let EnvironmentSummary { id, template, template_version, .. } = from.summary;
+    let query = [("version", template_version.as_str()), ("from", id.as_str())];
+    let draft: OrderDraft = client.get(&["catalog", &template, "draft"], &query).await?;
+    let mut values = draft.values;
+    values.extend(parameters(&clone.set, &clone.set_file)?);
+    let request = OrderRequest {
+        template,
+        version: Some(template_version),
+        name: clone.name,
+        parameters: values,
+        data: Some(DataSource { environment: id, snapshot: clone.snapshot }),
+        owner: clone.owner,
     };
+    place(client, &request, clone.idempotency_key, &clone.wait, output).await
+}
+
+async fn place(
+    client: &Client,
+    request: &OrderRequest,
+    key: Option<String>,
+    wait: &WaitArguments,
+    output: Output,
+) -> Result<(), Failure> {
+    let key = key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let mut detail: EnvironmentDetail =
-        client.post(&["environments"], &request, &[("idempotency-key", key.as_str())]).await?;
-    if order.wait.wait {
+        client.post(&["environments"], request, &[("idempotency-key", key.as_str())]).await?;
+    if wait.wait {
         output.progress(&format!("ordered {}", detail.summary.name));
         let id = detail.summary.id.clone();
-        if let Some(now) = wait::until(client, &id, Target::Ready, &order.wait, output).await? {
+        if let Some(now) = wait::until(client, &id, Target::Ready, wait, output).await? {
             detail = now;
         }
     }

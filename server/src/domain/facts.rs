@@ -50,8 +50,9 @@ pub struct Intent {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restoring {
-    pub snapshot: SnapshotId,
-    /// Keeps what the environment had before. `None`: it had nothing, for it was deleted.
+    /// Perhaps another environment's, and still to be taken.
+    pub snapshot: Kept,
+    /// Keeps what the environment had before. `None`: it had nothing, for it was deleted or is new.
     pub present: Option<Kept>,
 }
 

@@ -27,8 +27,14 @@ pub fn person(actor: &Actor) -> Result<&SignedIn, ApiError> {
 /// 401 when nobody is signed in, 403 for everybody else.
 pub fn administrator(actor: &Actor) -> Result<&SignedIn, ApiError> {
     let person = person(actor)?;
+    administrates(person).map(|()| person)
+}
+
+/// # Errors
+/// 403 for everybody else.
+pub fn administrates(person: &SignedIn) -> Result<(), ApiError> {
     match person.role {
-        Role::Administrator => Ok(person),
+        Role::Administrator => Ok(()),
         Role::User => Err(ApiError::forbidden("Only administrators can do this")),
     }
 }

@@ -9,6 +9,7 @@ mod access;
 mod activity;
 pub mod catalog;
 mod channels;
+mod copies;
 mod describe;
 mod drafts;
 mod environments;

@@ -6,8 +6,9 @@ use app::api::{ApiError, EnvironmentDetail, FieldError, OrderRequest};
 use app::portal::SignedIn;
 use serde_json::json;
 
+use super::copies::Origin;
 use super::trouble::failed;
-use super::{Service, catalog, environments, names};
+use super::{Service, access, catalog, copies, environments, names};
 use crate::domain::template::names::{LABEL, is_label};
 use crate::domain::template::{self, Values};
 use crate::domain::{schedule, template::compile};
@@ -38,16 +39,34 @@ pub(super) async fn order(
         };
     }
     let (offered, values) = checked(service, by, &order).await?;
+    let owner = owner(service, by, &order).await?;
+    let origin = match &order.data {
+        Some(data) => copies::origin(service, by, data).await?,
+        None => None,
+    };
     let key = request_id.map(|request_id| OrderKey { request_id, digest: &digest });
     for attempt in 0.. {
         let name = match &order.name {
             Some(name) => name.clone(),
             None => names::made_up(&offered.template.name, random()?, attempt),
         };
-        let new = environment(service, by, &offered, &values, name)?;
-        return match commit(service, by, &order.template, &new, key).await.map_err(failed)? {
+        let mut new = environment(service, by, &offered, &values, name)?;
+        new.owner_id.clone_from(&owner);
+        if let Some(origin) = &origin {
+            new.copied = origin.fits(&new.topology)?;
+        }
+        let committed = match commit(service, by, &order.template, &new, key, origin.as_ref()).await {
+            Err(StoreError::Stale) => {
+                return Err(ApiError::conflict("That snapshot was deleted meanwhile").with_detail("Choose another."));
+            }
+            committed => committed.map_err(failed)?,
+        };
+        return match committed {
             Ordered::Created => {
                 service.catalogs.forget(&by.person_id);
+                if let Some(origin) = &origin {
+                    service.bell.ring(origin.environment());
+                }
                 service.bell.ring(&new.id);
                 environments::environment(service, by, &new.id).await
             }
@@ -58,8 +77,11 @@ pub(super) async fn order(
                 ..ApiError::conflict(format!("There is an environment “{}” already", new.name))
             }),
             Ordered::KeyReused => Err(key_reused()),
-            Ordered::PersonQuota { limit } => Err(ApiError::conflict(format!("You have {limit} environments"))
-                .with_detail("That is as many as one person may have. Delete some first.")),
+            Ordered::PersonQuota { limit } => {
+                let whose = if owner == by.person_id { "You have" } else { "They have" };
+                Err(ApiError::conflict(format!("{whose} {limit} environments"))
+                    .with_detail("That is as many as one person may have. Delete some first."))
+            }
             Ordered::TeamQuota { limit } => Err(ApiError::conflict(format!("Your team has {limit} environments"))
                 .with_detail("That is as many as one team may have. Delete some first.")),
         };
@@ -73,11 +95,16 @@ async fn commit(
     template: &str,
     new: &NewEnvironment,
     key: Option<OrderKey<'_>>,
+    origin: Option<&Origin>,
 ) -> Result<Ordered, StoreError> {
+    let now = service.clock.now();
     let mut tx = service.store.write().await?;
-    let ordered = tx.order(new, key, QUOTA, service.clock.now()).await?;
+    let ordered = tx.order(new, key, QUOTA, now).await?;
     if ordered == Ordered::Created {
-        let detail = json!({ "template": template, "environment": new.id });
+        let mut detail = json!({ "template": template, "environment": new.id, "owner": new.owner_id });
+        if let Some(origin) = origin {
+            detail["data"] = origin.begin(&mut tx, by, new, now).await?;
+        }
         service.audit(&mut tx, by, "order", &new.name, detail).await?;
     }
     if matches!(ordered, Ordered::Created | Ordered::Repeated { .. }) {
@@ -132,7 +159,8 @@ fn environment(
         id,
         team_id: by.team_id.clone(),
         owner_id: by.person_id.clone(),
-        owner_name: by.name.clone(),
+        orderer_id: by.person_id.clone(),
+        orderer_name: by.name.clone(),
         name,
         template_version_id: offered.version_id.clone(),
         provisioner: service.provisioner.clone(),
@@ -140,7 +168,19 @@ fn environment(
         sealed_secrets,
         next_event: schedule::next(&topology.schedules, now),
         topology,
+        copied: Vec::new(),
     })
+}
+
+/// Id of the person it is for. One's own data may be given to a colleague; all else people order for themselves.
+async fn owner(service: &Service, by: &SignedIn, order: &OrderRequest) -> Result<String, ApiError> {
+    let Some(name) = order.owner.as_deref().filter(|name| *name != by.name) else { return Ok(by.person_id.clone()) };
+    if order.data.is_none() {
+        access::administrates(by)?;
+    }
+    let team = service.store.people_of(&by.team_id).await.map_err(failed)?;
+    let found = team.into_iter().find(|person| person.name == name && person.disabled_at.is_none());
+    found.map(|person| person.id).ok_or_else(|| ApiError::field("owner", "is nobody of your team; use a sign-in name"))
 }
 
 fn check_request_id(request_id: Option<&str>) -> Result<(), ApiError> {

@@ -58,7 +58,7 @@ pub(super) async fn take(
     let committed = async {
         let mut tx = service.store.write().await?;
         let wanted = Wanted { environment: id, reason: SnapshotReason::Demand, label: &label, actor: Some(&by.name) };
-        let snapshot = tx.want_snapshot(&wanted, now).await?;
+        let snapshot = tx.want_snapshot(&wanted, now).await?.snapshot;
         tx.touch(id, now).await?;
         service.audit(&mut tx, by, "snapshot", name, json!({ "environment": id, "snapshot": snapshot })).await?;
         tx.commit().await?;
@@ -106,7 +106,8 @@ pub(super) async fn delete(
     let id = found.view.id.as_str();
     let restoring = intent.restoring.as_ref();
     let needed = restoring.is_some_and(|restoring| {
-        restoring.snapshot.as_str() == id || restoring.present.as_ref().is_some_and(|present| present.id.as_str() == id)
+        restoring.snapshot.id.as_str() == id
+            || restoring.present.as_ref().is_some_and(|present| present.id.as_str() == id)
     });
     if needed {
         return Err(ApiError::conflict("It is being restored").with_detail("Wait until that is over."));
@@ -118,13 +119,20 @@ pub(super) async fn delete(
     let committed = async {
         let mut tx = service.store.write().await?;
         tx.remove_snapshot(id, now).await?;
+        if tx.is_being_copied(id).await? {
+            return Ok(false);
+        }
         tx.touch(environment, now).await?;
         tx.add_event(environment, &Note::new("snapshot_deleted", "A snapshot is deleted"), Some(&by.name), now).await?;
         let detail = json!({ "environment": environment, "snapshot": id });
         service.audit(&mut tx, by, "delete snapshot", &record.summary.name, detail).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(true)
     };
-    committed.await.map_err(failed)?;
+    if !committed.await.map_err(failed)? {
+        return Err(ApiError::conflict("It is being copied into another environment")
+            .with_detail("Wait until that one has its volumes."));
+    }
     service.bell.ring(environment);
     Ok(())
 }
@@ -172,11 +180,11 @@ pub(super) async fn restore(
             true => {
                 let wanted =
                     Wanted { environment: id, reason: SnapshotReason::Restore, label: "", actor: Some(&by.name) };
-                Some(tx.want_snapshot(&wanted, now).await?)
+                Some(tx.want_snapshot(&wanted, now).await?.snapshot)
             }
             false => None,
         };
-        tx.begin_restore(id, &snapshot, &sizes, present.as_deref(), now).await?;
+        tx.begin_restore(id, &snapshot.source(id), &sizes, present.as_deref(), now).await?;
         let detail = json!({ "environment": id, "snapshot": snapshot.view.id });
         service.audit(&mut tx, by, if deleted { "undelete" } else { "restore" }, name, detail).await?;
         tx.commit().await?;
@@ -216,20 +224,7 @@ async fn may_be_restored(
         return Err(ApiError::conflict(format!("“{name}” is being deleted"))
             .with_detail("It can be brought back once it is deleted."));
     }
-    let view = &snapshot.view;
-    if view.state != SnapshotState::Complete {
-        let all = service.store.snapshots(&record.summary.id).await.map_err(failed)?;
-        let good = all.into_iter().map(|one| one.view).find(|one| one.state == SnapshotState::Complete);
-        let instead = good.map_or("There is no other one that can be.".to_owned(), |good| {
-            format!("The newest one that can be is {}.", good.id)
-        });
-        let why = view.failure.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-        return Err(ApiError::conflict(format!(
-            "That snapshot is {}{why} and cannot be restored",
-            view.state.as_str()
-        ))
-        .with_detail(instead));
-    }
+    is_good(service, record, &snapshot.view).await?;
     let has = |name: &String| snapshot.contents.iter().any(|volume| volume.name == *name);
     let missing: Vec<&str> = record
         .facts
@@ -246,8 +241,32 @@ async fn may_be_restored(
     }
 }
 
+/// # Errors
+/// Nothing can be made from it; the newest from which something can is named.
+pub(super) async fn is_good(
+    service: &Service,
+    record: &EnvironmentRecord,
+    snapshot: &SnapshotView,
+) -> Result<(), ApiError> {
+    if snapshot.state == SnapshotState::Complete {
+        return Ok(());
+    }
+    let all = service.store.snapshots(&record.summary.id).await.map_err(failed)?;
+    let good = all.into_iter().map(|one| one.view).find(|one| one.state == SnapshotState::Complete);
+    let instead = good.map_or("There is no other one that can be.".to_owned(), |good| {
+        format!("The newest one that can be is {}.", good.id)
+    });
+    let why = snapshot.failure.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    let title = format!("That snapshot is {}{why} and cannot be restored", snapshot.state.as_str());
+    Err(ApiError::conflict(title).with_detail(instead))
+}
+
 /// By id, or the newest that can be restored.
-async fn find(service: &Service, record: &EnvironmentRecord, snapshot: &str) -> Result<SnapshotRecord, ApiError> {
+pub(super) async fn find(
+    service: &Service,
+    record: &EnvironmentRecord,
+    snapshot: &str,
+) -> Result<SnapshotRecord, ApiError> {
     let all = service.store.snapshots(&record.summary.id).await.map_err(failed)?;
     let mut all = all.into_iter();
     let found = match snapshot {

@@ -85,13 +85,15 @@ impl Fixture {
             id: id(NOW),
             team_id: "t".into(),
             owner_id: owner.into(),
-            owner_name: owner.into(),
+            orderer_id: owner.into(),
+            orderer_name: owner.into(),
             name: name.into(),
             template_version_id: "tv".into(),
             provisioner: "local".into(),
             parameters: BTreeMap::from([("size".into(), "3".into())]),
             sealed_secrets: None,
             topology: topology([server("web").mounting(&["data"])]),
+            copied: Vec::new(),
             next_event: None,
         }
     }

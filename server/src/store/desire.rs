@@ -73,7 +73,7 @@ impl Tx {
                 let wanted = Wanted { environment, reason, label: "", actor };
                 let snapshot = self.want_snapshot(&wanted, now).await?;
                 if reason == SnapshotReason::Delete {
-                    self.set_final_snapshot(environment, Some(&snapshot)).await?;
+                    self.set_final_snapshot(environment, Some(&snapshot.snapshot)).await?;
                 }
             }
         }

@@ -18,8 +18,9 @@ pub struct NewEnvironment {
     pub id: String,
     pub team_id: String,
     pub owner_id: String,
-    /// Sign-in name, for the timeline.
-    pub owner_name: String,
+    /// Who orders it, mostly the owner; the name for the timeline.
+    pub orderer_id: String,
+    pub orderer_name: String,
     pub name: String,
     pub template_version_id: String,
     pub provisioner: String,
@@ -28,6 +29,8 @@ pub struct NewEnvironment {
     /// See [`InstallationKey::seal`](crate::keys::InstallationKey::seal).
     pub sealed_secrets: Option<String>,
     pub topology: Topology,
+    /// Volumes that will begin with what a snapshot holds ([`Tx::begin_restore`]), by name: they are not made empty.
+    pub copied: Vec<String>,
     /// See [`schedule::next`](crate::domain::schedule::next).
     pub next_event: Option<(i64, ScheduledAction)>,
 }
@@ -111,7 +114,7 @@ impl Tx {
             let before = sqlx::query(
                 "select environment_id, digest from order_request where person_id = $1 and request_id = $2",
             )
-            .bind(&new.owner_id)
+            .bind(&new.orderer_id)
             .bind(key.request_id)
             .fetch_optional(&mut *connection)
             .await?;
@@ -148,7 +151,7 @@ impl Tx {
                 "insert into order_request (person_id, request_id, environment_id, digest, created_at) \
                  values ($1, $2, $3, $4, $5)",
             )
-            .bind(&new.owner_id)
+            .bind(&new.orderer_id)
             .bind(key.request_id)
             .bind(&new.id)
             .bind(key.digest)
@@ -156,8 +159,8 @@ impl Tx {
             .execute(self.connection())
             .await?;
         }
-        let ordered = Note::new("ordered", format!("{} ordered {}", new.owner_name, new.name));
-        self.add_event(&new.id, &ordered, Some(&new.owner_name), now).await?;
+        let ordered = Note::new("ordered", format!("{} ordered {}", new.orderer_name, new.name));
+        self.add_event(&new.id, &ordered, Some(&new.orderer_name), now).await?;
         Ok(Ordered::Created)
     }
 
@@ -198,7 +201,7 @@ impl Tx {
             .execute(&mut *connection)
             .await?;
         }
-        for volume in &new.topology.volumes {
+        for volume in new.topology.volumes.iter().filter(|volume| !new.copied.contains(&volume.name)) {
             sqlx::query(
                 "insert into volume (id, environment_id, name, size_bytes, role, created_at) \
                  values ($1, $2, $3, $4, 'current', $5)",

@@ -107,11 +107,11 @@ pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> R
         ready_at: row.try_get("ready_at")?,
         deleted_at: row.try_get("deleted_at")?,
         failure: json::read_optional("a failure", row.try_get("failure")?)?,
-        restoring: match row.try_get::<Option<String>, _>("restoring_snapshot_id")? {
+        restoring: match kept(connection, row.try_get("restoring_snapshot_id")?).await? {
             None => None,
-            Some(id) => {
+            Some(snapshot) => {
                 let present = kept(connection, row.try_get("present_snapshot_id")?).await?;
-                Some(Restoring { snapshot: SnapshotId::new(id), present })
+                Some(Restoring { snapshot, present })
             }
         },
         final_snapshot: kept(connection, row.try_get("final_snapshot_id")?).await?,

@@ -58,7 +58,7 @@ pub use operator::EffectRow;
 pub use people::{NewPerson, PersonRow};
 pub use records::{LastOrder, TemplateRecords};
 pub use sessions::{AppAccessRow, AppCookieRow, Begun, CredentialRow, SessionRow};
-pub use snapshots::{SnapshotRecord, Undeleted, Wanted};
+pub use snapshots::{SnapshotRecord, Source, Undeleted, Wanted};
 pub use templates::{Found, TemplateRow, VersionRow};
 pub use tokens::{NewToken, TokenRow};
 pub use writer::Tx;

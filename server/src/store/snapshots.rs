@@ -20,12 +20,28 @@ pub struct Wanted<'a> {
     pub actor: Option<&'a str>,
 }
 
+/// What volumes are to begin with: a snapshot, perhaps one that is still to be taken.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub environment: String,
+    pub snapshot: String,
+    pub volumes: Vec<SnapshotVolume>,
+}
+
 /// One snapshot, and whose it is.
 #[derive(Clone, Debug)]
 pub struct SnapshotRecord {
     pub view: SnapshotView,
     /// What it has, with the ids the provisioner knows.
     pub contents: Vec<SnapshotVolume>,
+}
+
+impl SnapshotRecord {
+    /// To begin volumes of this or another environment with.
+    pub fn source(&self, environment: &str) -> Source {
+        let (environment, snapshot) = (environment.to_owned(), self.view.id.clone());
+        Source { environment, snapshot, volumes: self.contents.clone() }
+    }
 }
 
 /// What came of bringing a deleted environment back.
@@ -41,11 +57,11 @@ pub enum Undeleted {
 }
 
 impl Tx {
-    /// Gives the new snapshot's id. The engine takes it as soon as it may.
+    /// The engine takes it as soon as it may.
     ///
     /// # Errors
     /// When the database refuses it.
-    pub async fn want_snapshot(&mut self, wanted: &Wanted<'_>, now: i64) -> Result<String, StoreError> {
+    pub async fn want_snapshot(&mut self, wanted: &Wanted<'_>, now: i64) -> Result<Source, StoreError> {
         let rows = sqlx::query(
             "select id, name from volume where environment_id = $1 and role = 'current' and observed_at is not null \
              and deleted_at is null order by name",
@@ -71,7 +87,7 @@ impl Tx {
         .bind(now)
         .execute(self.connection())
         .await?;
-        Ok(snapshot)
+        Ok(Source { environment: wanted.environment.to_owned(), snapshot, volumes })
     }
 
     pub(super) async fn set_final_snapshot(
@@ -90,26 +106,35 @@ impl Tx {
     /// Prepares volumes that begin with what this snapshot has; `present` is the snapshot that keeps what there is now.
     ///
     /// # Errors
-    /// When the database refuses it.
+    /// [`StoreError::Stale`] when somebody has deleted the snapshot.
     pub async fn begin_restore(
         &mut self,
         environment: &str,
-        snapshot: &SnapshotRecord,
+        source: &Source,
         sizes: &[(String, u64)],
         present: Option<&str>,
         now: i64,
     ) -> Result<(), StoreError> {
-        for volume in &snapshot.contents {
+        // Locks the row: it cannot be deleted between this and the commit.
+        let there = sqlx::query("update snapshot set state = state where id = $1 and removal_requested_at is null")
+            .bind(&source.snapshot)
+            .execute(self.connection())
+            .await?;
+        if there.rows_affected() == 0 {
+            return Err(StoreError::Stale);
+        }
+        for volume in &source.volumes {
             let size = sizes.iter().find(|(name, _)| *name == volume.name).map_or(0, |(_, size)| *size);
             sqlx::query(
                 "insert into volume (id, environment_id, name, size_bytes, role, source_environment_id, \
-                 source_snapshot_id, source_volume_id, created_at) values ($1, $2, $3, $4, 'incoming', $2, $5, $6, $7)",
+                 source_snapshot_id, source_volume_id, created_at) values ($1, $2, $3, $4, 'incoming', $5, $6, $7, $8)",
             )
             .bind(id(now))
             .bind(environment)
             .bind(&volume.name)
             .bind(size as i64)
-            .bind(&snapshot.view.id)
+            .bind(&source.environment)
+            .bind(&source.snapshot)
             .bind(volume.volume.as_str())
             .bind(now)
             .execute(self.connection())
@@ -117,7 +142,7 @@ impl Tx {
         }
         sqlx::query("update environment set restoring_snapshot_id = $2, present_snapshot_id = $3 where id = $1")
             .bind(environment)
-            .bind(&snapshot.view.id)
+            .bind(&source.snapshot)
             .bind(present)
             .execute(self.connection())
             .await?;
@@ -170,7 +195,8 @@ impl Tx {
                 sqlx::query(
                     "update volume set role = 'outgoing', delete_requested_at = $2, kept_in_snapshot_id = \
                      (select present_snapshot_id from environment where id = $1) \
-                     where environment_id = $1 and role = 'current'",
+                     where environment_id = $1 and role = 'current' and name in (select i.name from volume i \
+                     where i.environment_id = $1 and i.role = 'incoming')",
                 )
                 .bind(environment)
                 .bind(now)
@@ -180,7 +206,7 @@ impl Tx {
                     .bind(environment)
                     .execute(self.connection())
                     .await?;
-                Note::new("restored", "The volumes hold again what the snapshot held")
+                Note::new("restored", "The volumes hold what the snapshot held")
             }
             Turn::Back { reason } => {
                 sqlx::query(
@@ -260,6 +286,18 @@ impl Tx {
             self.remove_snapshot(&expendable, now).await?;
         }
         Ok(())
+    }
+
+    /// Whether an environment is being given what it holds.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn is_being_copied(&mut self, snapshot: &str) -> Result<bool, StoreError> {
+        let copied = sqlx::query("select 1 from volume where source_snapshot_id = $1 and role = 'incoming' limit 1")
+            .bind(snapshot)
+            .fetch_optional(self.connection())
+            .await?;
+        Ok(copied.is_some())
     }
 
     /// The engine removes it; nothing can be restored from it any more.

@@ -25,6 +25,8 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
     };
     // The same form sent twice is one order.
     let request_id = posted.and_then(|_| typed("request_id")).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let (data, snapshot) = (typed("data").filter(|data| !data.is_empty()), typed("snapshot"));
+    let (is_copy, owner) = (data.is_some(), typed("owner"));
     let name = typed("name").unwrap_or_else(|| draft.name.clone());
     let fields = template.parameters.iter().map(|spec| {
         let name = format!("parameters.{}", spec.name);
@@ -52,6 +54,7 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
                 Some("The form begins with the template’s defaults instead.".into()),
             ))}
             {at_the_limit(&draft)}
+            {data.map(|data| copied(data, &draft.source, snapshot.filter(|snapshot| !snapshot.is_empty())))}
             {posted.is_none().then(|| starts(visit, template, &draft))}
             <input type="hidden" name="request_id" value=request_id data-once=""/>
             <input type="hidden" name="version" value=entry.version.clone()/>
@@ -64,6 +67,12 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
                     aria-invalid=visit.message("name").map(|_| "true")
                 />
             })}
+            {is_copy.then(|| field("owner", "For", Some("A colleague’s sign-in name. Empty: for yourself."), visit.message("owner"), view! {
+                <input
+                    id="owner" name="owner" type="text" value=owner autocomplete="off" autocapitalize="none" spellcheck="false"
+                    aria-describedby="owner-note" aria-invalid=visit.message("owner").map(|_| "true")
+                />
+            }))}
             {fields.collect::<Vec<_>>()}
             <style inner_html=parameter_rules(&template.parameters)></style>
             <div class="order__end">
@@ -72,6 +81,24 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
             <template id="wrong"><p class="field__wrong">{icon("triangle-alert")}<span></span></p></template>
             <script type="module" src=visit.settings.assets.address("order.js")></script>
         </form>
+    }
+}
+
+/// Whose data the volumes begin with.
+fn copied(data: String, source: &DraftSource, snapshot: Option<String>) -> impl IntoView + use<> {
+    let name = match source {
+        DraftSource::Environment { environment } => environment,
+        _ => &data,
+    };
+    let moment = if snapshot.is_some() { "held at the moment you chose" } else { "hold now" };
+    let text = format!(
+        "Its volumes begin with what those of {name} {moment}. All else is new: servers, addresses and secrets, which have to \
+         be typed."
+    );
+    view! {
+        {notice(Tone::Quiet, format!("A copy of {name}"), Some(text))}
+        <input type="hidden" name="data" value=data/>
+        {snapshot.map(|snapshot| view! { <input type="hidden" name="snapshot" value=snapshot/> })}
     }
 }
 

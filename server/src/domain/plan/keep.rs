@@ -93,6 +93,19 @@ pub(super) fn restore(draft: &mut Draft, topology: &Topology, observed: &Observe
         back(draft, restoring, format!("what there is now could not be kept: {why}"));
         return;
     }
+    let source = &restoring.snapshot;
+    match source.standing {
+        Standing::Complete => {}
+        Standing::Wanted | Standing::Reading => {
+            draft.wait(None, "the snapshot it is to begin with", draft.now + WATCH_MS);
+            return;
+        }
+        Standing::Failed | Standing::Damaged => {
+            let why = source.failure.as_deref().unwrap_or("it could not be taken");
+            back(draft, restoring, format!("the snapshot cannot be used: {why}"));
+            return;
+        }
+    }
     let incoming = || observed.volumes.iter().filter(|volume| volume.role == VolumeRole::Incoming);
     for volume in incoming().filter(|volume| !volume.present) {
         let refused = volume.create.latest.as_ref().filter(|effect| {

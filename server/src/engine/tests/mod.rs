@@ -78,7 +78,8 @@ impl House {
             id: id(now),
             team_id: "t".into(),
             owner_id: "p".into(),
-            owner_name: "anna".into(),
+            orderer_id: "p".into(),
+            orderer_name: "anna".into(),
             name: name.into(),
             template_version_id: "tv".into(),
             provisioner: "local".into(),
@@ -86,6 +87,7 @@ impl House {
             sealed_secrets: None,
             next_event: schedule::next(&topology.schedules, now),
             topology,
+            copied: Vec::new(),
         };
         let mut tx = self.store.write().await.unwrap();
         let key = OrderKey { request_id: name, digest: "d" };

@@ -15,7 +15,7 @@ impl Fixture {
     async fn wanted(&self, environment: &str, reason: SnapshotReason) -> String {
         let mut tx = self.store.write().await.unwrap();
         let wanted = Wanted { environment, reason, label: "mine", actor: Some("anna") };
-        let snapshot = tx.want_snapshot(&wanted, NOW).await.unwrap();
+        let snapshot = tx.want_snapshot(&wanted, NOW).await.unwrap().snapshot;
         tx.touch(environment, NOW).await.unwrap();
         tx.commit().await.unwrap();
         snapshot
@@ -94,7 +94,9 @@ pub(super) async fn a_replaced_volume_goes_only_when_what_it_held_is_safe(at: Fi
 
     let present = at.wanted(&environment, SnapshotReason::Restore).await;
     let mut tx = at.store.write().await.unwrap();
-    tx.begin_restore(&environment, &from, &[("data".into(), 5)], Some(&present), NOW).await.unwrap();
+    tx.begin_restore(&environment, &from.source(&environment), &[("data".into(), 5)], Some(&present), NOW)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let facts = at.store.facts(&environment).await.unwrap().unwrap().facts;
     let restoring = facts.intent.restoring.unwrap();

@@ -97,7 +97,8 @@ fn what_the_agent_was_told_to_ignore_its_terminals_heed_all_the_same() {
     let ignoring = r#"trap '' HUP INT QUIT; exec "$0" --exact "$1""#;
     let story = "run::tests::reach::a_terminal_that_is_hung_up_takes_what_runs_in_it_along";
     let mut command = std::process::Command::new("timeout");
-    let run = command.args(["60", "sh", "-c", ignoring]).arg(std::env::current_exe().unwrap()).arg(story).output().unwrap();
+    let run =
+        command.args(["60", "sh", "-c", ignoring]).arg(std::env::current_exe().unwrap()).arg(story).output().unwrap();
     assert!(String::from_utf8_lossy(&run.stdout).contains("1 passed"), "{run:?}");
 }
 
