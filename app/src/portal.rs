@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use axum::body::Bytes;
 use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -64,6 +65,19 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 pub type Live<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
+
+/// What is in a file, as it comes. That it ends with an error means that it is not whole.
+pub type Content = Live<std::io::Result<Bytes>>;
+
+/// A file, or a folder as a tar archive.
+pub struct Download {
+    /// Of the file or folder; bytes.
+    pub name: Vec<u8>,
+    pub folder: bool,
+    /// In bytes, where it is known before.
+    pub size: Option<u64>,
+    pub content: Content,
+}
 
 #[async_trait]
 pub trait Portal: Send + Sync + 'static {
@@ -160,6 +174,48 @@ pub trait Portal: Send + Sync + 'static {
         change: SnapshotChange,
     ) -> Result<SnapshotView, ApiError>;
     async fn delete_snapshot(&self, actor: &Actor, environment: &str, snapshot: &str) -> Result<(), ApiError>;
+    /// Reads a whole snapshot and compares it with what was written down when it was taken. Who stops listening stops it.
+    async fn verify_snapshot(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        snapshot: &str,
+    ) -> Result<Live<Verifying>, ApiError>;
+    /// What differs between two snapshots, or between one and the volumes as they are now.
+    async fn compare_snapshots(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        first: &str,
+        second: Option<&str>,
+    ) -> Result<SnapshotComparison, ApiError>;
+    /// A page of a folder's names, at most `limit` of those after `after`.
+    async fn files(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        place: &FilePlace,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<FileListing, ApiError>;
+    async fn download(&self, actor: &Actor, environment: &str, place: &FilePlace) -> Result<Download, ApiError>;
+    /// Puts a file into a volume, whole or not at all; folders that are missing on its way are made.
+    async fn upload(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        place: &FilePlace,
+        upload: Upload,
+        content: Content,
+    ) -> Result<FileView, ApiError>;
+    /// Brings one file or folder back from a snapshot into the volume as it is now.
+    async fn restore_files(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        volume: &str,
+        request: FileRestore,
+    ) -> Result<FileView, ApiError>;
     /// All volumes become what they were; what they are now is kept in a snapshot first. A deleted environment comes back.
     async fn restore(
         &self,

@@ -5,16 +5,19 @@
 //! failing there. After each, a portal that starts anew must find exactly the right servers, or bring them about by
 //! repeating the step, and in the end nothing may be left.
 
+mod files;
+
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::files::{a_damaged_file_does_not_come_back, files_come_and_come_back_one_by_one};
 pub use crate::local::{Trouble, arm, passed};
 use crate::{
     Effect, EffectToken, EnvironmentId, Host, Image, MachineState, ObservedEnvironment, ProvisionError, Provisioner,
-    RestoreState, Secret, ServerId, ServerPlan, SnapshotId, SnapshotPlan, SnapshotState, SnapshotVolume, Step,
+    RestoreState, Secret, ServerId, ServerPlan, SnapshotId, SnapshotPlan, SnapshotState, SnapshotVolume, Step, Told,
     VolumeId, VolumeMount, VolumePlan, VolumeSource,
 };
 
@@ -341,7 +344,8 @@ pub async fn a_snapshot_outlives_everything_else(place: &dyn Place) {
     assert!(manifest.files > 0 && manifest.digest.len() == 64, "{manifest:?}");
     assert!(observed.volumes.is_empty() && !observed.network);
 
-    let verification = provisioner.verify(&environment, &snapshot.snapshot).await.expect("a verification");
+    let verification =
+        provisioner.verify(&environment, &snapshot.snapshot, &Told::default()).await.expect("a verification");
     assert_eq!((verification.damaged, verification.files), (0, manifest.files), "{verification:?}");
     for at in [&environment, &other] {
         let create = Step::CreateVolume { volume: restored(&environment) };
@@ -373,7 +377,8 @@ pub async fn a_damaged_snapshot_is_refused_and_what_is_damaged_named(place: &dyn
         let snapshot = SnapshotId::new("snapshot");
         let path = place.damage(&environment, &snapshot, &VolumeId::new("data"));
         if verified {
-            let verification = provisioner.verify(&environment, &snapshot).await.expect("a verification");
+            let verification =
+                provisioner.verify(&environment, &snapshot, &Told::default()).await.expect("a verification");
             assert_eq!(verification.damage.first().map(|damage| &damage.path), Some(&path), "{verification:?}");
         }
         let create = Step::CreateVolume { volume: restored(&environment) };

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 pub use types::*;
 
@@ -44,7 +44,7 @@ pub trait Provisioner: Send + Sync {
     async fn request(&self, effect: &Effect) -> Result<(), ProvisionError>;
 
     /// Reads a snapshot as a whole and compares it with its manifest. What is found is also remembered:
-    /// [`observe`](Self::observe) says so until a later verification finds otherwise.
+    /// [`observe`](Self::observe) says so until a later verification finds otherwise. Whoever waits no longer gives it up.
     ///
     /// # Errors
     /// [`ProvisionError::Rejected`] when there is no such snapshot, or it has no manifest to compare with.
@@ -52,6 +52,7 @@ pub trait Provisioner: Send + Sync {
         &self,
         _environment: &EnvironmentId,
         _snapshot: &SnapshotId,
+        _told: &Told,
     ) -> Result<Verification, ProvisionError> {
         Err(ProvisionError::Rejected { message: format!("“{}” cannot verify snapshots.", self.name()) })
     }
@@ -60,7 +61,7 @@ pub trait Provisioner: Send + Sync {
     /// parts separated by `/`; the root is empty. Symbolic links are not followed.
     ///
     /// # Errors
-    /// [`ProvisionError::Rejected`] when there is no such tree or directory.
+    /// [`ProvisionError::Absent`] when there is no such tree or directory.
     async fn list_files(
         &self,
         _tree: &Tree,
@@ -74,7 +75,7 @@ pub trait Provisioner: Send + Sync {
     /// The content of a file and its size in bytes. Of a volume that is written meanwhile it may be a mix of moments.
     ///
     /// # Errors
-    /// [`ProvisionError::Rejected`] when there is no such file.
+    /// [`ProvisionError::Absent`] when there is no such file.
     async fn read_file(
         &self,
         _tree: &Tree,
@@ -83,19 +84,49 @@ pub trait Provisioner: Send + Sync {
         Err(ProvisionError::Rejected { message: format!("“{}” cannot look into volumes.", self.name()) })
     }
 
-    /// What was added, changed and removed from the first tree to the second, the first `most` of it named.
+    /// What was added, changed and removed from the first tree to the second, the first `most` of it named. Whoever waits no
+    /// longer gives it up.
     ///
     /// # Errors
-    /// [`ProvisionError::Rejected`] when there is no such tree.
+    /// [`ProvisionError::Absent`] when there is no such tree.
     async fn compare(&self, _first: &Tree, _second: &Tree, _most: usize) -> Result<Comparison, ProvisionError> {
         Err(ProvisionError::Rejected { message: format!("“{}” cannot compare snapshots.", self.name()) })
+    }
+
+    /// Puts what is read into a file of a volume, as its servers' user; makes the folders that are missing on its way. It is
+    /// there as a whole or not at all. Nothing on the way is followed.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when something stands in its way, or what is read breaks off.
+    async fn write_file(
+        &self,
+        _tree: &Tree,
+        _path: &[u8],
+        _write: FileWrite,
+        _content: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<FileEntry, ProvisionError> {
+        Err(ProvisionError::Rejected { message: format!("“{}” cannot put files into volumes.", self.name()) })
+    }
+
+    /// Puts what a snapshot has at a path, a file or a folder with everything in it, into a volume; it is compared with the
+    /// snapshot's manifest before. It is there as a whole or not at all. Whoever waits no longer gives it up.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when something stands in its way, or what is kept is damaged.
+    async fn restore_file(
+        &self,
+        _from: (&Tree, &[u8]),
+        _to: (&Tree, &[u8]),
+        _replace: bool,
+    ) -> Result<FileEntry, ProvisionError> {
+        Err(ProvisionError::Rejected { message: format!("“{}” cannot put files into volumes.", self.name()) })
     }
 
     /// Where on this machine a tree is kept as a directory, for whoever copies it elsewhere; `None` where it is not. What is
     /// in it was written by whoever had a shell in it.
     ///
     /// # Errors
-    /// [`ProvisionError::Rejected`] when there is no such tree.
+    /// [`ProvisionError::Absent`] when there is no such tree.
     async fn folder(&self, _tree: &Tree) -> Result<Option<PathBuf>, ProvisionError> {
         Ok(None)
     }
@@ -138,6 +169,9 @@ pub trait Provisioner: Send + Sync {
     /// lost hint costs time only.
     fn changes(&self) -> broadcast::Receiver<EnvironmentId>;
 }
+
+/// Where whoever does something long says how far it has come, now and then. Nobody has to listen.
+pub type Told = watch::Sender<DataProgress>;
 
 /// A byte stream an agent opened towards the portal.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -273,6 +273,16 @@ pub struct Verification {
 
 impl Verification {
     pub const MOST_DAMAGE: usize = 20;
+
+    /// What is wrong, in one sentence without its end; `None` when nothing is.
+    pub fn reason(&self) -> Option<String> {
+        let first = self.damage.first()?;
+        let more = match self.damaged {
+            1 => String::new(),
+            count => format!(", and {} more", count - 1),
+        };
+        Some(format!("“{}” of volume “{}” {}{more}", first.path, first.volume, first.what))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -323,6 +333,9 @@ pub enum ProvisionError {
     /// Will not happen however often it is asked: show the person this message, which says what to do.
     #[error("{message}")]
     Rejected { message: String },
+    /// As rejected, because what was to be looked at is not there.
+    #[error("{message}")]
+    Absent { message: String },
     /// May or may not have happened: observe, never mint a new token.
     #[error("outcome unknown: {message}")]
     Unknown { message: String },
@@ -363,6 +376,14 @@ pub struct FileEntry {
     /// Unix milliseconds.
     pub modified_at: i64,
     pub mode: u32,
+}
+
+/// How a file is put into a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileWrite {
+    /// Instead of what is there; otherwise that there is something is an error.
+    pub replace: bool,
+    pub executable: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

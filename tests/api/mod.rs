@@ -4,6 +4,7 @@ mod apps;
 mod clones;
 mod describe;
 mod description;
+mod files;
 mod orders;
 mod problems;
 mod sign_in;

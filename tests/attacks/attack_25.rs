@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use app::api::{
-    Action, ApiError, DraftRequest, EnvironmentChange, EnvironmentQuery, LogSelection, ManyRequest, OrderRequest,
-    PasswordChange, PersonRequest, RestoreRequest, Role, SnapshotChange, SnapshotRequest, TokenRequest,
+    Action, ApiError, DraftRequest, EnvironmentChange, EnvironmentQuery, FilePlace, FileRestore, LogSelection,
+    ManyRequest, OrderRequest, PasswordChange, PersonRequest, RestoreRequest, Role, SnapshotChange, SnapshotRequest,
+    TokenRequest, Upload,
 };
 use app::portal::{Actor, Channel, Portal};
 use reqwest::Method;
@@ -18,7 +19,7 @@ const WHO: [&str; 6] = ["nobody", "stranger", "their administrator", "colleague"
 
 /// What each use case answers to each of [`WHO`]: 200, or the error's status. A use case that is not here, or is here and no
 /// longer there, fails the test below.
-const MATRIX: [(&str, [u16; 6]); 41] = [
+const MATRIX: [(&str, [u16; 6]); 47] = [
     // Nobody needs to be anybody for these; the wrong password and the invented link are refused to all.
     ("sign_in", [401, 401, 401, 401, 401, 401]),
     ("first_administrator", [404, 404, 404, 404, 404, 404]),
@@ -59,6 +60,12 @@ const MATRIX: [(&str, [u16; 6]); 41] = [
     ("change_snapshot", [401, 404, 404, 403, 404, 404]),
     ("delete_snapshot", [401, 404, 404, 403, 404, 404]),
     ("restore", [401, 404, 404, 403, 404, 404]),
+    ("verify_snapshot", [401, 404, 404, 403, 404, 404]),
+    ("compare_snapshots", [401, 404, 404, 403, 404, 404]),
+    ("files", [401, 404, 404, 403, 404, 404]),
+    ("download", [401, 404, 404, 403, 404, 404]),
+    ("upload", [401, 404, 404, 403, 404, 404]),
+    ("restore_files", [401, 404, 404, 403, 404, 404]),
     ("act", [401, 404, 404, 403, 409, 409]),
     ("describe", [401, 404, 404, 403, 422, 422]),
     // As `act`: each is answered for itself.
@@ -104,6 +111,7 @@ async fn world() -> Outcome<World> {
 /// Calls a use case about this environment.
 async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> Option<Result<(), ApiError>> {
     let portal: &dyn Portal = world.house.use_cases();
+    let place = FilePlace { volume: "data".into(), snapshot: None, path: "x".into() };
     let terminal = Channel::Terminal { session: "t".into(), cols: 0, rows: 0 };
     Some(match method {
         "sign_in" => portal.sign_in(actor, environment, "wrong").await.map(drop),
@@ -168,6 +176,18 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
         }
         "delete_snapshot" => portal.delete_snapshot(actor, environment, "latest").await,
         "restore" => portal.restore(actor, environment, RestoreRequest::default()).await.map(drop),
+        "verify_snapshot" => portal.verify_snapshot(actor, environment, "latest").await.map(drop),
+        "compare_snapshots" => portal.compare_snapshots(actor, environment, "latest", None).await.map(drop),
+        "files" => portal.files(actor, environment, &place, None, 10).await.map(drop),
+        "download" => portal.download(actor, environment, &place).await.map(drop),
+        "upload" => {
+            let content = Box::pin(futures::stream::empty());
+            portal.upload(actor, environment, &place, Upload::default(), content).await.map(drop)
+        }
+        "restore_files" => {
+            let request = FileRestore { snapshot: None, path: "x".into(), in_place: false };
+            portal.restore_files(actor, environment, "data", request).await.map(drop)
+        }
         "activity" => portal.activity(actor).await.map(drop),
         "logs" => portal.logs(actor, environment, &LogSelection::default(), 10).await.map(drop),
         "follow_logs" => portal.follow_logs(actor, environment, &LogSelection::default(), 10, None).await.map(drop),
@@ -229,7 +249,7 @@ async fn no_route_with_an_id_in_it_gives_anything_of_another_team_away() -> Outc
                 for environment in [world.environment.as_str(), "shop"] {
                     let path = path.trim_start_matches("/api/v1").replace("{environment}", environment);
                     let path = path.replace("{server}", "box").replace("{action}", "delete").replace("{port}", "80");
-                    let path = path.replace("{snapshot}", "latest");
+                    let path = path.replace("{snapshot}", "latest").replace("{volume}", "data");
                     let status = if path.contains("/servers/") {
                         let token = format!("Bearer {}", stranger.token);
                         let query = "session=t&cols=80&rows=24";

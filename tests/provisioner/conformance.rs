@@ -49,6 +49,16 @@ async fn a_damaged_snapshot_is_refused_and_what_is_damaged_named() {
     conformance::a_damaged_snapshot_is_refused_and_what_is_damaged_named(&LocalPlace::new()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn files_come_and_come_back_one_by_one() {
+    conformance::files_come_and_come_back_one_by_one(&LocalPlace::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_does_not_come_back() {
+    conformance::a_damaged_file_does_not_come_back(&LocalPlace::new()).await;
+}
+
 /// The stories of data on a filesystem that copies whole trees at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn data_on_btrfs_is_kept_as_well() {
@@ -69,6 +79,8 @@ async fn data_is_kept(filesystem: &str, method: &str) {
     let place = LocalPlace::on(filesystem);
     conformance::a_snapshot_outlives_everything_else(&place).await;
     conformance::a_damaged_snapshot_is_refused_and_what_is_damaged_named(&place).await;
+    conformance::files_come_and_come_back_one_by_one(&place).await;
+    conformance::a_damaged_file_does_not_come_back(&place).await;
     conformance::no_data_is_lost_to_trouble(&place, Trouble::Kill).await;
     conformance::no_data_is_lost_to_trouble(&place, Trouble::Fail).await;
     conformance::a_snapshot_is_taken_by(&place, method).await;
@@ -91,6 +103,7 @@ fn an_ordinary_users_portal_does_the_same() {
         "provisioner::conformance::every_step_may_be_repeated",
         "provisioner::conformance::a_snapshot_outlives_everything_else",
         "provisioner::conformance::a_damaged_snapshot_is_refused_and_what_is_damaged_named",
+        "provisioner::conformance::files_come_and_come_back_one_by_one",
         "provisioner::conformance::what_ends_by_itself_is_noticed_at_once",
         "provisioner::attack_30::attack_30_a_server_gains_no_privilege",
         "provisioner::attack_30::servers_reach_their_peers_by_name_and_no_other_environment",
@@ -99,5 +112,5 @@ fn an_ordinary_users_portal_does_the_same() {
     command.args(told).arg("--exact").env("BOOKEND_DIST", directory.path()).current_dir("/");
     let output = command.uid(SOMEBODY).gid(SOMEBODY).output().expect("stories told by somebody");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("6 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("7 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -10,7 +10,7 @@ pub mod leftovers;
 pub mod portal;
 pub mod programs;
 
-pub use api::Api;
+pub use api::{Answer, Api};
 pub use browser::Browser;
 pub use house::{Guest, House};
 pub use portal::{Portal, Setting};

@@ -3,6 +3,7 @@
 mod dress;
 mod environment;
 mod environments;
+mod files;
 mod journey;
 mod logs;
 mod notifications;

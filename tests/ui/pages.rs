@@ -89,7 +89,7 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcom
     look(&browser, "environments-none", &portal.url("/environments")).await?;
     look(&browser, "activity-none", &portal.url("/activity")).await?;
     let api = portal.person("ada").await?;
-    live(&api).await?;
+    live(&portal, &api).await?;
     for (name, path) in [
         ("catalog", "/"),
         ("catalog-narrowed", "/?q=Python&tag=python&sort=most-ordered"),
@@ -113,6 +113,13 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcom
         ("environment-failed", "/environments/lost"),
         ("snapshots", "/environments/reading-room/snapshots"),
         ("snapshots-none", "/environments/lost/snapshots"),
+        ("snapshots-compared", "/environments/reading-room/snapshots/compare"),
+        ("snapshots-compare-none", "/environments/lost/snapshots/compare"),
+        ("files", "/environments/reading-room/files/site"),
+        ("files-snapshot", "/environments/reading-room/files/site?path=held&snapshot=latest"),
+        ("files-empty", "/environments/reading-room/files/site?path=held/empty"),
+        ("files-none", "/environments/lost/files"),
+        ("files-not-there", "/environments/reading-room/files/site?path=nowhere"),
         ("logs", "/environments/lost/logs"),
         ("logs-narrowed", "/environments/lost/logs?search=no&level=error"),
         ("logs-none", "/environments/reading-room/logs?search=nothing"),
@@ -153,7 +160,7 @@ async fn furnished() -> Outcome<Portal> {
 }
 
 /// Environments in the states that people stay with for a while.
-async fn live(api: &Api) -> Outcome {
+async fn live(portal: &Portal, api: &Api) -> Outcome {
     for (template, name) in [("site", "reading-room"), ("scratch", "cellar"), ("doomed", "lost"), ("patient", "dinner")]
     {
         api.order(template, name).await?;
@@ -181,6 +188,10 @@ async fn live(api: &Api) -> Outcome {
     ] {
         api.send(reqwest::Method::PATCH, &format!("/environments/{name}"), Some(said)).await?.expect_success()?;
     }
+    let held = "cd /site && mkdir -p held/empty && cd held && echo x > plain.txt && head -c 3000000 /dev/zero > large.bin && \
+        ln -s /etc/passwd a-link && mkfifo a-pipe && echo x > 'שלום <b>bold</b>' && echo x > 'new\nline' && \
+        echo x > DonaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaftDonaudampfschifffahrt";
+    portal.cli(api, &["exec", "reading-room/api", "--", "sh", "-c", held]).await?;
     for label in ["Before the demo", "Donaudampf <b>שלום</b>"] {
         api.post("/environments/reading-room/snapshots", json!({ "label": label })).await?.expect_success()?;
         let complete = |all: &Value| all[0]["label"] == label && all[0]["state"] == "complete";

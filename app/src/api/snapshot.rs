@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ApiError;
+
 /// Why a snapshot was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
@@ -87,6 +89,18 @@ pub struct SnapshotView {
     /// It goes by itself then.
     pub expires_at: Option<i64>,
     pub volumes: Vec<SnapshotVolumeView>,
+    /// It is being read as a whole and compared, right now.
+    pub verifying: Option<WorkView>,
+}
+
+/// How far something long has come. Sizes are bytes, times Unix milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct WorkView {
+    pub since: i64,
+    pub done_bytes: u64,
+    /// 0 while it is not known.
+    pub total_bytes: u64,
 }
 
 /// What a snapshot has of one volume.
@@ -97,7 +111,112 @@ pub struct SnapshotVolumeView {
     /// SHA-256 or similar over the whole tree of files, hex; absent until it was read.
     pub digest: Option<String>,
     pub files: u64,
+    pub directories: u64,
     pub bytes: u64,
+    /// What that takes on the disk without its holes, whatever of it is shared with other snapshots.
+    pub stored_bytes: u64,
+}
+
+/// What happens while a snapshot is being verified: any number of `reading`, then one of the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Verifying {
+    Reading {
+        progress: WorkView,
+    },
+    Done {
+        verification: SnapshotVerification,
+    },
+    /// Whether it is what was taken is not known.
+    Failed {
+        error: ApiError,
+    },
+}
+
+/// What came of reading a whole snapshot and comparing it with what was written down when it was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct SnapshotVerification {
+    pub snapshot: String,
+    pub files: u64,
+    pub bytes: u64,
+    /// How many places differ; 0: it is what was taken.
+    pub damaged: u64,
+    /// The first of them.
+    pub damage: Vec<DamageView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct DamageView {
+    pub volume: String,
+    pub path: String,
+    /// “is missing”, “has other content”.
+    pub what: String,
+}
+
+/// What differs from one moment to another, volume by volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct SnapshotComparison {
+    /// Id of the first snapshot.
+    pub first: String,
+    /// Id of the second; absent: the volumes as they are now.
+    pub second: Option<String>,
+    pub volumes: Vec<VolumeComparison>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct VolumeComparison {
+    pub name: String,
+    pub presence: VolumePresence,
+    /// Files, links and folders; what is in a folder that was added or removed counts with it, as one.
+    pub added: u64,
+    pub changed: u64,
+    pub removed: u64,
+    /// The first of them.
+    pub changes: Vec<FileChange>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum VolumePresence {
+    Both,
+    OnlyFirst,
+    OnlySecond,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct FileChange {
+    pub kind: FileChangeKind,
+    /// What is not UTF-8 in it is replaced; of a very long one it is the end.
+    pub path: String,
+    /// In bytes, of the file as it is, or was when it is removed.
+    pub size: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum FileChangeKind {
+    Added,
+    Changed,
+    Removed,
+}
+
+impl FileChangeKind {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FileChangeKind::Added => "added",
+            FileChangeKind::Changed => "changed",
+            FileChangeKind::Removed => "removed",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

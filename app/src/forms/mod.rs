@@ -3,6 +3,7 @@
 
 mod act;
 mod describe;
+mod files;
 mod many;
 mod operator;
 mod order;
@@ -15,6 +16,7 @@ mod tokens;
 
 pub(crate) use act::act;
 pub(crate) use describe::describe;
+pub(crate) use files::files;
 pub(crate) use many::many;
 pub(crate) use operator::operator;
 pub(crate) use order::order;

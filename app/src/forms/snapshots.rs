@@ -1,11 +1,18 @@
 //! Takes, keeps, restores and deletes snapshots.
 
+use std::future::poll_fn;
+use std::time::Duration;
+
 use axum::extract::Path;
 use axum::response::Response;
 
-use crate::api::{ApiError, RestoreRequest, SnapshotChange, SnapshotRequest};
+use crate::api::{ApiError, RestoreRequest, SnapshotChange, SnapshotRequest, Verifying};
 use crate::pages;
+use crate::portal::Live;
 use crate::site::{Fields, Form, Visit, see_other};
+
+/// A verification that is over so soon is answered with what was found; a longer one goes on, and the page tells of it.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn snapshots(Path(environment): Path<String>, Form(visit, fields): Form) -> Response {
     match done(&visit, &environment, &fields).await {
@@ -29,6 +36,7 @@ async fn done(visit: &Visit, environment: &str, fields: &Fields) -> Result<Strin
             portal.take_snapshot(actor, environment, SnapshotRequest { label: value("label").to_owned() }).await?;
             "take"
         }
+        "verify" => verify(visit, environment, snapshot).await?,
         "pin" => {
             portal.change_snapshot(actor, environment, snapshot, pinned(true)).await?;
             "pin"
@@ -44,4 +52,35 @@ async fn done(visit: &Visit, environment: &str, fields: &Fields) -> Result<Strin
         _ => return Err(ApiError::field("do", "this is not among the things to do with snapshots")),
     };
     Ok(format!("/environments/{environment}/snapshots?done={what}"))
+}
+
+/// The word to lead on with.
+async fn verify(visit: &Visit, environment: &str, snapshot: &str) -> Result<&'static str, ApiError> {
+    let mut events = visit.portal.verify_snapshot(&visit.actor, environment, snapshot).await?;
+    match tokio::time::timeout(AT_ONCE, outcome(&mut events)).await {
+        Ok(Some(Verifying::Done { verification })) => match verification.damage.first() {
+            None => Ok("verify"),
+            Some(first) => {
+                let place = format!("“{}” of volume “{}” {}.", first.path, first.volume, first.what);
+                let title = format!("The snapshot is damaged in {} places", verification.damaged);
+                Err(ApiError::conflict(title).with_detail(format!("{place} Nothing is restored from it any more.")))
+            }
+        },
+        Ok(Some(Verifying::Failed { error })) => Err(error),
+        Ok(_) => Err(ApiError::unavailable("The verification ended without a result").with_detail("Try again.")),
+        Err(_) => {
+            tokio::spawn(async move { outcome(&mut events).await });
+            Ok("verifying")
+        }
+    }
+}
+
+/// Follows it to its end.
+async fn outcome(events: &mut Live<Verifying>) -> Option<Verifying> {
+    loop {
+        match poll_fn(|context| events.as_mut().poll_next(context)).await {
+            Some(Verifying::Reading { .. }) => {}
+            ended => return ended,
+        }
+    }
 }

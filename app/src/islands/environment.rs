@@ -132,6 +132,7 @@ fn head(
                 {move || tags(summary.get().tags)}
                 <a class="environment__edit" href=snapshots>{icon("layers")}"Snapshots"</a>
                 {move || theirs().then(|| view! {
+                    <a class="environment__edit" href=format!("/environments/{id}/files")>{icon("hard-drive")}"Files"</a>
                     <a class="environment__edit" href=format!("/environments/{id}/edit")>{icon("tag")}"Name, tags and note"</a>
                 })}
             </div>

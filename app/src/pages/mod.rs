@@ -5,11 +5,13 @@
 
 mod activity;
 mod catalog;
+mod compare;
 mod components;
 mod edit;
 mod environment;
 mod environments;
 mod error;
+mod files;
 mod logs;
 mod operator;
 mod palette;
@@ -23,11 +25,13 @@ mod terminal;
 
 pub(crate) use activity::activity;
 pub(crate) use catalog::catalog;
+pub(crate) use compare::compare;
 pub(crate) use components::components;
 pub(crate) use edit::edit;
 pub(crate) use environment::environment;
 pub(crate) use environments::{MANY, Ticked, confirm_many, environments};
 pub(crate) use error::error_content;
+pub(crate) use files::{address as files_address, files, volumes};
 pub(crate) use logs::logs;
 pub(crate) use operator::operator;
 pub(crate) use palette::palette;

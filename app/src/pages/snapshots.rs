@@ -6,10 +6,12 @@ use axum::response::Response;
 use leptos::either::Either;
 use leptos::prelude::*;
 
-use crate::api::{ApiError, EnvironmentDetail, EnvironmentSummary, SnapshotReason, SnapshotState, SnapshotView, State};
+use crate::api::{
+    ApiError, EnvironmentDetail, EnvironmentSummary, SnapshotReason, SnapshotState, SnapshotView, State, WorkView,
+};
 use crate::components::{icon, moment, notice};
 use crate::site::{Page, Place, Visit, answer};
-use crate::words::{Tone, bytes, count};
+use crate::words::{Tone, bytes, count, span};
 
 pub(crate) async fn snapshots(visit: Visit, Path(environment): Path<String>) -> Response {
     let page = compose(&visit, &environment).await;
@@ -35,6 +37,7 @@ fn content(visit: &Visit, detail: EnvironmentDetail, all: Vec<SnapshotView>) -> 
     let here = format!("{own}/snapshots");
     let error = visit.posted.as_ref().map(|posted| posted.error.clone());
     let done = visit.query.get("done").filter(|_| visit.posted.is_none()).and_then(|what| said(what));
+    let files = format!("{own}/files");
     let takes = matches!(summary.state, State::Ready | State::Repairing | State::Parked) && !detail.volumes.is_empty();
     let copies = copies(&summary);
     let as_it_is = copies.clone();
@@ -46,8 +49,12 @@ fn content(visit: &Visit, detail: EnvironmentDetail, all: Vec<SnapshotView>) -> 
         Either::Left(view! { <p class="card__text">{text}</p> })
     } else {
         let address = here.clone();
-        let items =
-            all.into_iter().map(move |one| snapshot(now, &address, &copies, theirs, deleted, one)).collect::<Vec<_>>();
+        let complete = |one: &SnapshotView| one.state == SnapshotState::Complete;
+        let before: Vec<Option<String>> =
+            (0..all.len()).map(|at| all[at + 1..].iter().find(|one| complete(one)).map(|one| one.id.clone())).collect();
+        let around = Around { address, copies, theirs, deleted };
+        let items = all.into_iter().zip(before);
+        let items = items.map(move |(one, before)| snapshot(now, &around, before, one)).collect::<Vec<_>>();
         Either::Right(view! { <ul class="list" role="list">{items}</ul> })
     };
     view! {
@@ -56,6 +63,7 @@ fn content(visit: &Visit, detail: EnvironmentDetail, all: Vec<SnapshotView>) -> 
             <div class="page-header__line">
                 <h1>"Snapshots"</h1>
                 <p class="connection" role="status" data-fresh-standing=""></p>
+                {theirs.then(|| view! { <a class="button" href=files>{icon("folder")}"Files"</a> })}
             </div>
             <p class="page-header__text">
                 "What all volumes held at one and the same moment. Restoring one keeps what there is now in another first."
@@ -82,6 +90,13 @@ fn said(what: &str) -> Option<(&'static str, &'static str)> {
         "take" => ("A snapshot is being taken", "The servers stand still for a moment, all at once, and go on."),
         "delete" => ("The snapshot is deleted", "Nothing can be restored from it any more."),
         "pin" => ("The snapshot is pinned", "It stays until somebody unpins it."),
+        "verify" => {
+            ("The snapshot is what was taken", "All of it was read and compared with what was written down then.")
+        }
+        "verifying" => (
+            "The snapshot is being verified",
+            "All of it is read and compared with what was written down when it was taken.",
+        ),
         "unpin" => ("The snapshot is not pinned any more", "It goes when there are newer ones enough."),
         _ => return None,
     })
@@ -96,14 +111,19 @@ fn copies(summary: &EnvironmentSummary) -> String {
     format!("/catalog/{template}?{query}")
 }
 
-fn snapshot(
-    now: Signal<i64>,
-    address: &str,
-    copies: &str,
+/// What all items need.
+struct Around {
+    address: String,
+    /// The order form of one that begins with this one's data.
+    copies: String,
     theirs: bool,
     deleted: bool,
-    one: SnapshotView,
-) -> impl IntoView + use<> {
+}
+
+/// `before`: the complete one before it.
+fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: SnapshotView) -> impl IntoView + use<> {
+    let Around { address, copies, theirs, deleted } = around;
+    let (theirs, deleted) = (*theirs, *deleted);
     let (size, files) =
         one.volumes.iter().fold((0, 0), |(size, files), volume| (size + volume.bytes, files + volume.files));
     let title = if one.label.is_empty() { reason(one.reason).to_owned() } else { one.label.clone() };
@@ -115,6 +135,10 @@ fn snapshot(
     });
     let (word, tone) = standing(&one);
     let restorable = one.state == SnapshotState::Complete;
+    let readable = matches!(one.state, SnapshotState::Complete | SnapshotState::Damaged);
+    let links = (theirs && readable).then(|| looks(address, &one.id, before, deleted));
+    let verifying = one.verifying.map(|work| how_far(work, now.get_untracked()));
+    let verified = one.verified_at.filter(|_| restorable && verifying.is_none());
     let (id, pinned) = (one.id.clone(), one.pinned);
     let forms = theirs.then(|| view! {
         <div class="snapshot__forms">
@@ -122,6 +146,7 @@ fn snapshot(
             {restorable.then(|| view! {
                 <a class="button" data-kind="plain" data-size="small" href=format!("{copies}&snapshot={id}")>{icon("layers")}"Copy"</a>
             })}
+            {(readable && one.verifying.is_none()).then(|| button(address, &id, "verify", "Verify", "shield-check"))}
             {(!pinned).then(|| button(address, &id, "pin", "Pin", "bookmark"))}
             {pinned.then(|| button(address, &id, "unpin", "Unpin", "bookmark"))}
             {(!pinned && one.state != SnapshotState::Wanted).then(|| button(address, &id, "delete", "Delete", "trash-2"))}
@@ -137,10 +162,45 @@ fn snapshot(
                     {one.expires_at.filter(|_| !pinned).map(|at| view! { " · goes "{moment(now, at)} })}
                 </p>
                 {facts.map(|facts| view! { <p class="list__more">{facts}</p> })}
+                {verifying.map(|words| view! { <p class="list__more">{words}</p> })}
+                {verified.map(|at| view! {
+                    <p class="list__more snapshot__verified">{icon("shield-check")}"Verified "{moment(now, at)}</p>
+                })}
+                {links}
                 {one.failure.map(|why| view! { <p class="list__more">{why}</p> })}
             </div>
             {forms}
         </li>
+    }
+}
+
+/// The ways to look into it.
+fn looks(address: &str, id: &str, before: Option<String>, deleted: bool) -> impl IntoView + use<> {
+    let files = format!("{}/files?snapshot={id}", address.trim_end_matches("/snapshots"));
+    let now = format!("{address}/compare?first={id}");
+    let before = before.map(|before| format!("{address}/compare?first={before}&second={id}"));
+    view! {
+        <p class="snapshot__looks">
+            <a href=files>{icon("folder")}"Files"</a>
+            {before.map(|href| view! { <a href=href>{icon("git-compare")}"Since the one before"</a> })}
+            {(!deleted).then(|| view! { <a href=now>{icon("git-compare")}"Until now"</a> })}
+        </p>
+    }
+}
+
+/// "Being verified: 45 %, 12 MiB of 27 MiB, 5 MiB/s, 3 s left".
+fn how_far(work: WorkView, now: i64) -> String {
+    let WorkView { since, done_bytes, total_bytes } = work;
+    let passed = u64::try_from(now - since).unwrap_or(0).max(1);
+    let rate = done_bytes.saturating_mul(1000) / passed;
+    match (total_bytes, rate) {
+        (0, _) | (_, 0) => "Being verified".to_owned(),
+        (total, rate) => {
+            let left = span(i64::try_from(total.saturating_sub(done_bytes) / rate).unwrap_or(0).saturating_mul(1000));
+            let percent = done_bytes.min(total) / (total / 100).max(1);
+            let (done, total, rate) = (bytes(done_bytes), bytes(total), bytes(rate));
+            format!("Being verified: {} %, {done} of {total}, {rate}/s, {left} left", percent.min(100))
+        }
     }
 }
 

@@ -11,15 +11,27 @@ use super::tree::Progress;
 use super::{Shared, disk, restores, snapshots, volumes};
 use crate::{
     DataProgress, ObservedRestore, ObservedSnapshot, RestoreState, SnapshotContent, SnapshotId, SnapshotPlan,
-    SnapshotState, Verification, VolumeId, VolumePlan, VolumeSource,
+    SnapshotState, Told, Verification, VolumeId, VolumePlan, VolumeSource,
 };
 
 /// A restore that is over so soon is answered with what came of it; a longer one is accepted.
 const AT_ONCE: Duration = Duration::from_secs(2);
+/// Whoever waits hears this often how far something has come.
+const TELL: Duration = Duration::from_millis(400);
 
 #[derive(Default)]
 pub struct Data {
     now: Mutex<Now>,
+    /// Held while something is put into a volume, and while a snapshot is taken.
+    changing: Mutex<()>,
+}
+
+impl Data {
+    /// Does `change` to a volume while no snapshot is being taken.
+    pub fn still<T>(&self, change: impl FnOnce() -> T) -> T {
+        let _changing = lock(&self.changing);
+        change()
+    }
 }
 
 #[derive(Default)]
@@ -83,7 +95,7 @@ impl Task {
 }
 
 fn is_final(error: &LocalError) -> bool {
-    matches!(error, LocalError::Refused(_))
+    matches!(error, LocalError::Refused(_) | LocalError::Absent(_))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -100,8 +112,9 @@ impl Environment {
                 let progress = Arc::new(Progress::new("being copied", 0));
                 let taking = Taking { plan: plan.clone(), began: snapshots::now(), progress: Arc::clone(&progress) };
                 environment.now().taking.insert(plan.id.clone(), taking);
-                let taken =
-                    snapshots::take(&environment.layout, &layout, &plan, &shared.tools, &shared.trash, &progress);
+                let taken = environment.data.still(|| {
+                    snapshots::take(&environment.layout, &layout, &plan, &shared.tools, &shared.trash, &progress)
+                });
                 environment.now().taking.remove(&plan.id);
                 taken?;
             }
@@ -132,13 +145,19 @@ impl Environment {
         .await
     }
 
-    pub async fn verify_snapshot(self: &Arc<Self>, shared: &Arc<Shared>, id: SnapshotId) -> Result<Verification> {
+    pub async fn verify_snapshot(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        id: SnapshotId,
+        told: &Told,
+    ) -> Result<Verification> {
+        let while_asked = WhileAsked::new("being compared with its manifest");
+        let progress = while_asked.progress();
         let verified = self.apart(shared, move |environment, shared| {
             let layout = shared.layout.snapshot(&environment.id, &id);
-            let progress = Progress::new("being compared with its manifest", 0);
             snapshots::verify(&layout, shared.tools.owner, &progress)
         });
-        let verified = verified.await;
+        let verified = while_asked.telling(told, verified).await;
         let _ = shared.changes.send(self.id.clone());
         verified
     }
@@ -203,6 +222,12 @@ impl Environment {
             }
             if all.is_dir() {
                 disk::remove_if_empty(&all)?;
+            }
+            for name in disk::names(&environment.layout.volumes())? {
+                let staging = environment.layout.staging(&VolumeId::new(name));
+                if staging.is_dir() {
+                    shared.trash.take(&staging)?;
+                }
             }
             for plan in restores::wanted(&environment.layout)? {
                 if let Some(source) = plan.from.clone() {
@@ -344,6 +369,39 @@ impl Environment {
 
     fn now(&self) -> MutexGuard<'_, Now> {
         lock(&self.data.now)
+    }
+}
+
+/// Something long that is done for as long as somebody waits for it.
+pub struct WhileAsked(Arc<Progress>);
+
+impl WhileAsked {
+    pub fn new(doing: &'static str) -> Self {
+        Self(Arc::new(Progress::new(doing, 0)))
+    }
+
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.0)
+    }
+
+    /// Waits for it, and says meanwhile how far it has come.
+    pub async fn telling<T>(&self, told: &Told, work: impl Future<Output = T>) -> T {
+        let telling = async {
+            loop {
+                told.send_replace(self.0.told());
+                tokio::time::sleep(TELL).await;
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            never = telling => never,
+        }
+    }
+}
+
+impl Drop for WhileAsked {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

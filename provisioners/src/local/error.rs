@@ -13,6 +13,9 @@ pub enum LocalError {
     /// Will fail again however often it is tried.
     #[error("{0}")]
     Refused(String),
+    /// What was asked for is not there; otherwise as refused.
+    #[error("{0}")]
+    Absent(String),
     /// May succeed later.
     #[error("{0}")]
     Later(String),
@@ -36,6 +39,7 @@ impl From<LocalError> for ProvisionError {
         let later = |message, seconds| Self::Retryable { message, after: Duration::from_secs(seconds) };
         match error {
             LocalError::Refused(message) => Self::Rejected { message },
+            LocalError::Absent(message) => Self::Absent { message },
             LocalError::Later(message) => later(message, 1),
             LocalError::Machine { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

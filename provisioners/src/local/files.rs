@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
@@ -33,36 +33,42 @@ pub fn list(layout: &Layout, tree: &Tree, path: &[u8], after: Option<&[u8]>, mos
     let mut entries = Vec::new();
     for name in names {
         // It may have gone since.
-        let Ok(found) = rustix::fs::statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-        let kind = match FileType::from_raw_mode(found.st_mode) {
-            FileType::Directory => FileKind::Directory,
-            FileType::RegularFile => FileKind::File,
-            FileType::Symlink => {
-                let target = rustix::fs::readlinkat(&directory, &name, Vec::new()).unwrap_or_default();
-                FileKind::Link { target: String::from_utf8_lossy(target.to_bytes()).into_owned() }
-            }
-            _ => FileKind::Other,
-        };
-        entries.push(FileEntry {
-            name: name.into_bytes(),
-            kind,
-            size: found.st_size as u64,
-            modified_at: found.st_mtime.saturating_mul(1000).saturating_add(found.st_mtime_nsec as i64 / 1_000_000),
-            mode: found.st_mode & 0o7777,
-        });
+        let Ok(entry) = look_at(directory.as_fd(), name) else { continue };
+        entries.push(entry);
     }
     Ok(entries)
 }
 
+/// What one name of a tree stands for.
+pub fn entry(layout: &Layout, tree: &Tree, path: &[u8]) -> Result<FileEntry> {
+    let (directory, name) = parent(layout, tree, path, &Opener::default())?;
+    look_at(directory.as_fd(), name).map_err(|error| unopened(path, error))
+}
+
+fn look_at(directory: BorrowedFd<'_>, name: CString) -> io::Result<FileEntry> {
+    let found = rustix::fs::statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let kind = match FileType::from_raw_mode(found.st_mode) {
+        FileType::Directory => FileKind::Directory,
+        FileType::RegularFile => FileKind::File,
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(directory, &name, Vec::new()).unwrap_or_default();
+            FileKind::Link { target: String::from_utf8_lossy(target.to_bytes()).into_owned() }
+        }
+        _ => FileKind::Other,
+    };
+    Ok(FileEntry {
+        name: name.into_bytes(),
+        kind,
+        size: found.st_size as u64,
+        modified_at: found.st_mtime.saturating_mul(1000).saturating_add(found.st_mtime_nsec as i64 / 1_000_000),
+        mode: found.st_mode & 0o7777,
+    })
+}
+
 /// Opens a file of a tree, and says how large it is.
 pub fn open(layout: &Layout, tree: &Tree, path: &[u8]) -> Result<(std::fs::File, u64)> {
-    let (directory, name) = match path.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (&path[..0], path),
-    };
     let opener = Opener::default();
-    let directory = enter(layout, tree, directory, &opener)?;
-    let name = component(name)?;
+    let (directory, name) = parent(layout, tree, path, &opener)?;
     // Without waiting, should it be a pipe.
     let file = opener.open(directory.as_fd(), &name, OFlags::RDONLY | OFlags::NONBLOCK);
     let file = file.map_err(|error| unopened(path, error))?;
@@ -75,8 +81,16 @@ pub fn open(layout: &Layout, tree: &Tree, path: &[u8]) -> Result<(std::fs::File,
 
 /// What was added, changed and removed from the first tree to the second. A snapshot is known by its manifest; a volume is
 /// read as a whole.
-pub fn compare(layout: &Layout, owner: Owner, first: &Tree, second: &Tree, most: usize) -> Result<Comparison> {
-    let (first, second) = (index_of(layout, owner, first)?, index_of(layout, owner, second)?);
+pub fn compare(
+    layout: &Layout,
+    owner: Owner,
+    first: &Tree,
+    second: &Tree,
+    most: usize,
+    progress: &Progress,
+) -> Result<Comparison> {
+    let index_of = |tree| index_of(layout, owner, tree, progress);
+    let (first, second) = (index_of(first)?, index_of(second)?);
     let mut comparison = Comparison::default();
     for difference in index::differences(&first, &second) {
         let (kind, path, size) = match difference {
@@ -102,7 +116,7 @@ pub fn compare(layout: &Layout, owner: Owner, first: &Tree, second: &Tree, most:
     Ok(comparison)
 }
 
-fn index_of(layout: &Layout, owner: Owner, tree: &Tree) -> Result<Index> {
+fn index_of(layout: &Layout, owner: Owner, tree: &Tree, progress: &Progress) -> Result<Index> {
     let root = root(layout, tree)?;
     if let Some(snapshot) = &tree.snapshot {
         let snapshot = layout.snapshot(&tree.environment, snapshot);
@@ -116,14 +130,14 @@ fn index_of(layout: &Layout, owner: Owner, tree: &Tree) -> Result<Index> {
             }
         }
     }
-    Ok(tree::read(&root, owner, &Progress::new("being compared", 0))?.index)
+    Ok(tree::read(&root, owner, progress)?.index)
 }
 
 pub fn root(layout: &Layout, tree: &Tree) -> Result<std::path::PathBuf> {
     let environment = layout.environment(&tree.environment);
     match &tree.snapshot {
         None if volumes::exists(&environment, &tree.volume) => Ok(volumes::data(&environment, &tree.volume)),
-        None => Err(LocalError::Refused("There is no such volume.".to_owned())),
+        None => Err(LocalError::Absent("There is no such volume.".to_owned())),
         Some(id) => {
             let snapshot = layout.snapshot(&tree.environment, id);
             let record = snapshots::record(&snapshot)?;
@@ -131,7 +145,7 @@ pub fn root(layout: &Layout, tree: &Tree) -> Result<std::path::PathBuf> {
             if there {
                 return Ok(snapshot.volume(&tree.volume));
             }
-            Err(LocalError::Refused("There is no such snapshot of this volume.".to_owned()))
+            Err(LocalError::Absent("There is no such snapshot of this volume.".to_owned()))
         }
     }
 }
@@ -147,7 +161,17 @@ fn enter(layout: &Layout, tree: &Tree, path: &[u8], opener: &Opener) -> Result<O
     Ok(open)
 }
 
-fn component(name: &[u8]) -> Result<CString> {
+/// The directory that has a path's last name, and that name.
+pub fn parent(layout: &Layout, tree: &Tree, path: &[u8], opener: &Opener) -> Result<(OwnedFd, CString)> {
+    let (directory, name) = match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (&path[..0], path),
+    };
+    let directory = enter(layout, tree, directory, opener)?;
+    Ok((directory, component(name)?))
+}
+
+pub fn component(name: &[u8]) -> Result<CString> {
     let refused = || LocalError::Refused(format!("“{}” is not a file's name.", String::from_utf8_lossy(name)));
     if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') {
         return Err(refused());
@@ -155,10 +179,16 @@ fn component(name: &[u8]) -> Result<CString> {
     CString::new(name).map_err(|_| refused())
 }
 
-fn unopened(path: &[u8], error: io::Error) -> LocalError {
+pub fn absent(path: &[u8]) -> LocalError {
+    LocalError::Absent(format!("There is no “{}”.", String::from_utf8_lossy(path)))
+}
+
+pub fn unopened(path: &[u8], error: io::Error) -> LocalError {
+    if error.kind() == io::ErrorKind::NotFound {
+        return absent(path);
+    }
     let path = String::from_utf8_lossy(path);
     match error.raw_os_error() {
-        Some(libc::ENOENT) => LocalError::Refused(format!("There is no “{path}”.")),
         Some(libc::ENOTDIR | libc::ELOOP) => {
             LocalError::Refused(format!("“{path}” leads through something that is not a directory."))
         }

@@ -119,6 +119,10 @@ impl EnvironmentLayout {
     pub fn volume(&self, id: &VolumeId) -> PathBuf {
         self.volumes().join(id.as_str())
     }
+    /// What is being put into a volume.
+    pub fn staging(&self, id: &VolumeId) -> PathBuf {
+        self.volume(id).join("staging")
+    }
     pub fn servers(&self) -> PathBuf {
         self.root.join("servers")
     }

@@ -13,7 +13,7 @@
 //! | its life, as recorded and as observed | [`servers`] |
 //! | volumes | [`volumes`], [`restores`] |
 //! | snapshots | [`snapshots`], [`tree`], [`btrfs`] |
-//! | files in either | [`files`] |
+//! | files in either | [`files`], [`put`] |
 //! | what goes on with data in the background | [`data`] |
 //! | memory, processor, processes | [`limits`] |
 //! | the way out to the internet | [`outlet`] |
@@ -39,6 +39,7 @@ mod moments;
 mod network;
 mod outlet;
 mod preflight;
+mod put;
 mod remains;
 mod restores;
 mod sandbox;
@@ -58,6 +59,7 @@ use async_trait::async_trait;
 use tokio::io::AsyncRead;
 use tokio::sync::broadcast;
 
+use self::data::WhileAsked;
 use self::disk::Trash;
 use self::environment::Environment;
 use self::error::{LocalError, Result};
@@ -65,8 +67,8 @@ use self::image::oci::Images;
 use self::layout::Layout;
 use self::tools::Tools;
 use crate::{
-    Capabilities, Capacity, Comparison, Effect, EnvironmentId, FileEntry, Gateway, ObservedEnvironment, ProvisionError,
-    Provisioner, Remains, ServerPlan, SnapshotId, Step, Tree, Verification,
+    Capabilities, Capacity, Comparison, Effect, EnvironmentId, FileEntry, FileWrite, Gateway, ObservedEnvironment,
+    ProvisionError, Provisioner, Remains, ServerPlan, SnapshotId, Step, Told, Tree, Verification,
 };
 
 #[cfg(feature = "conformance")]
@@ -227,10 +229,15 @@ impl Provisioner for Local {
         Ok(())
     }
 
-    async fn verify(&self, environment: &EnvironmentId, snapshot: &SnapshotId) -> Result<Verification, ProvisionError> {
+    async fn verify(
+        &self,
+        environment: &EnvironmentId,
+        snapshot: &SnapshotId,
+        told: &Told,
+    ) -> Result<Verification, ProvisionError> {
         check_id(environment.as_str())?;
         check_id(snapshot.as_str())?;
-        Ok(self.shared.environment(environment).verify_snapshot(&self.shared, snapshot.clone()).await?)
+        Ok(self.shared.environment(environment).verify_snapshot(&self.shared, snapshot.clone(), told).await?)
     }
 
     async fn list_files(
@@ -258,10 +265,38 @@ impl Provisioner for Local {
     async fn compare(&self, first: &Tree, second: &Tree, most: usize) -> Result<Comparison, ProvisionError> {
         check_tree(second)?;
         let second = second.clone();
+        let while_asked = WhileAsked::new("being compared");
+        let progress = while_asked.progress();
         let compare = move |shared: &Shared, first: &Tree| {
-            files::compare(&shared.layout, shared.tools.owner, first, &second, most)
+            files::compare(&shared.layout, shared.tools.owner, first, &second, most, &progress)
         };
         Ok(self.look(first, compare).await?)
+    }
+
+    async fn write_file(
+        &self,
+        tree: &Tree,
+        path: &[u8],
+        write: FileWrite,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<FileEntry, ProvisionError> {
+        check_volume(tree)?;
+        let environment = self.shared.environment(&tree.environment);
+        Ok(environment.write_file(&self.shared, tree.clone(), path.to_vec(), write, content).await?)
+    }
+
+    async fn restore_file(
+        &self,
+        (from, path): (&Tree, &[u8]),
+        (to, goal): (&Tree, &[u8]),
+        replace: bool,
+    ) -> Result<FileEntry, ProvisionError> {
+        check_tree(from)?;
+        check_volume(to)?;
+        let while_asked = WhileAsked::new("being copied");
+        let environment = self.shared.environment(&to.environment);
+        let (from, to) = ((from.clone(), path.to_vec()), (to.clone(), goal.to_vec()));
+        Ok(environment.restore_file(&self.shared, from, to, replace, while_asked.progress()).await?)
     }
 
     async fn folder(&self, tree: &Tree) -> Result<Option<PathBuf>, ProvisionError> {
@@ -340,6 +375,15 @@ fn check_tree(tree: &Tree) -> Result<()> {
     check_id(tree.environment.as_str())?;
     check_id(tree.volume.as_str())?;
     tree.snapshot.as_ref().map_or(Ok(()), |snapshot| check_id(snapshot.as_str()))
+}
+
+/// Snapshots are not written to.
+fn check_volume(tree: &Tree) -> Result<()> {
+    check_tree(tree)?;
+    match tree.snapshot {
+        None => Ok(()),
+        Some(_) => Err(LocalError::Refused("A snapshot does not change.".to_owned())),
+    }
 }
 
 fn check_plan(plan: &ServerPlan) -> Result<()> {

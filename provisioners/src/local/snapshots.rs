@@ -148,6 +148,9 @@ pub fn verify(snapshot: &SnapshotLayout, owner: Owner, progress: &Progress) -> R
         return Err(LocalError::Later(message.to_owned()));
     }
     let mut verification = Verification::default();
+    let all: Option<Manifests> = read(&snapshot.manifest())?;
+    let bytes = all.iter().flat_map(|all| &all.volumes).map(|(_, manifest)| manifest.bytes).sum();
+    progress.begin("being compared with its manifest", bytes);
     for volume in &record.plan.volumes {
         let damage = match manifest(snapshot, &volume.volume)? {
             None => vec![(".".to_owned(), "is missing in the manifest")],
@@ -206,13 +209,10 @@ pub fn compare(
 }
 
 fn note_damage(snapshot: &SnapshotLayout, verification: &Verification) -> Result<()> {
-    let Some(first) = verification.damage.first() else { return disk::remove_file(&snapshot.damage()) };
-    let more = match verification.damaged {
-        1 => String::new(),
-        count => format!(", and {} more", count - 1),
-    };
-    let reason = format!("“{}” of volume “{}” {}{more}", first.path, first.volume, first.what);
-    disk::write_whole(&snapshot.damage(), reason.as_bytes(), 0o600)
+    match verification.reason() {
+        Some(reason) => disk::write_whole(&snapshot.damage(), reason.as_bytes(), 0o600),
+        None => disk::remove_file(&snapshot.damage()),
+    }
 }
 
 /// Why nothing may be restored from it, if so. Looked at from outside only: [`verify`] looks inside.

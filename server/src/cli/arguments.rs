@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use super::copy::CopyArguments;
 pub use order::{CloneArguments, OrderArguments};
 
 use crate::serve::{ServeOptions, default_data_dir};
@@ -83,6 +84,8 @@ pub enum Command {
     /// Keep what an environment's volumes hold at one moment
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
+    /// Copy files and folders into volumes, and out of volumes and snapshots
+    Cp(CopyArguments),
     /// Bring back what an environment's volumes held; what they hold now is kept in a snapshot first
     Restore(RestoreArguments),
     /// Order another environment that begins with a copy of this one's data
@@ -128,27 +131,32 @@ pub enum SnapshotCommand {
         #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
         environment: String,
     },
+    /// Show one: who, why, when, how, and what it holds
+    Show(OneSnapshot),
+    /// Read one as a whole and compare it with what was taken; exit code 6 when it is damaged
+    Verify(OneSnapshot),
+    /// What was added, changed and removed from one to another, or to what the volumes hold now
+    Diff {
+        #[command(flatten)]
+        first: OneSnapshot,
+        /// Another one; the present when absent
+        #[arg(value_name = "WITH")]
+        second: Option<String>,
+    },
     /// Delete one, for ever
-    Delete {
-        #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
-        environment: String,
-        /// Its id, or `latest`
-        snapshot: String,
-    },
+    Delete(OneSnapshot),
     /// Keep one until it is unpinned
-    Pin {
-        #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
-        environment: String,
-        /// Its id, or `latest`
-        snapshot: String,
-    },
+    Pin(OneSnapshot),
     /// Let it go when it is one of many
-    Unpin {
-        #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
-        environment: String,
-        /// Its id, or `latest`
-        snapshot: String,
-    },
+    Unpin(OneSnapshot),
+}
+
+#[derive(Debug, Args)]
+pub struct OneSnapshot {
+    #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
+    pub environment: String,
+    /// Its id, or `latest`
+    pub snapshot: String,
 }
 
 #[derive(Debug, Args)]

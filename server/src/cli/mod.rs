@@ -10,6 +10,7 @@ mod arguments;
 mod catalog;
 mod client;
 mod complete;
+mod copy;
 mod credentials;
 mod environments;
 mod events;
@@ -95,6 +96,7 @@ async fn dispatch(line: CommandLine, output: Output) -> Result<u8, Failure> {
         Command::Force(act) => environments::act(&client()?, Action::Force, act, output).await?,
         Command::Edit(edit) => environments::edit(&client()?, edit, output).await?,
         Command::Snapshot(command) => snapshots::snapshot(&client()?, command, output).await?,
+        Command::Cp(arguments) => copy::copy(&client()?, arguments, output).await?,
         Command::Restore(restore) => snapshots::restore(&client()?, restore, output).await?,
         Command::Clone(clone) => order::clone(&client()?, clone, output).await?,
         Command::Undelete(undelete) => snapshots::undelete(&client()?, undelete, output).await?,

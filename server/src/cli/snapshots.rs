@@ -3,14 +3,17 @@
 use std::time::{Duration, Instant};
 
 use app::api::{
-    EnvironmentDetail, EnvironmentSummary, Page, RestoreRequest, SnapshotChange, SnapshotRequest, SnapshotState,
-    SnapshotView,
+    EnvironmentDetail, EnvironmentSummary, FileChangeKind, Page, RestoreRequest, SnapshotChange, SnapshotComparison,
+    SnapshotRequest, SnapshotState, SnapshotVerification, SnapshotView, Verifying, VolumePresence,
 };
+use reqwest::Method;
 use serde_json::json;
 
-use super::arguments::{RestoreArguments, SnapshotCommand, UndeleteArguments, WaitArguments};
+use super::arguments::{OneSnapshot, RestoreArguments, SnapshotCommand, UndeleteArguments, WaitArguments};
 use super::client::Client;
-use super::failure::Failure;
+use super::copy::Bar;
+use super::events::Events;
+use super::failure::{Failure, exit};
 use super::output::{Output, clean, table, time};
 use super::wait::{self, Target};
 use crate::domain::template::quantity::display_bytes;
@@ -33,14 +36,23 @@ pub async fn snapshot(client: &Client, command: SnapshotCommand, output: Output)
             let all = all(client, &environment).await?;
             output.result(&all, || listed(&all))
         }
-        SnapshotCommand::Delete { environment, snapshot } => {
+        SnapshotCommand::Show(one) => {
+            let found = find(client, &one).await?;
+            output.result(&found, || shown(&found))
+        }
+        SnapshotCommand::Verify(one) => verify(client, &one, output).await,
+        SnapshotCommand::Diff { first, second } => {
+            let path = ["environments", &first.environment, "snapshots", &first.snapshot, "compare"];
+            let query: Vec<_> = second.iter().map(|second| ("with", second.as_str())).collect();
+            let compared: SnapshotComparison = client.get(&path, &query).await?;
+            output.result(&compared, || differences(&compared))
+        }
+        SnapshotCommand::Delete(OneSnapshot { environment, snapshot }) => {
             client.delete(&["environments", &environment, "snapshots", &snapshot]).await?;
             output.result(&json!({ "deleted": snapshot }), || format!("{} is deleted", clean(&snapshot)))
         }
-        SnapshotCommand::Pin { environment, snapshot } => change(client, &environment, &snapshot, true, output).await,
-        SnapshotCommand::Unpin { environment, snapshot } => {
-            change(client, &environment, &snapshot, false, output).await
-        }
+        SnapshotCommand::Pin(one) => change(client, &one.environment, &one.snapshot, true, output).await,
+        SnapshotCommand::Unpin(one) => change(client, &one.environment, &one.snapshot, false, output).await,
     }
 }
 
@@ -92,6 +104,120 @@ async fn change(
     let changed: SnapshotView = client.patch(&["environments", environment, "snapshots", snapshot], &change).await?;
     let words = if pinned { "is pinned: it never goes by itself" } else { "is not pinned" };
     output.result(&changed, || format!("{} {words}", changed.id))
+}
+
+async fn find(client: &Client, one: &OneSnapshot) -> Result<SnapshotView, Failure> {
+    let mut all = all(client, &one.environment).await?.into_iter();
+    let found = match one.snapshot.as_str() {
+        "latest" => all.find(|other| other.state == SnapshotState::Complete),
+        id => all.find(|other| other.id == id),
+    };
+    found.ok_or_else(|| Failure::not_found(format!("there is no snapshot “{}”", clean(&one.snapshot))))
+}
+
+/// Told how far it has come while it goes on; going away stops it.
+async fn verify(client: &Client, one: &OneSnapshot, output: Output) -> Result<(), Failure> {
+    let path = ["environments", &one.environment, "snapshots", &one.snapshot, "verify"];
+    let request = client.request(Method::POST, &path)?.header("accept", "text/event-stream");
+    let mut events = Events::of(client.send(request).await?);
+    let mut bar = Bar::new(None, output);
+    while let Some(event) = events.next().await? {
+        let event: Verifying = serde_json::from_str(&event)
+            .map_err(|error| Failure::local(format!("the portal's answer is not understood: {error}")))?;
+        match event {
+            Verifying::Reading { progress } => bar.set(progress.done_bytes, progress.total_bytes),
+            Verifying::Failed { error } => return Err(Failure::from(error)),
+            Verifying::Done { verification } => {
+                drop(bar);
+                output.result(&verification, || found(&verification))?;
+                return match verification.damaged {
+                    0 => Ok(()),
+                    _ => Err(Failure { exit: exit::ENVIRONMENT_FAILED, error: None }),
+                };
+            }
+        }
+    }
+    Err(Failure::unreachable("the portal went away before the snapshot was verified"))
+}
+
+fn found(verification: &SnapshotVerification) -> String {
+    let read = format!("{} files, {}", verification.files, display_bytes(verification.bytes));
+    if verification.damaged == 0 {
+        return format!("{} is what was taken: {read}", verification.snapshot);
+    }
+    let places =
+        if verification.damaged == 1 { "1 place".to_owned() } else { format!("{} places", verification.damaged) };
+    let mut text = format!("{} is damaged in {places}: {read}", verification.snapshot);
+    for damage in &verification.damage {
+        text.push_str(&format!("\n  {}: {} {}", clean(&damage.volume), clean(&damage.path), damage.what));
+    }
+    text
+}
+
+fn shown(one: &SnapshotView) -> String {
+    let mut rows: Vec<(&str, String)> = vec![
+        ("Snapshot", one.id.clone()),
+        ("State", one.state.as_str().to_owned()),
+        ("Why", one.reason.as_str().to_owned()),
+        ("Asked for by", one.actor.as_deref().map_or_else(|| "a schedule".to_owned(), clean)),
+        ("Taken", time(one.taken_at.unwrap_or(one.requested_at))),
+    ];
+    let mut also = |name, value: Option<String>| rows.extend(value.map(|value| (name, value)));
+    also("Label", Some(clean(&one.label)).filter(|label| !label.is_empty()));
+    also("Failure", one.failure.as_deref().map(clean));
+    also("Method", one.method.as_deref().filter(|method| !method.is_empty()).map(clean));
+    also("Servers stood still", one.frozen_ms.map(|frozen| format!("{frozen} ms")));
+    also("Verified", one.verified_at.map(time));
+    also("Goes", one.expires_at.filter(|_| !one.pinned).map(time));
+    also("Pinned", one.pinned.then(|| "it never goes by itself".to_owned()));
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let facts: String = rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect();
+    let volumes: Vec<Vec<String>> = one
+        .volumes
+        .iter()
+        .map(|volume| {
+            vec![
+                volume.name.clone(),
+                volume.files.to_string(),
+                volume.directories.to_string(),
+                display_bytes(volume.bytes),
+                display_bytes(volume.stored_bytes),
+                volume.digest.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    format!("{facts}\n{}", table(&["VOLUME", "FILES", "FOLDERS", "SIZE", "ON DISK", "DIGEST"], &volumes))
+}
+
+fn differences(compared: &SnapshotComparison) -> String {
+    let mut text = String::new();
+    for volume in &compared.volumes {
+        let name = clean(&volume.name);
+        match volume.presence {
+            VolumePresence::OnlyFirst => text.push_str(&format!("{name}: only the first has it\n")),
+            VolumePresence::OnlySecond => text.push_str(&format!("{name}: only the second has it\n")),
+            VolumePresence::Both if volume.added + volume.changed + volume.removed == 0 => {
+                text.push_str(&format!("{name}: nothing differs\n"));
+            }
+            VolumePresence::Both => {
+                let (added, changed, removed) = (volume.added, volume.changed, volume.removed);
+                text.push_str(&format!("{name}: {added} added, {changed} changed, {removed} removed\n"));
+                for change in &volume.changes {
+                    let sign = match change.kind {
+                        FileChangeKind::Added => '+',
+                        FileChangeKind::Changed => '~',
+                        FileChangeKind::Removed => '-',
+                    };
+                    text.push_str(&format!("  {sign} {} ({})\n", clean(&change.path), display_bytes(change.size)));
+                }
+                let more = added + changed + removed - volume.changes.len() as u64;
+                if more > 0 {
+                    text.push_str(&format!("  and {more} more\n"));
+                }
+            }
+        }
+    }
+    text
 }
 
 async fn until_complete(

@@ -106,7 +106,9 @@ async fn one(
         Err(ProvisionError::Retryable { message, after }) => {
             (Outcome::Retryable, Some(message), pause(i64::try_from(after.as_millis()).unwrap_or(LONGEST_PAUSE_MS)))
         }
-        Err(ProvisionError::Rejected { message }) => (Outcome::Rejected, Some(message), now),
+        Err(ProvisionError::Rejected { message } | ProvisionError::Absent { message }) => {
+            (Outcome::Rejected, Some(message), now)
+        }
         Err(ProvisionError::Unknown { message }) => (Outcome::Unknown, Some(message), pause(0)),
     };
     Answer { token: effect.token, outcome, message, retry_at, frozen_ms }

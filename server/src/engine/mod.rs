@@ -21,6 +21,7 @@ mod machines;
 mod schedules;
 #[cfg(test)]
 mod tests;
+mod trees;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub use bell::Bell;
 pub use directory::Directory;
 pub use machines::{Health, Machines, Unowned};
+pub use trees::Trees;
 
 use crate::agents::FreezeError;
 use crate::clock::Clock;

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, CACHE_CONTROL, CONTENT_LENGTH, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::hosts::Meant;
 use super::identify::ClientAddress;
@@ -41,7 +41,11 @@ pub async fn front(State(edge): State<SharedEdge>, mut request: Request, next: N
     if let Err(refused) = guard::from_our_own_page(request.method(), request.headers(), &own, edge.cookie()) {
         return with_security_headers(&edge, refused.into_response());
     }
-    let request = request.map(|body| Body::new(ReadOut::new(body)));
+    let mut request = request.map(|body| Body::new(ReadOut::new(body)));
+    if takes_a_file(request.method(), request.uri().path()) {
+        request.extensions_mut().insert(own);
+        return with_security_headers(&edge, next.run(request).await);
+    }
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > LARGEST_BODY as u64) {
         return with_security_headers(&edge, extract::too_large().into_response());
@@ -55,6 +59,16 @@ pub async fn front(State(edge): State<SharedEdge>, mut request: Request, next: N
             .into_response(),
     };
     with_security_headers(&edge, response)
+}
+
+/// Whether a request brings a file, of any size and for as long as it takes. Who may is decided before anything of it is read.
+fn takes_a_file(method: &Method, path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    match (method, parts.as_slice()) {
+        (&Method::PUT, ["", "api", "v1", "environments", _, "volumes", _, "content"]) => true,
+        (&Method::POST, ["", "environments", _, "files", _]) => true,
+        _ => false,
+    }
 }
 
 /// The one host the request names, by its `Host` header and its address if that has one.

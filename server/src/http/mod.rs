@@ -31,7 +31,7 @@ use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate, SizeAbove};
 
 use crate::auth::identity::Identities;
 use crate::clock::Clock;
@@ -73,9 +73,13 @@ pub fn router(edge: SharedEdge, assets: Assets) -> Router {
     let settings = app::site::PortalSettings { secure_cookies: edge.hosts.secure(), assets: assets.addresses() };
     let pages = app::site::router(edge.portal.clone(), settings);
     let (rest, spec) = api::router();
-    let compressed = CompressionLayer::new()
-        .quality(tower_http::CompressionLevel::Fastest)
-        .compress_when(DefaultPredicate::new().and(SizeAbove::new(1024)));
+    let compressed = CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest).compress_when(
+        DefaultPredicate::new()
+            .and(SizeAbove::new(1024))
+            // Files of volumes: their size is known, and most are no text.
+            .and(NotForContentType::const_new("application/octet-stream"))
+            .and(NotForContentType::const_new("application/x-tar")),
+    );
     let answering: Router = Router::new()
         .merge(rest)
         .merge(api::description(spec))

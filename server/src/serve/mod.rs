@@ -28,11 +28,11 @@ use crate::auth::password::Passwords;
 use crate::auth::setup::first_administrator_link;
 use crate::auth::token::DEFAULT_TEAM;
 use crate::clock::Clock;
-use crate::engine::{self, Bell, Directory, Engine, Machines};
+use crate::engine::{self, Bell, Directory, Engine, Machines, Trees};
 use crate::http::hosts::{Hosts, Origin};
 use crate::http::{self, Assets, Edge, server};
 use crate::keys::InstallationKey;
-use crate::service::{Service, catalog};
+use crate::service::{Service, Verifications, catalog};
 use crate::store::{self, PortalLock, Store};
 
 pub use error::StartError;
@@ -108,6 +108,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
 
     let provisioners: Vec<Arc<dyn Provisioner>> = vec![Arc::new(local)];
     let machines = Machines::new(provisioners.clone(), store.clone());
+    let trees = Trees::new(provisioners.clone());
     let engine = Engine::start(engine::Parts {
         store: store.clone(),
         clock: clock.clone(),
@@ -127,6 +128,8 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         provisioner,
         capabilities,
         machines,
+        trees,
+        verifications: Verifications::default(),
         bell,
         records: catalog::Records::default(),
         catalogs: catalog::Catalogs::default(),

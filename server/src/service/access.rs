@@ -4,7 +4,7 @@
 //! |---|---|
 //! | nobody | sign in, use the first administrator's link |
 //! | a person | see the team's catalog, environments, timelines and events; order; manage own tokens |
-//! | the owner of an environment | also act on it, open terminals, commands and ports, read logs and sensitive outputs |
+//! | the owner of an environment | also act on it, open terminals, commands and ports, read logs, files and sensitive outputs |
 //! | an administrator | all of it for every environment of the team, and manage the team's people |
 //!
 //! What belongs to another team answers exactly like what does not exist.

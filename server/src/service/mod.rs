@@ -13,6 +13,7 @@ mod copies;
 mod describe;
 mod drafts;
 mod environments;
+mod files;
 mod live;
 mod logs;
 mod names;
@@ -23,12 +24,13 @@ mod profile;
 mod signing_in;
 mod snapshots;
 mod trouble;
+mod verify;
 mod view;
 
 use std::sync::Arc;
 
 use app::api::*;
-use app::portal::{Actor, Channel, Duplex, Live, Portal, SessionStarted, SignedIn};
+use app::portal::{Actor, Channel, Content, Download, Duplex, Live, Portal, SessionStarted, SignedIn};
 use async_trait::async_trait;
 use provisioners::Capabilities;
 
@@ -36,9 +38,11 @@ use crate::agents::Hub;
 use crate::auth::identity::Identities;
 use crate::auth::password::Passwords;
 use crate::clock::Clock;
-use crate::engine::{Bell, Machines};
+use crate::engine::{Bell, Machines, Trees};
 use crate::keys::InstallationKey;
 use crate::store::{self, AuditEvent, Store, StoreError, Tx};
+
+pub use verify::Verifications;
 
 /// What the use cases stand on.
 pub struct Service {
@@ -53,6 +57,10 @@ pub struct Service {
     pub capabilities: Capabilities,
     /// The provisioners, as operators may look at them.
     pub machines: Machines,
+    /// What volumes and snapshots hold.
+    pub trees: Trees,
+    /// Snapshots that are being verified.
+    pub verifications: Verifications,
     /// Where everybody says what has changed; the engine and the pages hear of it.
     pub bell: Bell,
     /// How past orders went, as the catalog tells it.
@@ -260,6 +268,55 @@ impl Portal for Service {
     }
     async fn delete_snapshot(&self, actor: &Actor, environment: &str, snapshot: &str) -> Result<(), ApiError> {
         snapshots::delete(self, access::person(actor)?, environment, snapshot).await
+    }
+    async fn verify_snapshot(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        snapshot: &str,
+    ) -> Result<Live<Verifying>, ApiError> {
+        verify::verify(self, access::person(actor)?, environment, snapshot).await
+    }
+    async fn compare_snapshots(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        first: &str,
+        second: Option<&str>,
+    ) -> Result<SnapshotComparison, ApiError> {
+        verify::compare(self, access::person(actor)?, environment, first, second).await
+    }
+    async fn files(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        place: &FilePlace,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<FileListing, ApiError> {
+        files::files(self, access::person(actor)?, environment, place, after, limit).await
+    }
+    async fn download(&self, actor: &Actor, environment: &str, place: &FilePlace) -> Result<Download, ApiError> {
+        files::download(self, access::person(actor)?, environment, place).await
+    }
+    async fn upload(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        place: &FilePlace,
+        upload: Upload,
+        content: Content,
+    ) -> Result<FileView, ApiError> {
+        files::upload(self, access::person(actor)?, environment, place, upload, content).await
+    }
+    async fn restore_files(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        volume: &str,
+        request: FileRestore,
+    ) -> Result<FileView, ApiError> {
+        files::restore(self, access::person(actor)?, environment, volume, request).await
     }
     async fn restore(
         &self,

@@ -19,7 +19,7 @@ const LONGEST_LABEL: usize = 100;
 /// Of those that people asked for, in one environment.
 const MOST_ON_DEMAND: usize = 100;
 /// The newest, wherever a snapshot is named.
-const LATEST: &str = "latest";
+pub(super) const LATEST: &str = "latest";
 
 pub(super) async fn snapshots(
     service: &Service,
@@ -28,7 +28,11 @@ pub(super) async fn snapshots(
 ) -> Result<Vec<SnapshotView>, ApiError> {
     let record = environments::find(service, by, environment).await?;
     let all = service.store.snapshots(&record.summary.id).await.map_err(failed)?;
-    Ok(all.into_iter().map(|one| one.view).collect())
+    let now = |mut view: SnapshotView| {
+        view.verifying = service.verifications.of(&view.id);
+        view
+    };
+    Ok(all.into_iter().map(|one| now(one.view)).collect())
 }
 
 pub(super) async fn take(

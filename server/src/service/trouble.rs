@@ -2,6 +2,8 @@
 
 use app::api::ApiError;
 
+use provisioners::ProvisionError;
+
 use crate::store::StoreError;
 
 pub fn failed(error: StoreError) -> ApiError {
@@ -12,6 +14,23 @@ pub fn failed(error: StoreError) -> ApiError {
             ApiError::unavailable("The portal’s disk is full").with_detail("Nothing was changed. Tell its operator.")
         }
         _ => ApiError::internal(),
+    }
+}
+
+/// What a provisioner did not do for a person who asked. Its messages are made for people.
+pub fn not_done(error: ProvisionError) -> ApiError {
+    let title = |message: String| message.trim_end_matches('.').to_owned();
+    match error {
+        ProvisionError::Rejected { message } => ApiError::conflict(title(message)),
+        ProvisionError::Absent { message } => ApiError { title: title(message), ..ApiError::not_found("file", "") },
+        ProvisionError::Retryable { message, .. } => {
+            tracing::warn!(message, "a provisioner could not do what a person asked for");
+            ApiError::unavailable("It could not be done now").with_detail(message)
+        }
+        ProvisionError::Unknown { message } => {
+            tracing::warn!(message, "a provisioner did not say whether it did what a person asked for");
+            ApiError::unavailable("Whether it was done is not known").with_detail(message)
+        }
     }
 }
 

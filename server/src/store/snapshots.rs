@@ -362,6 +362,30 @@ impl Tx {
         timeline::insert(self.connection(), environment, &note, None, now).await
     }
 
+    /// It was read as a whole and is what was taken; or, for this reason, is not.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn snapshot_verified(
+        &mut self,
+        snapshot: &str,
+        damage: Option<&str>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let state = if damage.is_some() { Standing::Damaged } else { Standing::Complete };
+        sqlx::query(
+            "update snapshot set state = $2, failure = $3, verified_at = coalesce($4, verified_at) \
+             where id = $1 and state in ('complete', 'damaged')",
+        )
+        .bind(snapshot)
+        .bind(state.as_str())
+        .bind(damage)
+        .bind(damage.is_none().then_some(now))
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
     /// Label and pin; what is absent stays.
     ///
     /// # Errors
@@ -439,7 +463,9 @@ fn record(row: &AnyRow) -> Result<SnapshotRecord, StoreError> {
             name: volume.name.clone(),
             digest: manifest.map(|manifest| manifest.digest.clone()),
             files: manifest.map_or(0, |manifest| manifest.files),
+            directories: manifest.map_or(0, |manifest| manifest.directories),
             bytes: manifest.map_or(0, |manifest| manifest.bytes),
+            stored_bytes: manifest.map_or(0, |manifest| manifest.stored_bytes),
         }
     };
     let view = SnapshotView {
@@ -457,6 +483,7 @@ fn record(row: &AnyRow) -> Result<SnapshotRecord, StoreError> {
         pinned: row.try_get::<i64, _>("pinned")? != 0,
         expires_at: row.try_get("expires_at")?,
         volumes: volumes.iter().map(volume).collect(),
+        verifying: None,
     };
     Ok(SnapshotRecord { view, contents: volumes })
 }

@@ -55,6 +55,29 @@ pub fn copy(from: OwnedFd, to: OwnedFd, reflink: bool, progress: &Progress) -> i
     Ok(copy.all_reflinked.load(Ordering::Relaxed))
 }
 
+/// Copies what has this name in `from`, with everything in it, to the same name in `to`, where nothing has it.
+pub fn copy_one(from: OwnedFd, to: OwnedFd, name: &CStr, reflink: bool, progress: &Progress) -> io::Result<()> {
+    let found = rustix::fs::statat(&from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let kind = FileType::from_raw_mode(found.st_mode);
+    if kind == FileType::Directory {
+        let opener = Opener::default();
+        rustix::fs::mkdirat(&to, name, Mode::RWXU)?;
+        let (from, to) = (opener.directory(from.as_fd(), name)?, opener.directory(to.as_fd(), name)?);
+        return copy(from, to, reflink, progress).map(drop);
+    }
+    let alone = Copy {
+        opener: Opener::default(),
+        progress,
+        reflink: AtomicBool::new(reflink),
+        all_reflinked: AtomicBool::new(reflink),
+        root: rustix::process::geteuid().is_root(),
+        linked: Mutex::default(),
+    };
+    let node = Node::root(Pair { from, to });
+    let open = node.reach(|parent, name| alone.open(parent, name))?;
+    alone.entry(&node, &open, name, kind)
+}
+
 impl Visit for Copy<'_> {
     type Open = Pair;
 

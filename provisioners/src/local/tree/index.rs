@@ -180,6 +180,16 @@ impl Index {
         }
     }
 
+    /// The position of what has this path, its parts separated by `/`.
+    pub fn find(&self, path: &[u8]) -> Option<u32> {
+        let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+        parts.into_iter().try_fold(0, |directory, part| {
+            let children = self.entries.iter().enumerate().skip(1);
+            let mut found = children.filter(|(_, entry)| entry.parent == directory && entry.name == part);
+            found.next().map(|(position, _)| position as u32)
+        })
+    }
+
     fn inside(&self) -> Vec<Vec<u32>> {
         let mut inside = vec![Vec::new(); self.entries.len()];
         for (position, entry) in self.entries.iter().enumerate().skip(1) {
@@ -203,9 +213,22 @@ pub enum Difference {
 
 /// All differences, in the order of names.
 pub fn differences(first: &Index, second: &Index) -> Vec<Difference> {
+    differences_from(first, 0, second, 0, true)
+}
+
+/// Where a part of a tree, which was copied alone, is not what it should be. That a file has names elsewhere is no difference.
+pub fn damage_below(expected: &Index, at: u32, found: &Index, found_at: u32) -> Option<(String, &'static str)> {
+    differences_from(expected, at, found, found_at, false).into_iter().next().map(|difference| match difference {
+        Difference::OnlyFirst(at) => (expected.path(at), "is missing"),
+        Difference::OnlySecond(at) => (found.path(at), "was not there when the snapshot was taken"),
+        Difference::Other(a, b) => (expected.path(a), words(&expected.entries[a as usize], &found.entries[b as usize])),
+    })
+}
+
+fn differences_from(first: &Index, first_at: u32, second: &Index, second_at: u32, linked: bool) -> Vec<Difference> {
     let (inside_first, inside_second) = (first.inside(), second.inside());
     let mut found = Vec::new();
-    let mut pending = vec![(0u32, 0u32)];
+    let mut pending = vec![(first_at, second_at)];
     while let Some((a, b)) = pending.pop() {
         let (Some(one), Some(other)) = (first.entries.get(a as usize), second.entries.get(b as usize)) else {
             match (first.entries.is_empty(), second.entries.is_empty()) {
@@ -215,7 +238,7 @@ pub fn differences(first: &Index, second: &Index) -> Vec<Difference> {
             }
             continue;
         };
-        if !same(first, one, second, other) {
+        if !same(first, one, second, other, linked) {
             found.push(Difference::Other(a, b));
         }
         let (mut left, mut right) = (inside_first[a as usize].as_slice(), inside_second[b as usize].as_slice());
@@ -252,7 +275,7 @@ pub fn differences(first: &Index, second: &Index) -> Vec<Difference> {
     found
 }
 
-fn same(first: &Index, one: &Entry, second: &Index, other: &Entry) -> bool {
+fn same(first: &Index, one: &Entry, second: &Index, other: &Entry, linked: bool) -> bool {
     let kinds = match (&one.kind, &other.kind) {
         (
             Kind::File { size, content, same_as },
@@ -260,7 +283,8 @@ fn same(first: &Index, one: &Entry, second: &Index, other: &Entry) -> bool {
         ) => {
             // Positions shift when something else was added; the name at them does not.
             let name = |index: &Index, at: u32| index.entries.get(at as usize).map(|entry| entry.name.clone());
-            (size, content) == (other_size, other_content) && name(first, *same_as) == name(second, *other_same)
+            (size, content) == (other_size, other_content)
+                && (!linked || name(first, *same_as) == name(second, *other_same))
         }
         (one, other) => one == other,
     };

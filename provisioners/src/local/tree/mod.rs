@@ -148,6 +148,12 @@ pub fn copy(from: &Path, to: &Path, support: Support, progress: &Progress) -> Re
     Ok(if reflinked { Method::Reflink } else { Method::Copy })
 }
 
+/// Copies one name of a directory, with what is in it, into another directory where nothing has that name.
+pub fn copy_one(from: OwnedFd, to: OwnedFd, name: &CStr, support: Support, progress: &Progress) -> Result<()> {
+    step(|| copy::copy_one(from, to, name, support.reflinks, progress))
+        .attempting(|| format!("copy {}", name.to_string_lossy()))
+}
+
 /// Reads a tree as a whole.
 pub fn read(path: &Path, owner: Owner, progress: &Progress) -> Result<Reading> {
     read::read(open(path)?, owner, progress).attempting(|| format!("read {}", path.display()))

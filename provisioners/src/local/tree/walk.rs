@@ -74,8 +74,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// The first that occurred, with the path at which it did. [`io::ErrorKind::Interrupted`] when `stop` was set.
 pub fn walk<V: Visit>(visit: &V, root: V::Open, stop: &AtomicBool) -> io::Result<()> {
-    let root = Node::new(None, CString::default(), 0, Some(Arc::new(root)));
-    let jobs = Jobs { left: vec![Job::Enter(Arc::new(root))], busy: 0, failed: None };
+    let jobs = Jobs { left: vec![Job::Enter(Node::root(root))], busy: 0, failed: None };
     let walk = Walk { visit, stop, jobs: Mutex::new(jobs), changed: Condvar::new(), kept: AtomicUsize::new(0) };
     let threads = std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, MOST_THREADS));
     std::thread::scope(|scope| {
@@ -91,6 +90,11 @@ pub fn walk<V: Visit>(visit: &V, root: V::Open, stop: &AtomicBool) -> io::Result
 }
 
 impl<F> Node<F> {
+    /// An open directory with nothing above it.
+    pub fn root(open: F) -> Arc<Self> {
+        Arc::new(Self::new(None, CString::default(), 0, Some(Arc::new(open))))
+    }
+
     fn new(parent: Option<Arc<Self>>, name: CString, place: u32, open: Option<Arc<F>>) -> Self {
         let counter = || AtomicUsize::new(0);
         Self { place, parent, name, open: Mutex::new(open), waiting: counter(), visiting: counter() }

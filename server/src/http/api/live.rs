@@ -155,7 +155,7 @@ pub async fn events(
 }
 
 /// Until it ends by itself, the portal stops, or the caller no longer is who it was.
-fn stream<T: Serialize + Send + 'static>(edge: &Edge, caller: &Caller, items: Live<T>) -> Response {
+pub(super) fn stream<T: Serialize + Send + 'static>(edge: &Edge, caller: &Caller, items: Live<T>) -> Response {
     let stopping = edge.stopping.clone();
     let ended = caller.ended();
     let over = async move {

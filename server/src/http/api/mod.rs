@@ -7,6 +7,7 @@ mod activity;
 mod catalog;
 mod description;
 mod environments;
+mod files;
 mod live;
 mod operator;
 mod people;
@@ -46,6 +47,7 @@ pub use description::description;
     tags(
         (name = "environments", description = "Order, look at, park, resume, delete"),
         (name = "snapshots", description = "Keep what volumes hold at one moment, and bring it back"),
+        (name = "files", description = "What volumes hold, now or in a snapshot, file by file"),
         (name = "live", description = "Events, logs, terminals, commands, ports"),
         (name = "catalog", description = "What can be ordered"),
         (name = "session", description = "Signing in and out"),
@@ -98,6 +100,11 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(snapshots::snapshots, snapshots::take))
         .routes(routes!(snapshots::change, snapshots::delete))
         .routes(routes!(snapshots::restore))
+        .routes(routes!(snapshots::verify))
+        .routes(routes!(snapshots::compare))
+        .routes(routes!(files::files))
+        .routes(routes!(files::download_file, files::upload_file))
+        .routes(routes!(files::restore_file))
         .routes(routes!(activity::act_on_many))
         .routes(routes!(activity::activity))
         .routes(routes!(live::logs))

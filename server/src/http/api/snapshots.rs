@@ -1,12 +1,18 @@
 //! Snapshots: take them, keep them, bring one back.
 
-use app::api::{EnvironmentDetail, RestoreRequest, SnapshotChange, SnapshotRequest, SnapshotView};
+use app::api::{
+    EnvironmentDetail, RestoreRequest, SnapshotChange, SnapshotComparison, SnapshotRequest, SnapshotView, Verifying,
+};
 use axum::extract::State;
+use axum::response::Response;
 use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::Problems;
+use super::{Problems, live};
 use crate::http::SharedEdge;
-use crate::http::extract::{By, Json, Path};
+use crate::http::extract::{By, Json, Path, Query};
+use crate::http::identify::Caller;
 use crate::http::problem::Problem;
 
 /// An environment's snapshots
@@ -92,4 +98,52 @@ pub async fn restore(
     Json(request): Json<RestoreRequest>,
 ) -> Result<(StatusCode, axum::Json<EnvironmentDetail>), Problem> {
     Ok((StatusCode::ACCEPTED, axum::Json(edge.portal.restore(&actor, &environment, request).await?)))
+}
+
+/// Verify a snapshot
+///
+/// Reads it as a whole and compares it with what was written down when it was taken. A stream of server-sent events: how far it
+/// has come, and in the end what was found. Whoever goes away stops it.
+#[utoipa::path(
+    post, path = "/environments/{environment}/snapshots/{snapshot}/verify", tag = "snapshots",
+    params(("environment" = String, Path, description = "Name or id"), ("snapshot" = String, Path, description = "Id, or latest")),
+    responses((status = 200, body = Verifying, content_type = "text/event-stream"), Problems)
+)]
+pub async fn verify(
+    State(edge): State<SharedEdge>,
+    caller: Caller,
+    Path((environment, snapshot)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let events = edge.portal.verify_snapshot(&caller.actor, &environment, &snapshot).await?;
+    Ok(live::stream(&edge, &caller, events))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CompareQuery {
+    /// Id of another snapshot, or latest; the volumes as they are now when absent.
+    with: Option<String>,
+}
+
+/// Compare a snapshot
+///
+/// With another one, or with the volumes as they are now: what was added, changed and removed since, volume by volume.
+#[utoipa::path(
+    get, path = "/environments/{environment}/snapshots/{snapshot}/compare", tag = "snapshots",
+    params(
+        ("environment" = String, Path, description = "Name or id"),
+        ("snapshot" = String, Path, description = "Id, or latest"),
+        CompareQuery
+    ),
+    responses((status = 200, body = SnapshotComparison), Problems)
+)]
+pub async fn compare(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path((environment, snapshot)): Path<(String, String)>,
+    Query(query): Query<CompareQuery>,
+) -> Result<axum::Json<SnapshotComparison>, Problem> {
+    let compared = edge.portal.compare_snapshots(&actor, &environment, &snapshot, query.with.as_deref()).await?;
+    Ok(axum::Json(compared))
 }

@@ -1,0 +1,151 @@
+//! Puts files into volumes, and brings single ones back from a snapshot.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use futures_core::Stream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::api::{ApiError, FilePlace, FileRestore, Upload, path_bytes, path_text};
+use crate::pages;
+use crate::site::{Fields, Visit, see_other};
+
+/// Of a form that brings no file.
+const LARGEST_FORM: usize = 64 * 1024;
+/// Of a field that is no file.
+const LARGEST_FIELD: u64 = 64 * 1024;
+/// Whoever sends a file and then nothing for so long has gone.
+const SILENCE: Duration = Duration::from_secs(60);
+
+pub(crate) async fn files(
+    visit: Visit,
+    Path((environment, volume)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let boundary = multer::parse_boundary(kind).ok();
+    let body = request.into_body();
+    let (fields, done) = match boundary {
+        Some(boundary) => {
+            let mut fields = Fields::new();
+            let done = upload(&visit, &environment, &volume, boundary, body, &mut fields).await;
+            (fields, done)
+        }
+        None => match to_bytes(body, LARGEST_FORM).await {
+            Ok(bytes) => {
+                let fields: Fields = form_urlencoded::parse(&bytes).into_owned().collect();
+                let done = restore(&visit, &environment, &volume, &fields).await;
+                (fields, done)
+            }
+            Err(_) => (Fields::new(), Err(ApiError::bad_request("The form could not be read"))),
+        },
+    };
+    match done {
+        Ok(address) => see_other(&address, None),
+        Err(error) => pages::files(visit.refused(fields, error), Path((environment, volume))).await,
+    }
+}
+
+/// Where it leads on to.
+async fn restore(visit: &Visit, environment: &str, volume: &str, fields: &Fields) -> Result<String, ApiError> {
+    let value = |name: &str| fields.get(name).cloned().unwrap_or_default();
+    let in_place = match value("do").as_str() {
+        "beside" => false,
+        "in_place" => true,
+        _ => return Err(ApiError::field("do", "this is not among the things to do with files")),
+    };
+    let request = FileRestore { snapshot: Some(value("snapshot")), path: value("restored"), in_place };
+    let restored = visit.portal.restore_files(&visit.actor, environment, volume, request).await?;
+    let folder = folder_of(&restored.path);
+    Ok(pages::files_address(environment, volume, &[("path", &folder), ("done", "restore"), ("name", &restored.name)]))
+}
+
+/// What is in front of the first file says where it goes. Where it leads on to.
+async fn upload(
+    visit: &Visit,
+    environment: &str,
+    volume: &str,
+    boundary: String,
+    body: Body,
+    fields: &mut Fields,
+) -> Result<String, ApiError> {
+    let broken = |_| ApiError::bad_request("The form could not be read").with_detail("It broke off. Send it again.");
+    let size = multer::SizeLimit::new().for_field("path", LARGEST_FIELD).for_field("replace", LARGEST_FIELD);
+    let constraints = multer::Constraints::new().size_limit(size);
+    let mut form = multer::Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
+    let mut names: Vec<String> = Vec::new();
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        if name != "file" {
+            // Unknown ones are passed over, whatever their size.
+            if matches!(name.as_str(), "path" | "replace") {
+                fields.insert(name, field.text().await.map_err(broken)?);
+            }
+            continue;
+        }
+        let file = field.file_name().and_then(|name| name.rsplit(['/', '\\']).next()).unwrap_or_default().to_owned();
+        if file.is_empty() {
+            continue;
+        }
+        let folder = fields.get("path").cloned().unwrap_or_default();
+        let path = match folder.as_str() {
+            "" => path_text(file.as_bytes()),
+            folder => format!("{folder}/{}", path_text(file.as_bytes())),
+        };
+        let place = FilePlace { volume: volume.to_owned(), snapshot: None, path };
+        let upload = Upload { replace: fields.contains_key("replace"), executable: false };
+        let content = Box::pin(Pieces { field, silence: Box::pin(sleep(SILENCE)) });
+        let uploaded = visit.portal.upload(&visit.actor, environment, &place, upload, content).await;
+        names.push(uploaded.map_err(|error| after(&names, error))?.name);
+    }
+    let folder = fields.get("path").cloned().unwrap_or_default();
+    let name = match names.as_slice() {
+        [] => return Err(ApiError::field("file", "choose a file first")),
+        [one] => one.clone(),
+        many => format!("{} files", many.len()),
+    };
+    Ok(pages::files_address(environment, volume, &[("path", &folder), ("done", "upload"), ("name", &name)]))
+}
+
+/// What was there before one of many was refused stays.
+fn after(names: &[String], error: ApiError) -> ApiError {
+    if names.is_empty() {
+        return error;
+    }
+    let uploaded = format!("Uploaded before it: {}.", names.join(", "));
+    let detail = error.detail.clone().map_or(uploaded.clone(), |detail| format!("{detail} {uploaded}"));
+    error.with_detail(detail)
+}
+
+fn folder_of(path: &str) -> String {
+    let path = path_bytes(path);
+    path_text(path.iter().rposition(|byte| *byte == b'/').map_or(&[], |at| &path[..at]))
+}
+
+/// A file of a form, given up when nothing comes any more.
+struct Pieces {
+    field: multer::Field<'static>,
+    silence: Pin<Box<Sleep>>,
+}
+
+impl Stream for Pieces {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match Pin::new(&mut self.field).poll_next(context) {
+            Poll::Ready(piece) => {
+                self.silence.as_mut().reset(Instant::now() + SILENCE);
+                Poll::Ready(piece.map(|piece| piece.map_err(io::Error::other)))
+            }
+            Poll::Pending => {
+                self.silence.as_mut().poll(context).map(|()| Some(Err(io::Error::other("nothing came for a minute"))))
+            }
+        }
+    }
+}
