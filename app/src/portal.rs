@@ -155,6 +155,13 @@ pub trait Portal: Send + Sync + 'static {
         environment: &str,
         change: EnvironmentChange,
     ) -> Result<EnvironmentDetail, ApiError>;
+    /// Another size or template version on the same volumes. Refused when one of them would be lost.
+    async fn change_order(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        change: OrderChange,
+    ) -> Result<EnvironmentDetail, ApiError>;
     /// Each for itself: what is wrong with one is said of that one.
     async fn act_on_many(&self, actor: &Actor, request: ManyRequest) -> Result<Vec<ManyResult>, ApiError>;
     /// The newest first.

@@ -1,6 +1,7 @@
 //! The REST API, on a whole portal over real TCP.
 
 mod apps;
+mod change;
 mod clones;
 mod describe;
 mod description;

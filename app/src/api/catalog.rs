@@ -302,6 +302,19 @@ pub struct OrderRequest {
     pub owner: Option<String>,
 }
 
+/// What an environment is to become, on the volumes it has. What is absent stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OrderChange {
+    /// Version of its template.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Values that change, as text.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+}
+
 /// What an environment's volumes hold, or held, to be copied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]

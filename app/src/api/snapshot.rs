@@ -19,6 +19,8 @@ pub enum SnapshotReason {
     Restore,
     /// Another environment was to begin with it.
     Clone,
+    /// The environment was to become another size or version.
+    Change,
 }
 
 impl SnapshotReason {
@@ -30,6 +32,7 @@ impl SnapshotReason {
             SnapshotReason::Delete => "delete",
             SnapshotReason::Restore => "restore",
             SnapshotReason::Clone => "clone",
+            SnapshotReason::Change => "change",
         }
     }
 }

@@ -248,6 +248,7 @@ fn reason(reason: SnapshotReason) -> &'static str {
         SnapshotReason::Delete => "Before it was deleted",
         SnapshotReason::Restore => "Before another was restored",
         SnapshotReason::Clone => "For a copy of it",
+        SnapshotReason::Change => "Before it was changed",
     }
 }
 

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 pub use super::copy::CopyArguments;
-pub use order::{CloneArguments, OrderArguments};
+pub use order::{ChangeArguments, CloneArguments, OrderArguments};
 
 use crate::serve::{ServeOptions, default_data_dir};
 
@@ -81,6 +81,8 @@ pub enum Command {
     Restart(ActionArguments),
     /// Change an environment's name, tags or note
     Edit(EditArguments),
+    /// Another size or template version on the same volumes
+    Change(ChangeArguments),
     /// Keep what an environment's volumes hold at one moment
     #[command(subcommand)]
     Snapshot(SnapshotCommand),

@@ -114,15 +114,12 @@ async fn confirm(client: &Client, environment: &str) -> Result<(), Failure> {
         ))
         .detail("Give --yes to delete without asking."));
     }
-    let volumes: Vec<String> = detail
-        .volumes
-        .iter()
-        .map(|volume| format!("{} ({})", clean(&volume.name), display_bytes(volume.size_bytes)))
-        .collect();
-    let data =
-        if volumes.is_empty() { String::new() } else { format!(" Its data goes with it: {}.", volumes.join(", ")) };
+    let data = match detail.volumes.as_slice() {
+        [] => "",
+        _ => " What its volumes hold is kept for 14 days, for `bookend undelete`.",
+    };
     let mut stderr = std::io::stderr();
-    write!(stderr, "This deletes {} for ever.{data}\nType its name to delete it: ", clean(&name))?;
+    write!(stderr, "This deletes {}.{data}\nType its name to delete it: ", clean(&name))?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     if answer.trim() == name {

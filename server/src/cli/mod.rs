@@ -98,6 +98,7 @@ async fn dispatch(line: CommandLine, output: Output) -> Result<u8, Failure> {
         Command::Snapshot(command) => snapshots::snapshot(&client()?, command, output).await?,
         Command::Cp(arguments) => copy::copy(&client()?, arguments, output).await?,
         Command::Restore(restore) => snapshots::restore(&client()?, restore, output).await?,
+        Command::Change(change) => order::change(&client()?, change, output).await?,
         Command::Clone(clone) => order::clone(&client()?, clone, output).await?,
         Command::Undelete(undelete) => snapshots::undelete(&client()?, undelete, output).await?,
         Command::Delete(delete) => environments::delete(&client()?, delete, output).await?,

@@ -1,11 +1,11 @@
-//! `order` and `clone`.
+//! `order`, `clone` and `change`.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use app::api::{DataSource, EnvironmentDetail, EnvironmentSummary, OrderDraft, OrderRequest};
+use app::api::{DataSource, EnvironmentDetail, EnvironmentSummary, OrderChange, OrderDraft, OrderRequest};
 
-use super::arguments::{Assignment, CloneArguments, OrderArguments, WaitArguments};
+use super::arguments::{Assignment, ChangeArguments, CloneArguments, OrderArguments, WaitArguments};
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{Output, clean};
@@ -36,6 +36,24 @@ pub async fn clone(client: &Client, clone: CloneArguments, output: Output) -> Re
         owner: clone.owner,
     };
     place(client, &request, clone.idempotency_key, &clone.wait, output).await
+}
+
+/// Another size or template version on the same volumes.
+pub async fn change(client: &Client, change: ChangeArguments, output: Output) -> Result<(), Failure> {
+    let path = ["environments", &change.environment, "order"];
+    let parameters = parameters(&change.set, &change.set_file)?;
+    let request = OrderChange { version: change.version, parameters };
+    let mut detail: EnvironmentDetail = client.patch(&path, &request).await?;
+    if change.wait.wait {
+        let id = detail.summary.id.clone();
+        if let Some(now) = wait::until(client, &id, Target::Settled, &change.wait, output).await? {
+            detail = now;
+        }
+    }
+    output.result(&detail, || {
+        let EnvironmentSummary { name, state, template, template_version, .. } = &detail.summary;
+        format!("{}: {state}, {} {}", clean(name), clean(template), clean(template_version))
+    })
 }
 
 async fn place(

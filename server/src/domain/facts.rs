@@ -43,6 +43,8 @@ pub struct Intent {
     pub failure: Option<Failure>,
     /// The environment is being given what this snapshot holds.
     pub restoring: Option<Restoring>,
+    /// The environment becomes another size or template version once its servers are down.
+    pub changing: Option<Changing>,
     /// With [`Desired::Deleted`]: what has to be complete before volumes are deleted. `None`: there was nothing to keep, or
     /// the person does not want it kept.
     pub final_snapshot: Option<Kept>,
@@ -53,6 +55,12 @@ pub struct Restoring {
     /// Perhaps another environment's, and still to be taken.
     pub snapshot: Kept,
     /// Keeps what the environment had before. `None`: it had nothing, for it was deleted or is new.
+    pub present: Option<Kept>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changing {
+    /// Keeps what the volumes hold before. `None`: they hold nothing.
     pub present: Option<Kept>,
 }
 

@@ -74,7 +74,7 @@ fn environment_state(facts: &Facts, decision: &Decision, servers: &[ServerView],
     if failed {
         return State::Failed;
     }
-    if intent.restoring.is_some() && intent.desired != Desired::Deleted {
+    if (intent.restoring.is_some() || intent.changing.is_some()) && intent.desired != Desired::Deleted {
         return State::Preparing;
     }
     let settled = *decision == Decision::Settled;
@@ -106,6 +106,7 @@ fn is_down(facts: &Facts) -> bool {
     observed.servers.iter().all(Server::is_gone)
         && observed.network.is_gone()
         && facts.intent.restoring.is_none()
+        && facts.intent.changing.is_none()
         && !observed.snapshots.iter().any(|snapshot| snapshot.reason == SnapshotReason::Park && snapshot.is_wanted())
 }
 

@@ -82,6 +82,8 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
         // What is being replaced is not ready any more, however well it looked a moment ago.
         let label = match derive_from(&work.renewed(facts), &decision, now).state {
             State::Ordered => State::Preparing,
+            // A state that lasts is told with the observation it stands on, and with what follows from reaching it.
+            label if label.is_settled() => loaded.state,
             label => label,
         };
         let recorded = shared.store.record(lease, facts.intent.generation, label, work, now).await?;

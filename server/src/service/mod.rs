@@ -8,6 +8,7 @@
 mod access;
 mod activity;
 pub mod catalog;
+mod change_order;
 mod channels;
 mod copies;
 mod describe;
@@ -325,6 +326,14 @@ impl Portal for Service {
         request: RestoreRequest,
     ) -> Result<EnvironmentDetail, ApiError> {
         snapshots::restore(self, access::person(actor)?, environment, request).await
+    }
+    async fn change_order(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        change: OrderChange,
+    ) -> Result<EnvironmentDetail, ApiError> {
+        change_order::change_order(self, access::person(actor)?, environment, change).await
     }
     async fn act_on_many(&self, actor: &Actor, request: ManyRequest) -> Result<Vec<ManyResult>, ApiError> {
         environments::act_on_many(self, access::person(actor)?, request).await

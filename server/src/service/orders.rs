@@ -146,15 +146,7 @@ fn environment(
     let now = service.clock.now();
     let id = store::id(now);
     let topology = compile(&offered.template, &name, values);
-    let secrets: BTreeMap<String, String> =
-        values.secrets.iter().map(|(name, secret)| (name.clone(), secret.reveal().to_string())).collect();
-    let sealed_secrets = match secrets.is_empty() {
-        true => None,
-        false => Some(service.key.seal(&id, &secrets).map_err(|error| {
-            tracing::error!(%error, "secret parameters could not be sealed");
-            ApiError::internal()
-        })?),
-    };
+    let sealed_secrets = sealed(service, &id, values)?;
     Ok(NewEnvironment {
         id,
         team_id: by.team_id.clone(),
@@ -170,6 +162,20 @@ fn environment(
         topology,
         copied: Vec::new(),
     })
+}
+
+/// As the database keeps an environment's secrets; `None` when there are none.
+pub(super) fn sealed(service: &Service, environment: &str, values: &Values) -> Result<Option<String>, ApiError> {
+    if values.secrets.is_empty() {
+        return Ok(None);
+    }
+    let secrets: BTreeMap<String, String> =
+        values.secrets.iter().map(|(name, secret)| (name.clone(), secret.reveal().to_string())).collect();
+    let sealed = service.key.seal(environment, &secrets).map_err(|error| {
+        tracing::error!(%error, "secret parameters could not be sealed");
+        ApiError::internal()
+    })?;
+    Ok(Some(sealed))
 }
 
 /// Id of the person it is for. One's own data may be given to a colleague; all else people order for themselves.

@@ -220,8 +220,8 @@ async fn may_be_restored(
     snapshot: &SnapshotRecord,
 ) -> Result<(), ApiError> {
     let (name, intent) = (&record.summary.name, &record.facts.intent);
-    if intent.restoring.is_some() {
-        return Err(ApiError::conflict(format!("“{name}” is being restored already"))
+    if intent.restoring.is_some() || intent.changing.is_some() {
+        return Err(ApiError::conflict(format!("“{name}” is being restored or changed already"))
             .with_detail("Wait until that is over, then decide."));
     }
     if intent.desired == Desired::Deleted && intent.deleted_at.is_none() {

@@ -289,6 +289,9 @@ impl Store {
             .execute(tx.connection())
             .await?;
         }
+        if settlement.deleted_at.is_some() {
+            tx.forget_change(environment).await?;
+        }
         for snapshot in &settlement.snapshots {
             tx.snapshot_seen(environment, snapshot, now).await?;
         }

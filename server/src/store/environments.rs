@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{Store, StoreError, Tx, facts, id, json};
 use crate::domain::facts::{Desired, Facts};
 use crate::domain::note::Note;
-use crate::domain::topology::{ScheduledAction, Topology};
+use crate::domain::topology::{ScheduledAction, ServerSpec, Topology, VolumeSpec};
 
 /// An environment to be ordered; servers and volumes follow from the topology.
 #[derive(Clone, Debug)]
@@ -190,30 +190,51 @@ impl Tx {
         .execute(&mut *connection)
         .await?;
         for server in &new.topology.servers {
-            sqlx::query(
-                "insert into server (id, environment_id, name, address, generation, attempts, retry_at, \
-                 enrolled_generation, status_generation) values ($1, $2, $3, $4, 1, 0, 0, 0, 0)",
-            )
-            .bind(id(now))
-            .bind(&new.id)
-            .bind(&server.name)
-            .bind(server.address.to_string())
-            .execute(&mut *connection)
-            .await?;
+            self.insert_server(&new.id, server, now).await?;
         }
         for volume in new.topology.volumes.iter().filter(|volume| !new.copied.contains(&volume.name)) {
-            sqlx::query(
-                "insert into volume (id, environment_id, name, size_bytes, role, created_at) \
-                 values ($1, $2, $3, $4, 'current', $5)",
-            )
-            .bind(id(now))
-            .bind(&new.id)
-            .bind(&volume.name)
-            .bind(volume.size_bytes as i64)
-            .bind(now)
-            .execute(&mut *connection)
-            .await?;
+            self.insert_volume(&new.id, volume, now).await?;
         }
+        Ok(())
+    }
+
+    pub(super) async fn insert_server(
+        &mut self,
+        environment: &str,
+        server: &ServerSpec,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "insert into server (id, environment_id, name, address, generation, attempts, retry_at, \
+             enrolled_generation, status_generation) values ($1, $2, $3, $4, 1, 0, 0, 0, 0)",
+        )
+        .bind(id(now))
+        .bind(environment)
+        .bind(&server.name)
+        .bind(server.address.to_string())
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// One that is to be made empty.
+    pub(super) async fn insert_volume(
+        &mut self,
+        environment: &str,
+        volume: &VolumeSpec,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "insert into volume (id, environment_id, name, size_bytes, role, created_at) \
+             values ($1, $2, $3, $4, 'current', $5)",
+        )
+        .bind(id(now))
+        .bind(environment)
+        .bind(&volume.name)
+        .bind(volume.size_bytes as i64)
+        .bind(now)
+        .execute(self.connection())
+        .await?;
         Ok(())
     }
 }

@@ -10,8 +10,8 @@ use sqlx::{AnyConnection, Row};
 
 use super::{Store, StoreError, Tx, json};
 use crate::domain::facts::{
-    AgentLink, Asked, Effect, Facts, Intent, Kept, Network, Observed, Outcome, Restoring, Server, Snapshot, Standing,
-    Volume,
+    AgentLink, Asked, Changing, Effect, Facts, Intent, Kept, Network, Observed, Outcome, Restoring, Server, Snapshot,
+    Standing, Volume,
 };
 use crate::domain::topology::Topology;
 
@@ -114,6 +114,7 @@ pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> R
                 Some(Restoring { snapshot, present })
             }
         },
+        changing: changing(connection, environment).await?,
         final_snapshot: kept(connection, row.try_get("final_snapshot_id")?).await?,
     };
     let servers = topology.servers.iter().filter_map(|server| servers.remove(&server.name)).collect();
@@ -209,6 +210,15 @@ fn snapshot(row: &AnyRow, asked: &Questions) -> Result<Snapshot, StoreError> {
         delete: asked.of(&id, "delete_snapshot", 1),
         id: SnapshotId::new(id),
     })
+}
+
+async fn changing(connection: &mut AnyConnection, environment: &str) -> Result<Option<Changing>, StoreError> {
+    let row = sqlx::query("select present_snapshot_id from environment_change where environment_id = $1")
+        .bind(environment)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Changing { present: kept(connection, row.try_get("present_snapshot_id")?).await? }))
 }
 
 async fn kept(connection: &mut AnyConnection, id: Option<String>) -> Result<Option<Kept>, StoreError> {

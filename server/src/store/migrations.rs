@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, SqlStr};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
     (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
     (3, "force", include_str!("../../../migrations/0003_force.sql")),
@@ -16,6 +16,7 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
     (6, "description", include_str!("../../../migrations/0006_description.sql")),
     (7, "house", include_str!("../../../migrations/0007_house.sql")),
     (8, "snapshots", include_str!("../../../migrations/0008_snapshots.sql")),
+    (9, "change", include_str!("../../../migrations/0009_change.sql")),
 ];
 
 /// Brings the tables up to date.

@@ -12,6 +12,7 @@
 
 mod agents;
 mod audit;
+mod change;
 mod claims;
 #[cfg(test)]
 mod conformance;
@@ -46,6 +47,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 pub use agents::{AgentCredentials, ServerConfiguration};
 pub use audit::AuditEvent;
+pub use change::NewOrder;
 pub use claims::Lease;
 pub use describe::{Described, Description};
 pub use effects::{Answer, Recorded, Settlement};

@@ -188,9 +188,11 @@ impl Tx {
         Ok(Undeleted::Done)
     }
 
-    /// Ends a restore, one way or the other.
+    /// Ends a restore or a change, one way or the other.
     pub(super) async fn turn(&mut self, environment: &str, turn: &Turn, now: i64) -> Result<(), StoreError> {
         let note = match turn {
+            Turn::Changed => self.changed(environment, now).await?,
+            Turn::Unchanged { reason } => self.unchanged(environment, reason).await?,
             Turn::Over => {
                 sqlx::query(
                     "update volume set role = 'outgoing', delete_requested_at = $2, kept_in_snapshot_id = \

@@ -1,4 +1,4 @@
-//! What `order` and `clone` take.
+//! What `order`, `clone` and `change` take.
 
 use clap::Args;
 
@@ -55,6 +55,24 @@ pub struct CloneArguments {
     /// Key that makes repeating this harmless: the same key again yields the same environment
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    #[command(flatten)]
+    pub wait: WaitArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub struct ChangeArguments {
+    #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
+    pub environment: String,
+    /// Another version of its template
+    #[arg(long, group = "what")]
+    pub version: Option<String>,
+    /// Another value of a parameter; may be given several times
+    #[arg(long = "set", value_name = "PARAMETER=VALUE", group = "what")]
+    pub set: Vec<Assignment>,
+    /// Value of a parameter from a file, without one line end at its end; `-` is standard input
+    #[arg(long = "set-file", value_name = "PARAMETER=FILE", group = "what")]
+    pub set_file: Vec<Assignment>,
     #[command(flatten)]
     pub wait: WaitArguments,
 }

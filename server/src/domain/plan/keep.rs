@@ -10,7 +10,8 @@ use provisioners::{MachineState, RestoreState, SnapshotPlan, SnapshotState, Step
 use super::ask::Wish;
 use super::{Draft, Freeze, LOOK_AGAIN_MS, Turn, Work, take_down};
 use crate::domain::facts::{
-    AgentLink, Desired, Failure, Intent, Observed, Outcome, Restoring, Server, Snapshot, Standing, Volume, VolumeRole,
+    AgentLink, Changing, Desired, Failure, Intent, Kept, Observed, Outcome, Restoring, Server, Snapshot, Standing,
+    Volume, VolumeRole,
 };
 use crate::domain::note::Note;
 use crate::domain::topology::Topology;
@@ -76,22 +77,10 @@ fn is_steady(server: &Server) -> bool {
 
 /// See the module.
 pub(super) fn restore(draft: &mut Draft, topology: &Topology, observed: &Observed, restoring: &Restoring) {
-    let up = observed.servers.iter().filter(|server| !server.is_gone());
-    take_down::stop(draft, topology, up.map(|server| (server, server.generation)).collect());
-    if !observed.servers.iter().all(Server::is_gone) {
-        return;
-    }
-    // All that are to be made of the volumes as they are now, the one that keeps the present among them.
-    if observed.snapshots.iter().any(Snapshot::is_wanted) {
-        draft.wait(None, "a snapshot of what there is now", draft.now + LOOK_AGAIN_MS);
-        return;
-    }
-    if let Some(present) = restoring.present.as_ref()
-        && matches!(present.standing, Standing::Failed | Standing::Damaged)
-    {
-        let why = present.failure.as_deref().unwrap_or("it could not be taken");
-        back(draft, restoring, format!("what there is now could not be kept: {why}"));
-        return;
+    match present(draft, topology, observed, restoring.present.as_ref()) {
+        Present::OnItsWay => return,
+        Present::Lost { reason } => return back(draft, restoring, reason),
+        Present::Safe => {}
     }
     let source = &restoring.snapshot;
     match source.standing {
@@ -135,6 +124,45 @@ pub(super) fn restore(draft: &mut Draft, topology: &Topology, observed: &Observe
     }
     if incoming().all(|volume| volume.present) {
         draft.work.turn = Some(Turn::Over);
+    }
+}
+
+/// Another size or template version: what there is goes down, is kept, and comes back as the other.
+pub(super) fn change(draft: &mut Draft, topology: &Topology, observed: &Observed, changing: &Changing) {
+    match present(draft, topology, observed, changing.present.as_ref()) {
+        Present::OnItsWay => {}
+        Present::Safe => draft.work.turn = Some(Turn::Changed),
+        Present::Lost { reason } => draft.work.turn = Some(Turn::Unchanged { reason }),
+    }
+}
+
+/// How what there is now fares before something else takes its place.
+enum Present {
+    /// No server runs, and what the volumes hold is in a snapshot or is about to be: it was taken.
+    Safe,
+    OnItsWay,
+    Lost {
+        reason: String,
+    },
+}
+
+fn present(draft: &mut Draft, topology: &Topology, observed: &Observed, kept: Option<&Kept>) -> Present {
+    let up = observed.servers.iter().filter(|server| !server.is_gone());
+    take_down::stop(draft, topology, up.map(|server| (server, server.generation)).collect());
+    if !observed.servers.iter().all(Server::is_gone) {
+        return Present::OnItsWay;
+    }
+    // All that are to be made of the volumes as they are now, the one that keeps the present among them.
+    if observed.snapshots.iter().any(Snapshot::is_wanted) {
+        draft.wait(None, "a snapshot of what there is now", draft.now + LOOK_AGAIN_MS);
+        return Present::OnItsWay;
+    }
+    match kept.filter(|kept| matches!(kept.standing, Standing::Failed | Standing::Damaged)) {
+        None => Present::Safe,
+        Some(kept) => {
+            let why = kept.failure.as_deref().unwrap_or("it could not be taken");
+            Present::Lost { reason: format!("what there is now could not be kept: {why}") }
+        }
     }
 }
 

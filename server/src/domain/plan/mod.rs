@@ -61,13 +61,17 @@ pub struct Work {
     pub turn: Option<Turn>,
 }
 
-/// How a restore ends.
+/// How a restore, or a change of what was ordered, ends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Turn {
     /// What the snapshot held takes the place of what there was.
     Over,
-    /// It cannot be: all stays as it was.
+    /// It cannot be restored: all stays as it was.
     Back { reason: String },
+    /// The environment is what it was to become.
+    Changed,
+    /// It cannot be changed: all stays as it was.
+    Unchanged { reason: String },
 }
 
 impl Work {
@@ -146,11 +150,12 @@ pub struct Reason {
 /// See the module.
 pub fn plan(intent: &Intent, topology: &Topology, observed: &Observed, now: i64) -> Decision {
     let mut draft = Draft { desired_at: intent.desired_at, forced: intent.forced, now, ..Draft::default() };
-    match (intent.desired, &intent.restoring) {
-        (Desired::Deleted, _) => take_down::delete(&mut draft, topology, observed, intent.final_snapshot.as_ref()),
-        (_, Some(restoring)) => keep::restore(&mut draft, topology, observed, restoring),
-        (Desired::Running, None) => bring_up::bring_up(&mut draft, topology, observed),
-        (Desired::Parked, None) => take_down::park(&mut draft, topology, observed),
+    match (intent.desired, &intent.restoring, &intent.changing) {
+        (Desired::Deleted, ..) => take_down::delete(&mut draft, topology, observed, intent.final_snapshot.as_ref()),
+        (_, Some(restoring), _) => keep::restore(&mut draft, topology, observed, restoring),
+        (_, None, Some(changing)) => keep::change(&mut draft, topology, observed, changing),
+        (Desired::Running, None, None) => bring_up::bring_up(&mut draft, topology, observed),
+        (Desired::Parked, None, None) => take_down::park(&mut draft, topology, observed),
     }
     keep::snapshots(&mut draft, topology, observed, intent);
     keep::replaced_volumes(&mut draft, observed);

@@ -1,8 +1,8 @@
 //! Environments: order them, look at them, ask for what they should be.
 
 use app::api::{
-    Action, ApiError, EnvironmentChange, EnvironmentDetail, EnvironmentQuery, EnvironmentSummary, OrderRequest, Page,
-    TimelineEvent,
+    Action, ApiError, EnvironmentChange, EnvironmentDetail, EnvironmentQuery, EnvironmentSummary, OrderChange,
+    OrderRequest, Page, TimelineEvent,
 };
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -92,6 +92,24 @@ pub async fn describe(
     Json(change): Json<EnvironmentChange>,
 ) -> Result<axum::Json<EnvironmentDetail>, Problem> {
     Ok(axum::Json(edge.portal.describe(&actor, &name, change).await?))
+}
+
+/// Change what was ordered
+///
+/// Another version of its template, or other values: servers come and go, the volumes stay, and what they hold is kept in a
+/// snapshot first. Refused when a volume would be lost or shrink.
+#[utoipa::path(
+    patch, path = "/environments/{environment}/order", tag = "environments", request_body = OrderChange,
+    params(("environment" = String, Path, description = "Name or id")),
+    responses((status = 202, description = "It is being done", body = EnvironmentDetail), Problems)
+)]
+pub async fn change_order(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path(name): Path<String>,
+    Json(change): Json<OrderChange>,
+) -> Result<(StatusCode, axum::Json<EnvironmentDetail>), Problem> {
+    Ok((StatusCode::ACCEPTED, axum::Json(edge.portal.change_order(&actor, &name, change).await?)))
 }
 
 /// Ask for something

@@ -95,6 +95,7 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(catalog::check_name))
         .routes(routes!(environments::environments, environments::order))
         .routes(routes!(environments::environment, environments::describe))
+        .routes(routes!(environments::change_order))
         .routes(routes!(environments::act))
         .routes(routes!(environments::timeline))
         .routes(routes!(snapshots::snapshots, snapshots::take))

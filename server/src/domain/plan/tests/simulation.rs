@@ -109,6 +109,7 @@ impl Simulation {
             deleted_at: None,
             failure: None,
             restoring: None,
+            changing: None,
             final_snapshot: None,
         };
         Simulation { facts: Facts { intent, topology, observed }, now: 1000, world: World::default(), without: false }
