@@ -63,6 +63,16 @@ impl Setting {
         self
     }
 
+    /// With this template beside the others given this way, instead of the starter catalog.
+    pub fn template(self, name: &str, text: &str) -> Outcome<Self> {
+        let folder = self.home.path().join("templates");
+        let first = !folder.exists();
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(format!("{name}.yaml")), text)?;
+        let folder = folder.display().to_string();
+        Ok(if first { self.options(&["--templates", &folder]) } else { self })
+    }
+
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self

@@ -1,5 +1,7 @@
 //! A portal in trouble: what it says, and that nothing is damaged.
 
 mod drift;
+mod kept;
 mod killed;
+mod relay;
 mod start;

@@ -229,19 +229,24 @@ async fn may_be_restored(
             .with_detail("It can be brought back once it is deleted."));
     }
     is_good(service, record, &snapshot.view).await?;
-    let has = |name: &String| snapshot.contents.iter().any(|volume| volume.name == *name);
-    let missing: Vec<&str> = record
-        .facts
-        .topology
-        .volumes
-        .iter()
-        .filter(|volume| !has(&volume.name))
-        .map(|volume| volume.name.as_str())
-        .collect();
-    match missing.as_slice() {
-        [] => Ok(()),
-        missing => Err(ApiError::conflict(format!("That snapshot has nothing of {}", missing.join(" and ")))
+    let ours: Vec<&str> = record.facts.topology.volumes.iter().map(|volume| volume.name.as_str()).collect();
+    let kept: Vec<&str> = snapshot.contents.iter().map(|volume| volume.name.as_str()).collect();
+    let missing: Vec<&str> = ours.iter().filter(|name| !kept.contains(name)).copied().collect();
+    let homeless: Vec<&str> = kept.iter().filter(|name| !ours.contains(name)).copied().collect();
+    match (missing.as_slice(), homeless.as_slice()) {
+        ([], []) => Ok(()),
+        ([], homeless) => {
+            Err(ApiError::conflict(format!("“{name}” has no volume {} any more", homeless.join(" and ")))
+                .with_detail("That snapshot holds what was on it: restoring it would leave that nowhere."))
+        }
+        (missing, []) => Err(ApiError::conflict(format!("That snapshot has nothing of {}", missing.join(" and ")))
             .with_detail("A volume is never made empty by a restore.")),
+        (missing, homeless) => Err(ApiError::conflict(format!(
+            "That snapshot has {} and nothing of {}",
+            homeless.join(" and "),
+            missing.join(" and ")
+        ))
+        .with_detail(format!("“{name}” has other volumes now than it had then."))),
     }
 }
 
