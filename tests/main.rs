@@ -5,6 +5,7 @@ mod architecture;
 mod attacks;
 mod command_line;
 mod provisioner;
+mod sharing;
 mod starter;
 mod trouble;
 mod ui;

@@ -348,7 +348,7 @@ pub struct Capabilities {
     pub internet: bool,
     /// CPU and memory limits are enforced by the kernel's cgroups rather than by rlimits.
     pub cgroups: bool,
-    /// One directory can be mounted into several servers.
+    /// One volume can be attached to several servers. Where not, each gets a copy and the agents keep the copies in step.
     pub shared_volumes: bool,
     /// Taking and restoring a snapshot takes no longer for more data.
     #[serde(default)]

@@ -117,6 +117,11 @@ impl InstallationKey {
         Secret::new(BASE64.encode(self.derive(text.as_bytes())))
     }
 
+    /// The secret that a server is known by to its peers, in every generation.
+    pub fn device(&self, server: &ServerId) -> [u8; 32] {
+        self.derive(format!("device:{server}").as_bytes())
+    }
+
     /// Tells texts apart without saying anything about them to whoever has the database alone: HMAC, lower-case hex.
     pub fn fingerprint(&self, text: &[u8]) -> String {
         let mut purpose = b"fingerprint:".to_vec();

@@ -106,7 +106,7 @@ impl LocalPlace {
     }
 
     pub async fn local(&self) -> Local {
-        let config = Config { directory: self.data(), agent: self.agent() };
+        let config = Config { directory: self.data(), agent: self.agent(), separate_disks: false };
         Local::open(config, gateway()).await.expect("a machine that can have servers")
     }
 
@@ -295,6 +295,7 @@ async fn a_portal_performs_one_step_in_trouble() {
     let config = Config {
         directory: of("BOOKEND_DATA").expect("a directory").into(),
         agent: of("BOOKEND_AGENT").expect("an agent").into(),
+        separate_disks: false,
     };
     let local = Local::open(config, gateway()).await.expect("a machine that can have servers");
     let effect = Effect {

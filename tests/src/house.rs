@@ -45,6 +45,8 @@ pub struct Plan {
     pub templates: Vec<(&'static str, String)>,
     pub database_url: Option<String>,
     pub public_url: Option<String>,
+    /// Servers share no disk.
+    pub separate_disks: bool,
 }
 
 /// Somebody with an API token and a session, both made by hand: no password was ever hashed for them.
@@ -86,6 +88,7 @@ impl House {
             templates,
             site: Some(programs::dist().join("site")),
             agent: Some(programs::dist().join("bookend-agent")),
+            local_separate_disks: plan.separate_disks,
             public_url: plan.public_url,
             apps_domain: None,
             trusted_proxy: Vec::new(),

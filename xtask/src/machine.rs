@@ -48,6 +48,7 @@ pub const TESTING: &[Need] = &[
     need("chromedriver", "chromium-driver"),
     need("docker-registry", "docker-registry"),
     need("restic", "restic"),
+    need("syncthing", "syncthing"),
     need("mkfs.btrfs", "btrfs-progs"),
     need("mkfs.xfs", "xfsprogs"),
 ];

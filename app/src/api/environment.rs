@@ -266,6 +266,9 @@ pub struct VolumeView {
     pub size_bytes: u64,
     /// Servers it is attached to.
     pub servers: Vec<String>,
+    /// It is one of several copies that are kept in step: how it stands, in words ("in step", "catching up, 40 %"). Absent
+    /// while that is not known, and of a volume that has no copies.
+    pub standing: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -100,7 +100,7 @@ fn provisioner(provisioner: ProvisionerView) -> impl IntoView {
                 {can(provisioner.oci_images, "Servers from container images", "No container images")}
                 {can(provisioner.internet, "Servers reach the internet where their template allows it", "Servers do not reach the internet")}
                 {can(provisioner.cgroups, "Memory and processors limited by the kernel", "Limits for each process only")}
-                {can(provisioner.shared_volumes, "Volumes shared by several servers", "No shared volumes")}
+                {can(provisioner.shared_volumes, "Volumes shared by several servers", "Shared volumes as copies kept in step")}
             </ul>
             {provisioner.notes.into_iter().map(|note| view! { <p class="card__text">{note}</p> }).collect::<Vec<_>>()}
             {provisioner.capacity.map(|capacity| view! {

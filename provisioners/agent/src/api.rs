@@ -13,6 +13,7 @@
 //! | `POST /v1/stop` | 204 after services had their stop signal and time to end (before park and delete) |
 
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,7 @@ pub fn is_session_id(id: &str) -> bool {
 /// Everything the agent needs to make a server what its template says. Sent by the portal after each connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
-    /// Changes when, and only when, any other field does.
+    /// Changes when, and only when, any other field but `awaited` does.
     pub digest: String,
     pub server: String,
     pub environment: String,
@@ -51,6 +52,36 @@ pub struct Config {
     pub startup: Option<Script>,
     pub services: Vec<Service>,
     pub checks: Vec<Check>,
+    /// Volumes of which this server has one of several copies.
+    #[serde(default)]
+    pub shared: Vec<Shared>,
+    /// Servers with whose copies this one's must be in step before anything starts, as far as they are within reach: those
+    /// that run already, and those that come without waiting for this one.
+    #[serde(default)]
+    pub awaited: Vec<String>,
+}
+
+/// One server's copy of a volume that several servers share, and where the others are. Syncthing keeps them in step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    /// The template's name for it, the same on all servers.
+    pub volume: String,
+    /// Where the copy is mounted.
+    pub path: String,
+    /// Where this server's Syncthing listens, in the private network.
+    pub listen: SocketAddrV4,
+    /// The server's own identity: its device id, and certificate and private key as PEM.
+    pub device: String,
+    pub certificate: String,
+    pub key: String,
+    pub peers: Vec<Peer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    pub server: String,
+    pub device: String,
+    pub address: SocketAddrV4,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +153,30 @@ pub struct Status {
     pub checks: Vec<CheckStatus>,
     /// With [`Phase::Failed`] and [`Phase::Unhealthy`].
     pub failure: Option<Failure>,
+    /// In the order of [`Config::shared`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<SharedStatus>,
+}
+
+/// How a copy of a shared volume stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedStatus {
+    pub volume: String,
+    /// It has everything that the others are known to have.
+    pub in_step: bool,
+    /// In words that go after its name: "in step", "catching up, 40 %".
+    pub words: String,
+    /// The newest ones that were settled here, the oldest first.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A file was changed on several servers at once. One version has its name; the other was put aside beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// Grows by one for the life of one server generation.
+    pub number: u64,
+    /// Of the version that was put aside, from the volume's root.
+    pub path: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +185,8 @@ pub enum Phase {
     /// Waits for its configuration.
     #[default]
     Idle,
+    /// Its copies of shared volumes are not yet in step with the others'; nothing else has begun.
+    CatchingUp,
     SettingUp,
     StartingUp,
     /// Services run; not every check has passed yet.

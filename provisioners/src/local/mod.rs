@@ -86,6 +86,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// The agent's binary, which is also the holder's.
     pub agent: PathBuf,
+    /// No volume is attached to more than one server, as on machines without a common disk: to try out what happens there.
+    pub separate_disks: bool,
 }
 
 /// Servers on this machine. Dropping it leaves them running.

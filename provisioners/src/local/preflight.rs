@@ -66,7 +66,8 @@ pub fn open(config: &Config) -> Result<Opened, OpenError> {
         Err(_) => return Err(OpenError::NoAgent(config.agent.clone())),
     };
     let limits = Limits::find(&tag);
-    let tools = Tools { owner, agent, bubblewrap, host, outlet: outlet::find(search), limits, support };
+    let (outlet, separate_disks) = (outlet::find(search), config.separate_disks);
+    let tools = Tools { owner, agent, bubblewrap, host, outlet, limits, support, separate_disks };
     try_out(&layout, &tools, &trash)?;
     let capabilities = capabilities(&tools);
     Ok(Opened { layout, tools, trash, capabilities, lock })
@@ -275,6 +276,9 @@ fn capabilities(tools: &Tools) -> Capabilities {
     if tools.outlet.is_none() {
         notes.push("Servers cannot reach the internet: install passt (sudo apt-get install passt).".to_owned());
     }
+    if tools.separate_disks {
+        notes.push("Servers share no disk, as it was asked for: each has its own copy of a shared volume.".to_owned());
+    }
     notes.push("Sizes of volumes are noted, not enforced: volumes are directories.".to_owned());
     match tools.support {
         Support { subvolumes: true, .. } => {
@@ -292,7 +296,7 @@ fn capabilities(tools: &Tools) -> Capabilities {
         oci_images: true,
         internet: tools.outlet.is_some(),
         cgroups: tools.limits.by_groups(),
-        shared_volumes: true,
+        shared_volumes: !tools.separate_disks,
         instant_snapshots: tools.support.subvolumes,
         notes,
     }

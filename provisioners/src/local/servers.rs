@@ -85,6 +85,9 @@ pub fn accept(
             return Err(LocalError::Refused(message));
         }
     }
+    if tools.separate_disks {
+        refuse_shared(environment, plan)?;
+    }
     let directory = environment.generation(&plan.id, plan.generation);
     disk::make_directory(&directory)?;
     let identity = Identity {
@@ -104,6 +107,21 @@ pub fn accept(
     };
     write_record(&directory, &record)?;
     Ok(record)
+}
+
+/// Where servers share no disk, a volume that another one has is not to be had.
+fn refuse_shared(environment: &EnvironmentLayout, plan: &ServerPlan) -> Result<()> {
+    for other in records(environment)?.iter().map(|record| &record.plan).filter(|other| other.id != plan.id) {
+        let theirs = |mount: &&crate::VolumeMount| other.mounts.iter().any(|taken| taken.volume == mount.volume);
+        if let Some(mount) = plan.mounts.iter().find(theirs) {
+            return Err(LocalError::Refused(format!(
+                "The volume for {} of server “{}” is attached to “{}”, and servers share no disk here. Order the environment \
+                 anew, or start the portal without --local-separate-disks.",
+                mount.path, plan.name, other.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Starts an accepted server whose image is there, unless its holder has started it.

@@ -22,6 +22,8 @@ pub struct Tools {
     pub limits: Limits,
     /// What the filesystem can do for snapshots.
     pub support: Support,
+    /// No volume is attached to more than one server.
+    pub separate_disks: bool,
 }
 
 impl Tools {

@@ -177,7 +177,11 @@ fn describe(client: &Client, detail: &EnvironmentDetail, reveal: bool) -> String
         let rows: Vec<Vec<String>> = detail
             .volumes
             .iter()
-            .map(|volume| vec![volume.name.clone(), display_bytes(volume.size_bytes), volume.servers.join(", ")])
+            .map(|volume| {
+                let standing = volume.standing.as_deref().map(|standing| format!(": {standing}")).unwrap_or_default();
+                let on = format!("{}{standing}", volume.servers.join(", "));
+                vec![volume.name.clone(), display_bytes(volume.size_bytes), on]
+            })
             .collect();
         text.push('\n');
         text.push_str(&table(&["VOLUME", "SIZE", "ON"], &rows));

@@ -12,7 +12,7 @@ use super::output::{Output, clean, clean_lines, print, table};
 use crate::domain::schedule;
 use crate::domain::template::quantity::display_bytes;
 use crate::domain::template::{self, Problems, Template};
-use crate::domain::topology::Topology;
+use crate::domain::topology::{Sharing, Topology};
 
 /// 0 when all are good, 1 when one is not.
 pub fn lint(files: &[std::path::PathBuf], output: Output) -> Result<u8, Failure> {
@@ -45,7 +45,7 @@ pub fn plan(path: &Path, set: &[Assignment], set_file: &[Assignment], output: Ou
     let template = read(path)?.map_err(|problems| Failure::local(problems.in_file(&file)))?;
     let given = parameters(set, set_file)?;
     let values = template::resolve(&template, &given).map_err(ApiError::invalid)?;
-    let topology = template::compile(&template, "example", &values);
+    let topology = template::compile(&template, "example", &values, Sharing::OneDisk);
     output.result(&topology, || describe(&template, &topology))
 }
 

@@ -54,8 +54,11 @@ impl ServerSpec {
 
     /// Each volume below its own name.
     pub fn mounting(mut self, volumes: &[&str]) -> ServerSpec {
-        self.mounts
-            .extend(volumes.iter().map(|name| MountSpec { volume: (*name).to_owned(), path: format!("/{name}") }));
+        self.mounts.extend(volumes.iter().map(|name| MountSpec {
+            volume: (*name).to_owned(),
+            path: format!("/{name}"),
+            copy_of: None,
+        }));
         self
     }
 }

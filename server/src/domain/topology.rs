@@ -53,6 +53,9 @@ pub struct ServerSpec {
 pub struct MountSpec {
     pub volume: String,
     pub path: String,
+    /// The volume is one of several copies of the template's volume of this name, which are kept in step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +79,43 @@ pub struct OutputSpec {
     /// As [`ServerSpec::variables`]: use it through [`OutputSpec::with_secrets`] only.
     pub value: String,
     pub sensitive: bool,
+}
+
+/// Whether one volume can be attached to several servers, as a provisioner's capabilities say. Where not, each of them gets a
+/// copy, and the copies are kept in step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    OneDisk,
+    Copies,
+}
+
+impl Topology {
+    /// How its servers share volumes; `None` when they share none.
+    pub fn sharing(&self) -> Option<Sharing> {
+        let mounts = || self.servers.iter().flat_map(|server| &server.mounts);
+        if mounts().any(|mount| mount.copy_of.is_some()) {
+            return Some(Sharing::Copies);
+        }
+        let attached = |volume: &String| mounts().filter(|mount| mount.volume == *volume).count();
+        mounts().any(|mount| attached(&mount.volume) > 1).then_some(Sharing::OneDisk)
+    }
+
+    /// Whether `peer` starts also when `server` never becomes healthy, so that `server` may wait for it.
+    pub fn comes_without(&self, peer: &str, server: &str) -> bool {
+        let mut asked = vec![peer];
+        let mut seen: Vec<&str> = Vec::new();
+        while let Some(name) = asked.pop() {
+            if name == server {
+                return false;
+            }
+            if !seen.contains(&name) {
+                seen.push(name);
+                let needs = self.servers.iter().find(|spec| spec.name == name).map(|spec| spec.needs.as_slice());
+                asked.extend(needs.unwrap_or_default().iter().map(String::as_str));
+            }
+        }
+        true
+    }
 }
 
 impl ServerSpec {
@@ -121,4 +161,22 @@ pub enum ScheduledAction {
     Park,
     Resume,
     Delete,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_who_waits_for_them() {
+        let server = |name: &str, needs: &[&str]| {
+            let mut spec = crate::domain::fixtures::server(name);
+            spec.needs = needs.iter().map(|need| (*need).to_owned()).collect();
+            spec
+        };
+        let servers = vec![server("db", &[]), server("api", &["db"]), server("web", &["api"]), server("other", &[])];
+        let topology = Topology { servers, ..Topology::default() };
+        assert!(topology.comes_without("db", "web") && topology.comes_without("other", "db"));
+        assert!(!topology.comes_without("api", "db") && !topology.comes_without("web", "db"), "by way of others too");
+    }
 }

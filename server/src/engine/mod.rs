@@ -14,6 +14,7 @@
 mod attend;
 mod bell;
 mod configuration;
+mod device;
 mod directory;
 mod execute;
 mod freeze;

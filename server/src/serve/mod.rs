@@ -95,7 +95,9 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let directory = Directory { store: store.clone(), key: key.clone(), clock: clock.clone(), bell: bell.clone() };
     let hub = Hub::new(Arc::new(directory));
     let agent = machine::beside_this_program(options.agent, "bookend-agent");
-    let local = Local::open(Config { directory: data_dir.join("local"), agent }, Arc::new(hub.clone())).await?;
+    let separate_disks = options.local_separate_disks;
+    let config = Config { directory: data_dir.join("local"), agent, separate_disks };
+    let local = Local::open(config, Arc::new(hub.clone())).await?;
     let capabilities = local.capabilities().clone();
     let provisioner = local.name().to_string();
     for note in &capabilities.notes {

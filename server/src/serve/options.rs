@@ -31,6 +31,11 @@ pub struct ServeOptions {
     #[arg(long, value_name = "FILE", env = "BOOKEND_AGENT")]
     pub agent: Option<PathBuf>,
 
+    /// Local servers share no disk: each gets its own copy of a volume that several share, and Syncthing keeps the copies in
+    /// step. To try out what happens on machines apart; one disk is better where there is one.
+    #[arg(long, env = "BOOKEND_LOCAL_SEPARATE_DISKS")]
+    pub local_separate_disks: bool,
+
     /// The address people use when it is not the listening one: https://bookend.example.com behind a TLS proxy.
     #[arg(long, value_name = "URL", env = "BOOKEND_PUBLIC_URL")]
     pub public_url: Option<String>,
@@ -55,6 +60,7 @@ impl fmt::Debug for ServeOptions {
             .field("templates", &self.templates)
             .field("site", &self.site)
             .field("agent", &self.agent)
+            .field("local_separate_disks", &self.local_separate_disks)
             .field("public_url", &self.public_url)
             .field("apps_domain", &self.apps_domain)
             .field("trusted_proxy", &self.trusted_proxy)

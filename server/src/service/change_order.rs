@@ -93,10 +93,12 @@ async fn becoming(
     let mut given = still_taken(&offered.template, record.parameters.clone().into_iter().chain(secrets));
     given.extend(change.parameters.clone());
     let values = template::resolve(&offered.template, &given).map_err(ApiError::invalid)?;
+    // As its volumes are, whatever this portal would do with new ones.
+    let sharing = record.facts.topology.sharing().unwrap_or(orders::sharing(service));
     let new = NewOrder {
         template_version_id: offered.version_id.clone(),
         sealed_secrets: orders::sealed(service, id, &values)?,
-        topology: compile(&offered.template, name, &values),
+        topology: compile(&offered.template, name, &values, sharing),
         parameters: values.plain,
     };
     Ok((offered.version.clone(), new))

@@ -11,6 +11,7 @@ use super::trouble::failed;
 use super::{Service, access, catalog, copies, environments, names};
 use crate::domain::template::names::{LABEL, is_label};
 use crate::domain::template::{self, Values};
+use crate::domain::topology::Sharing;
 use crate::domain::{schedule, template::compile};
 use crate::store::{self, NewEnvironment, OrderKey, Ordered, Quota, StoreError};
 
@@ -145,7 +146,7 @@ fn environment(
 ) -> Result<NewEnvironment, ApiError> {
     let now = service.clock.now();
     let id = store::id(now);
-    let topology = compile(&offered.template, &name, values);
+    let topology = compile(&offered.template, &name, values, sharing(service));
     let sealed_secrets = sealed(service, &id, values)?;
     Ok(NewEnvironment {
         id,
@@ -187,6 +188,14 @@ async fn owner(service: &Service, by: &SignedIn, order: &OrderRequest) -> Result
     let team = service.store.people_of(&by.team_id).await.map_err(failed)?;
     let found = team.into_iter().find(|person| person.name == name && person.disabled_at.is_none());
     found.map(|person| person.id).ok_or_else(|| ApiError::field("owner", "is nobody of your team; use a sign-in name"))
+}
+
+/// How servers share volumes here.
+pub(super) fn sharing(service: &Service) -> Sharing {
+    match service.capabilities.shared_volumes {
+        true => Sharing::OneDisk,
+        false => Sharing::Copies,
+    }
 }
 
 fn check_request_id(request_id: Option<&str>) -> Result<(), ApiError> {

@@ -185,11 +185,20 @@ fn volumes(record: &EnvironmentRecord) -> Vec<VolumeView> {
         let mounted = |server: &&ServerSpec| server.mounts.iter().any(|mount| mount.volume == volume);
         record.facts.topology.servers.iter().filter(mounted).map(|server| server.name.clone()).collect()
     };
+    let standing = |volume: &str| {
+        record.facts.topology.servers.iter().find_map(|spec| {
+            let copy_of = spec.mounts.iter().find(|mount| mount.volume == volume)?.copy_of.as_ref()?;
+            let server = record.facts.observed.servers.iter().find(|server| server.name == spec.name)?;
+            let status = server.status.as_ref().filter(|_| server.is_running())?;
+            Some(status.shared.iter().find(|copy| copy.volume == *copy_of)?.words.clone())
+        })
+    };
     let volumes = record.facts.observed.volumes.iter().map(|volume| VolumeView {
         id: volume.id.to_string(),
         name: volume.name.clone(),
         size_bytes: volume.size_bytes,
         servers: servers_of(&volume.name),
+        standing: standing(&volume.name),
     });
     volumes.collect()
 }

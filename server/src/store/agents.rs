@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use agent::api::{Phase, Status};
+use provisioners::ServerId;
 use sqlx::Row;
 
 use super::{Store, StoreError, Tx, json, timeline};
@@ -24,15 +25,29 @@ pub struct AgentCredentials {
 /// What a server's configuration is made from.
 #[derive(Clone, Debug)]
 pub struct ServerConfiguration {
+    pub id: ServerId,
     pub environment: String,
     /// As it was ordered: what programs were told once stays true for them.
     pub environment_name: String,
     pub desired: Desired,
     pub generation: i64,
     pub spec: ServerSpec,
+    /// Of the environment as a whole.
+    pub topology: Topology,
+    /// All servers of the environment.
+    pub servers: Vec<Neighbour>,
     /// Without secrets.
     pub parameters: BTreeMap<String, String>,
     pub sealed_secrets: Option<String>,
+}
+
+/// A server as those beside it see it.
+#[derive(Clone, Debug)]
+pub struct Neighbour {
+    pub id: ServerId,
+    pub name: String,
+    /// The agent of the incarnation that should be there is connected.
+    pub runs: bool,
 }
 
 impl Store {
@@ -49,9 +64,27 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let topology: Topology = json::read("a topology", &row.try_get::<String, _>("topology")?)?;
         let name: String = row.try_get("server")?;
-        let Some(spec) = topology.servers.into_iter().find(|spec| spec.name == name) else { return Ok(None) };
+        let Some(spec) = topology.servers.iter().find(|spec| spec.name == name).cloned() else { return Ok(None) };
+        let environment: String = row.try_get("id")?;
+        let neighbours = sqlx::query(
+            "select id, name, cast(case when enrolled_generation = generation and disconnected_at is null then 1 else 0 end as bigint) \
+             as runs from server where environment_id = $1",
+        )
+        .bind(&environment)
+        .fetch_all(&mut *self.read().await?)
+        .await?;
+        let neighbour = |row: &sqlx::any::AnyRow| {
+            Ok(Neighbour {
+                id: ServerId::new(row.try_get::<String, _>("id")?),
+                name: row.try_get("name")?,
+                runs: row.try_get::<i64, _>("runs")? != 0,
+            })
+        };
         Ok(Some(ServerConfiguration {
-            environment: row.try_get("id")?,
+            id: ServerId::new(server),
+            environment,
+            topology,
+            servers: neighbours.iter().map(neighbour).collect::<Result<_, StoreError>>()?,
             environment_name: row.try_get("name")?,
             desired: json::word("a desire", row.try_get("desired")?)?,
             generation: row.try_get("generation")?,
@@ -144,6 +177,7 @@ impl Store {
         let text = json::write("a status", status)?;
         let phase = json::write("a phase", &status.phase)?;
         let mut tx = self.write().await?;
+        let told = conflicts_told(&mut tx, server, generation).await?;
         let row = sqlx::query(
             "update server set status = $3, status_generation = $2, phase = $4, \
              phase_at = case when status_generation = $2 and phase = $4 then phase_at else $5 end \
@@ -160,6 +194,9 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let environment: String = row.try_get("environment_id")?;
         let was_healthy = row.try_get::<Option<i64>, _>("healthy_at")?.is_some();
+        for note in conflicts(row.try_get("name")?, status, &told) {
+            timeline::insert(tx.connection(), &environment, &note, None, now).await?;
+        }
         let is_healthy = status.phase == Phase::Healthy;
         if was_healthy != is_healthy {
             let name: String = row.try_get("name")?;
@@ -181,6 +218,39 @@ impl Store {
         tx.commit().await?;
         Ok(Some(environment))
     }
+}
+
+/// Number of the last conflict that people were told of, by volume. Numbers begin anew with each generation.
+async fn conflicts_told(tx: &mut Tx, server: &str, generation: i64) -> Result<BTreeMap<String, u64>, StoreError> {
+    let row = sqlx::query("select status from server where id = $1 and status_generation = $2")
+        .bind(server)
+        .bind(generation)
+        .fetch_optional(tx.connection())
+        .await?;
+    let Some(row) = row else { return Ok(BTreeMap::new()) };
+    let status: Option<Status> = json::read_optional("a status", row.try_get("status")?)?;
+    let shared = status.map(|status| status.shared).unwrap_or_default();
+    let last = shared.into_iter().filter_map(|copy| Some((copy.volume, copy.conflicts.last()?.number)));
+    Ok(last.collect())
+}
+
+/// What people are told of conflicts that are new.
+fn conflicts(server: String, status: &Status, told: &BTreeMap<String, u64>) -> Vec<Note> {
+    const MOST: usize = 20;
+    const LONGEST: usize = 300;
+    let new = status.shared.iter().flat_map(|copy| {
+        let last = told.get(&copy.volume).copied().unwrap_or(0);
+        copy.conflicts.iter().filter(move |conflict| conflict.number > last).map(move |conflict| (copy, conflict))
+    });
+    let note = |(copy, conflict): (&agent::api::SharedStatus, &agent::api::Conflict)| {
+        let path: String = conflict.path.chars().filter(|character| !character.is_control()).take(LONGEST).collect();
+        let message = format!(
+            "A file of {} was changed on several servers at once. Both versions are kept, one as {path}",
+            copy.volume
+        );
+        Note::about("conflict", &server, message)
+    };
+    new.take(MOST).map(note).collect()
 }
 
 async fn set_healthy(tx: &mut Tx, server: &str, healthy_at: Option<i64>) -> Result<(), StoreError> {

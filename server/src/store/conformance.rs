@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agent::api::{Phase, Status};
+use agent::api::{Conflict, Phase, SharedStatus, Status};
 use app::api::{Action, State};
 use provisioners::{Step, VolumeId};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
@@ -394,11 +394,19 @@ async fn an_agent_enrols_once_per_generation_and_its_news_are_kept(at: Fixture) 
     assert!(at.store.set_agent_connected(&server, 1, false, NOW).await.unwrap().is_some());
     assert!(at.store.set_agent_connected(&server, 1, false, NOW).await.unwrap().is_none());
     assert!(at.store.set_agent_connected(&server, 1, true, NOW).await.unwrap().is_some());
+    // Of conflicts people are told once, however often an agent says the same.
+    for (at_ms, newest) in [(NOW + 1, 1), (NOW + 2, 1), (NOW + 3, 2)] {
+        let conflicts = (1..=newest).map(|number| Conflict { number, path: format!("word.{number}") }).collect();
+        let copy = SharedStatus { volume: "files".into(), in_step: true, words: at_ms.to_string(), conflicts };
+        let status = Status { shared: vec![copy], ..healthy.clone() };
+        assert!(at.store.report_status(&server, 1, &status, at_ms).await.unwrap().is_some());
+    }
     let timeline = at.store.timeline(&record.summary.id, None, 10).await.unwrap().items;
     let kinds: Vec<&str> = timeline.iter().rev().map(|event| event.kind.as_str()).collect();
-    assert_eq!(kinds, ["ordered", "server_ready"]);
+    assert_eq!(kinds, ["ordered", "server_ready", "conflict", "conflict"]);
     let configuration = at.store.server_configuration(&server).await.unwrap().unwrap();
     assert_eq!((configuration.environment_name.as_str(), configuration.spec.name.as_str()), ("one", "web"));
+    assert!(configuration.servers.iter().any(|neighbour| neighbour.name == "web" && neighbour.runs));
 }
 
 macro_rules! on_both {

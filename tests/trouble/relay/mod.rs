@@ -34,7 +34,7 @@ async fn whatever_comes_back_no_effect_stands_without_its_cause() -> Outcome {
         snapshots.push(taken);
         relay.goes_on().await?;
     }
-    relay.is_consistent_in(&snapshots).await
+    relay.has_one_moment_in_each(&snapshots).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +51,7 @@ async fn a_portal_killed_within_a_snapshot_ends_it_and_lets_all_servers_go_on() 
         snapshots.push(taken);
     }
     assert_eq!(relay.api.environment(&relay.id).await?["servers"][0]["generation"], 1, "no server was replaced for it");
-    relay.is_consistent_in(&snapshots).await
+    relay.has_one_moment_in_each(&snapshots).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +166,7 @@ impl Relay {
     }
 
     /// Puts each of them back: what comes is one moment, and to the byte what was taken.
-    async fn is_consistent_in(mut self, snapshots: &[Value]) -> Outcome {
+    async fn has_one_moment_in_each(mut self, snapshots: &[Value]) -> Outcome {
         self.api.act(&self.id, "park").await?;
         self.api.await_state(&self.id, "parked").await?;
         for snapshot in snapshots {

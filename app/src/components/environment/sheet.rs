@@ -49,6 +49,7 @@ pub fn volumes(volumes: Vec<VolumeView>) -> impl IntoView + use<> {
                     {icon("hard-drive")}
                     <span class="facts__name">{volume.name}</span>
                     <span class="facts__more">{format!("{}, on {}", bytes(volume.size_bytes), volume.servers.join(", "))}</span>
+                    {volume.standing.map(|standing| view! { <span class="facts__detail">{standing}</span> })}
                 </li>
             }).collect::<Vec<_>>()}
         </ul>

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{self, Process};
+use super::share::{self, Sharing};
 use super::status::{CheckFact, Facts, ServiceFact, Stage};
 use super::{Server, supervise};
 use crate::api::{CheckStatus, Config, Failure, Script, ServiceStatus};
@@ -75,7 +76,8 @@ impl Applied {
 
 async fn run(server: Arc<Server>, config: Arc<Config>, cancel: CancellationToken) {
     let mut background = Vec::new();
-    match prepare(&server, &config, &cancel, &mut background).await {
+    let sharing = Sharing::start(&server, &config);
+    match prepare(&server, &config, &sharing, &cancel, &mut background).await {
         Ok(()) => keep_running(&server, &config, &cancel).await,
         Err(Interrupted::Failed(failure)) => {
             server.logs.say(&format!("{}: {}", failure.step, failure.cause));
@@ -87,6 +89,8 @@ async fn run(server: Arc<Server>, config: Arc<Config>, cancel: CancellationToken
     for group in background {
         process::stop_group(group, SCRIPT_STOP).await;
     }
+    // Last: what was written at the very end may still reach the others.
+    sharing.stop().await;
 }
 
 pub(super) enum Interrupted {
@@ -97,10 +101,13 @@ pub(super) enum Interrupted {
 async fn prepare(
     server: &Arc<Server>,
     config: &Config,
+    sharing: &Sharing,
     cancel: &CancellationToken,
     background: &mut Vec<Option<Pid>>,
 ) -> Result<(), Interrupted> {
-    if let Some(missing) = config.requires.iter().find(|command| !is_on_path(command)) {
+    let shares = (!config.shared.is_empty()).then_some(share::PROGRAM);
+    let required = config.requires.iter().map(String::as_str).chain(shares);
+    if let Some(missing) = required.into_iter().find(|command| !is_on_path(command)) {
         return Err(Interrupted::Failed(Failure {
             step: format!("command `{missing}`"),
             cause: format!("`{missing}` is not on the PATH of this server"),
@@ -116,6 +123,10 @@ async fn prepare(
             remedy: "Free space on the server's disk, then retry.".into(),
         })
     })?;
+    if !config.shared.is_empty() {
+        server.board.update(|facts| facts.stage = Stage::CatchingUp);
+        sharing.in_step(cancel).await?;
+    }
     let fresh = fresh_markers(server, config);
     if let Some(script) = config.setup.as_ref().filter(|_| !fresh.is_empty()) {
         server.board.update(|facts| facts.stage = Stage::SettingUp);
@@ -288,6 +299,7 @@ pub(super) fn first_facts(config: &Config) -> Facts {
         stage: Stage::StartingUp,
         services: config.services.iter().map(service).collect(),
         checks: config.checks.iter().map(check).collect(),
+        shared: config.shared.iter().map(share::first_status).collect(),
         overdue: None,
         was_healthy: false,
     }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::apply::Command;
-use super::{Server, checks, exec, frost};
+use super::{Server, checks, exec, frost, share};
 use crate::api::{
     Config, EXEC_HEADER, ExecRequest, Freeze, Frozen, Report, SESSION_ID_RULE, Size, Thaw, Thawed, UPGRADE,
     is_session_id,
@@ -68,13 +68,18 @@ fn validate(config: &Config) -> Result<(), String> {
     if let Some(volume) = config.volumes.iter().find(|volume| !volume.starts_with('/')) {
         return Err(format!("{volume:?} is not an absolute mount point"));
     }
+    if let Some(shared) =
+        config.shared.iter().find(|shared| !is_file_name(&shared.volume) || !config.volumes.contains(&shared.path))
+    {
+        return Err(format!("{:?} cannot be shared: it is no volume of this server", shared.volume));
+    }
     let variables = config.services.iter().flat_map(|service| &service.variables).chain(&config.variables);
     for (name, value) in variables {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
             return Err(format!("the variable {name:?} cannot be set"));
         }
     }
-    let mut names = BTreeSet::from(["setup", "startup", "agent", frost::BEFORE, frost::AFTER]);
+    let mut names = BTreeSet::from(["setup", "startup", "agent", share::SOURCE, frost::BEFORE, frost::AFTER]);
     if let Some(service) =
         config.services.iter().find(|service| !is_file_name(&service.name) || !names.insert(&service.name))
     {

@@ -15,6 +15,7 @@ mod metrics;
 mod process;
 mod processes;
 mod pty;
+mod share;
 mod status;
 mod supervise;
 mod terminal;

@@ -4,13 +4,14 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::api::{CheckStatus, Failure, Phase, ServiceStatus, Status};
+use crate::api::{CheckStatus, Failure, Phase, ServiceStatus, SharedStatus, Status};
 
 /// How far the present configuration has come.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Stage {
     #[default]
     Idle,
+    CatchingUp,
     SettingUp,
     StartingUp,
     Running,
@@ -24,6 +25,7 @@ pub(super) struct Facts {
     pub(super) stage: Stage,
     pub(super) services: Vec<ServiceFact>,
     pub(super) checks: Vec<CheckFact>,
+    pub(super) shared: Vec<SharedStatus>,
     /// Why the server should not be waited for any longer, although it goes on trying.
     pub(super) overdue: Option<Failure>,
     pub(super) was_healthy: bool,
@@ -79,6 +81,7 @@ impl Board {
 fn derive(facts: &Facts) -> Status {
     let (phase, failure) = match &facts.stage {
         Stage::Idle => (Phase::Idle, None),
+        Stage::CatchingUp => (Phase::CatchingUp, None),
         Stage::SettingUp => (Phase::SettingUp, None),
         Stage::StartingUp => (Phase::StartingUp, None),
         Stage::Failed(failure) => (Phase::Failed, Some(failure.clone())),
@@ -90,6 +93,7 @@ fn derive(facts: &Facts) -> Status {
         services: facts.services.iter().map(|service| service.status.clone()).collect(),
         checks: facts.checks.iter().map(|check| check.status.clone()).collect(),
         failure,
+        shared: facts.shared.clone(),
     }
 }
 

@@ -109,6 +109,9 @@ fn judge(server: &Server, spec: &ServerSpec, network_lost: bool, listening_since
         return lost(server, "lost its private network", now);
     }
     let waiting_since = asked_at.max(listening_since);
+    // Nobody knows how long it takes to catch up with others' copies; what comes after that is counted from then.
+    let shares = spec.mounts.iter().any(|mount| mount.copy_of.is_some());
+    let working_since = waiting_since.max(server.phase_at.filter(|_| shares).unwrap_or(0));
     match server.machine().map(|machine| &machine.state) {
         None if server.seen => lost(server, "disappeared", now),
         Some(MachineState::Dead { reason }) => lost(server, &format!("died: {reason}"), now),
@@ -123,7 +126,7 @@ fn judge(server: &Server, spec: &ServerSpec, network_lost: bool, listening_since
             (_, Some(status)) if status.phase == Phase::Failed => Verdict::Fail(reported(server, status)),
             (AgentLink::Connected, Some(status))
                 if matches!(status.phase, Phase::Idle | Phase::SettingUp | Phase::StartingUp | Phase::Checking)
-                    && now >= waiting_since + allowance(spec) =>
+                    && now >= working_since + allowance(spec) =>
             {
                 Verdict::Fail(overdue(server, spec))
             }
@@ -320,7 +323,11 @@ fn follow(draft: &mut Draft, server: &Server, machine: &MachineState) {
                 }
                 (AgentLink::Never, _) => draft.wait(name, format!("the agent of {}", server.name), look_again),
                 (AgentLink::Connected, phase) => {
-                    draft.wait(name, format!("{} to {}", server.name, next(phase)), look_again)
+                    draft.wait(name, format!("{} to {}", server.name, next(phase)), look_again);
+                    let copies = server.status.iter().flat_map(|status| &status.shared).filter(|copy| !copy.in_step);
+                    copies.filter(|_| phase == Phase::CatchingUp).for_each(|copy| {
+                        draft.wait(name, format!("{} on {}: {}", copy.volume, server.name, copy.words), look_again);
+                    });
                 }
             }
         }
@@ -332,6 +339,7 @@ fn follow(draft: &mut Draft, server: &Server, machine: &MachineState) {
 fn next(phase: Phase) -> &'static str {
     match phase {
         Phase::Idle => "take its configuration",
+        Phase::CatchingUp => "have what its peers have",
         Phase::SettingUp => "be set up",
         Phase::StartingUp => "run its start-up script",
         Phase::Checking => "pass its health checks",

@@ -6,14 +6,14 @@ use std::net::Ipv4Addr;
 use super::expression::{Name, Text};
 use super::model::{Count, Limits, Server, Size, Template, Volume, size_named};
 use super::order::Values;
-use crate::domain::topology::{MountSpec, OutputSpec, ServerSpec, Topology, VolumeSpec};
+use crate::domain::topology::{MountSpec, OutputSpec, ServerSpec, Sharing, Topology, VolumeSpec};
 
 /// Addresses are handed out in the order of the topology, the same in every generation: 10.66.0.10, .11, …, in a private
 /// /24 network of each environment whose .1 is the gateway.
 const FIRST_ADDRESS: [u8; 4] = [10, 66, 0, 10];
 
 /// Compiles an order. The same input gives the same topology, always: nothing in it is made up.
-pub fn compile(template: &Template, environment_name: &str, values: &Values) -> Topology {
+pub fn compile(template: &Template, environment_name: &str, values: &Values, sharing: Sharing) -> Topology {
     let ordered = in_order_of_need(&template.servers);
     // Host names and addresses first: any server may be named by any other.
     let mut hosts: BTreeMap<&str, Vec<(String, Ipv4Addr)>> = BTreeMap::new();
@@ -25,7 +25,7 @@ pub fn compile(template: &Template, environment_name: &str, values: &Values) -> 
             last = last.saturating_add(1);
         }
     }
-    let context = Context { template, environment_name, values, hosts: &hosts };
+    let context = Context { template, environment_name, values, hosts: &hosts, sharing };
     Topology {
         servers: ordered.iter().flat_map(|server| context.servers(server)).collect(),
         volumes: template.volumes.iter().flat_map(|volume| context.volumes(volume)).collect(),
@@ -72,6 +72,16 @@ pub(super) fn volume_names(volume: &Volume, hosts: impl Fn(&str) -> Vec<String>)
     hosts.map(|host| own_volume(volume, &host)).collect()
 }
 
+/// What they may be called at any place, also where each server gets a copy.
+pub(super) fn all_names(volume: &Volume, hosts: impl Fn(&str) -> Vec<String>) -> Vec<String> {
+    let attached: Vec<String> = volume.mounts.iter().flat_map(|(server, _)| hosts(server)).collect();
+    let mut names = volume_names(volume, hosts);
+    if !volume.per_server && attached.len() > 1 {
+        names.extend(attached.iter().map(|host| own_volume(volume, host)));
+    }
+    names
+}
+
 fn count_of(server: &Server, values: &Values) -> u32 {
     match &server.count {
         Count::Fixed(count) => *count,
@@ -85,6 +95,7 @@ struct Context<'a> {
     values: &'a Values,
     /// Server entry → host names and addresses.
     hosts: &'a BTreeMap<&'a str, Vec<(String, Ipv4Addr)>>,
+    sharing: Sharing,
 }
 
 impl Context<'_> {
@@ -134,21 +145,36 @@ impl Context<'_> {
     }
 
     fn volumes(&self, volume: &Volume) -> Vec<VolumeSpec> {
-        volume_names(volume, |server| self.host_names(server))
-            .into_iter()
-            .map(|name| VolumeSpec { name, size_bytes: volume.size_bytes })
-            .collect()
+        let names = match self.has_copies(volume) {
+            true => self.attached(volume).map(|host| own_volume(volume, &host)).collect(),
+            false => volume_names(volume, |server| self.host_names(server)),
+        };
+        names.into_iter().map(|name| VolumeSpec { name, size_bytes: volume.size_bytes }).collect()
     }
 
     fn mounts(&self, server: &Server, host: &str) -> Vec<MountSpec> {
         let mount = |volume: &Volume, path: &String| MountSpec {
-            volume: if volume.per_server { own_volume(volume, host) } else { volume.name.clone() },
+            volume: match volume.per_server || self.has_copies(volume) {
+                true => own_volume(volume, host),
+                false => volume.name.clone(),
+            },
             path: path.clone(),
+            copy_of: self.has_copies(volume).then(|| volume.name.clone()),
         };
         let of_this_server = |volume: &'_ Volume| -> Vec<MountSpec> {
             volume.mounts.iter().filter(|(name, _)| *name == server.name).map(|(_, path)| mount(volume, path)).collect()
         };
         self.template.volumes.iter().flat_map(of_this_server).collect()
+    }
+
+    /// Several servers share it, and each has a copy.
+    fn has_copies(&self, volume: &Volume) -> bool {
+        self.sharing == Sharing::Copies && !volume.per_server && self.attached(volume).count() > 1
+    }
+
+    /// Host names of the servers it is attached to.
+    fn attached(&self, volume: &Volume) -> impl Iterator<Item = String> {
+        volume.mounts.iter().flat_map(|(server, _)| self.host_names(server))
     }
 
     fn host_names(&self, server: &str) -> Vec<String> {

@@ -23,8 +23,11 @@ pub fn unavailable(template: &Template, capabilities: &Capabilities) -> Option<S
         reasons.push("It is made from OCI images, which this machine cannot run.".into());
     }
     let shared = |volume: &crate::domain::template::Volume| volume.mounts.len() > 1 && !volume.per_server;
-    if !capabilities.shared_volumes && template.volumes.iter().any(shared) {
-        reasons.push("Its servers share a volume, which this machine cannot do.".into());
+    // Where they share no disk each has a copy; servers made from an image bring their own Syncthing.
+    let from_machine = template.servers.iter().any(|server| server.image == Image::Host);
+    let is_there = || PATH.split(':').any(|directory| is_program(Path::new(&format!("{directory}/syncthing"))));
+    if !capabilities.shared_volumes && template.volumes.iter().any(shared) && from_machine && !is_there() {
+        reasons.push("Its servers share a volume, whose copies Syncthing keeps in step: install syncthing.".into());
     }
     (!reasons.is_empty()).then(|| reasons.join(" "))
 }

@@ -212,7 +212,7 @@ async fn the_starter_catalog_is_good_and_one_click_orders_it() {
         assert_eq!(entry.broken, None, "{}", entry.name);
         let offered = to_order(&shelf.store, TEAM, &entry.name, None, &able).await.unwrap();
         let values = template::resolve(&offered.template, &Default::default()).expect("every parameter has a default");
-        let topology = template::compile(&offered.template, "mine", &values);
+        let topology = template::compile(&offered.template, "mine", &values, crate::domain::topology::Sharing::OneDisk);
         assert_eq!(topology.servers.len(), entry.server_count as usize);
     }
 }

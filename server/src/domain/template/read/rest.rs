@@ -38,7 +38,7 @@ pub fn read_volumes(reading: &Reading, root: &Fields, scope: &Scope, servers: &[
             mounts: read_mounts(reading, &fields, scope, &mut taken),
             per_server: fields.get("per_server").is_some_and(|(node, path)| reading.boolean(node, &path)),
         };
-        for name in compile::volume_names(&volume, |server| most_host_names(server, servers, scope)) {
+        for name in compile::all_names(&volume, |server| most_host_names(server, servers, scope)) {
             if names.contains(&name) {
                 let message = format!("there would be two volumes called `{name}`; rename one");
                 reading.report(key.at, &path, message);

@@ -3,6 +3,7 @@
 use super::orders::given;
 use super::{good, minimal, whole, wrong};
 use crate::domain::template::{compile, finish, parameter_variables, resolve};
+use crate::domain::topology::Sharing;
 
 /// Values that do something wherever text is pasted together.
 const HOSTILE: [&str; 16] = [
@@ -28,10 +29,11 @@ const HOSTILE: [&str; 16] = [
 #[test]
 fn attack_16_a_hostile_value_arrives_as_it_was_typed_and_changes_no_script() {
     let template = whole();
-    let harmless = compile(&template, "env", &resolve(&template, &given(&[("greeting", "x")])).unwrap());
+    let harmless =
+        compile(&template, "env", &resolve(&template, &given(&[("greeting", "x")])).unwrap(), Sharing::OneDisk);
     for value in HOSTILE {
         let values = resolve(&template, &given(&[("greeting", value), ("motd", value)])).unwrap();
-        let topology = compile(&template, "env", &values);
+        let topology = compile(&template, "env", &values, Sharing::OneDisk);
         for (server, before) in topology.servers.iter().zip(&harmless.servers) {
             assert_eq!(server.setup, before.setup);
             assert_eq!(server.startup, before.startup);
@@ -101,7 +103,7 @@ fn attack_17_a_value_cannot_name_a_secret() {
     ));
     for value in ["$", "$$", "${parameters.key}", "$${", "${", "{", "$$$", "${parameters.key}$"] {
         let values = resolve(&template, &given(&[("plain", value), ("key", "SECRET")])).unwrap();
-        let variables = &compile(&template, "env", &values).servers[0].variables;
+        let variables = &compile(&template, "env", &values, Sharing::OneDisk).servers[0].variables;
         let finished =
             |name: &str| finish(&variables[name], |name| values.secrets.get(name).map(|s| s.reveal().to_owned()));
         assert_eq!(finished("BOTH"), format!("{value}SECRET$"));

@@ -8,7 +8,7 @@ use provisioners::Secret;
 
 use super::{good, minimal, whole};
 use crate::domain::template::{Values, carried_over, compile, parameter_variables, resolve};
-use crate::domain::topology::Topology;
+use crate::domain::topology::{Sharing, Topology};
 
 pub fn given(values: &[(&str, &str)]) -> BTreeMap<String, String> {
     values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -21,7 +21,7 @@ fn refused(values: &[(&str, &str)]) -> String {
 
 fn ordered(values: &[(&str, &str)]) -> Topology {
     let template = whole();
-    compile(&template, "my-env", &resolve(&template, &given(values)).unwrap())
+    compile(&template, "my-env", &resolve(&template, &given(values)).unwrap(), Sharing::OneDisk)
 }
 
 #[test]
@@ -147,4 +147,23 @@ fn of_an_earlier_order_is_carried_over_what_still_fits_and_never_a_secret() {
     let (values, dropped) = carried_over(&whole(), &given(&earlier));
     assert_eq!(values, given(&[("greeting", "Hi"), ("machine", "large")]), "defaults need no carrying");
     assert_eq!(dropped, ["gone", "Workers"]);
+}
+
+#[test]
+fn where_servers_share_no_disk_each_gets_a_copy_of_what_they_share() {
+    let template = whole();
+    let values = resolve(&template, &given(&[("greeting", "Hi")])).unwrap();
+    let one = compile(&template, "my-env", &values, Sharing::OneDisk);
+    let copies = compile(&template, "my-env", &values, Sharing::Copies);
+    assert_eq!((one.sharing(), copies.sharing()), (Some(Sharing::OneDisk), Some(Sharing::Copies)));
+    let names = |topology: &Topology| topology.volumes.iter().map(|volume| volume.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&one), ["shared", "own-worker-1", "own-worker-2"]);
+    assert_eq!(names(&copies), ["shared-web", "shared-db", "own-worker-1", "own-worker-2"]);
+    let mount = |topology: &Topology, server: &str| {
+        let spec = topology.servers.iter().find(|spec| spec.name == server).expect("it is there");
+        (spec.mounts[0].volume.clone(), spec.mounts[0].path.clone(), spec.mounts[0].copy_of.clone())
+    };
+    assert_eq!(mount(&copies, "db"), ("shared-db".into(), "/var/lib/data".into(), Some("shared".into())));
+    assert_eq!(mount(&one, "db"), ("shared".into(), "/var/lib/data".into(), None));
+    assert_eq!(mount(&copies, "worker-1"), mount(&one, "worker-1"), "its own volume was its own before");
 }

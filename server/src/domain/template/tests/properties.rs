@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::{WHOLE, whole};
 use crate::domain::template::{Name, Text, compile, did_you_mean, finish, quantity, read, resolve};
+use crate::domain::topology::Sharing;
 
 fn name() -> impl Strategy<Value = Name> {
     let label = "[a-z][a-z0-9-]{0,5}";
@@ -78,7 +79,7 @@ proptest! {
     ) {
         let template = whole();
         match resolve(&template, &values) {
-            Ok(values) => { compile(&template, "env", &values); }
+            Ok(values) => { compile(&template, "env", &values, Sharing::OneDisk); }
             Err(errors) => prop_assert!(errors.iter().all(|error| error.field.starts_with("parameters") && !error.message.is_empty())),
         }
     }
