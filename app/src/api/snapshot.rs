@@ -21,6 +21,8 @@ pub enum SnapshotReason {
     Clone,
     /// The environment was to become another size or version.
     Change,
+    /// The template's rule said so.
+    Schedule,
 }
 
 impl SnapshotReason {
@@ -33,6 +35,7 @@ impl SnapshotReason {
             SnapshotReason::Restore => "restore",
             SnapshotReason::Clone => "clone",
             SnapshotReason::Change => "change",
+            SnapshotReason::Schedule => "schedule",
         }
     }
 }

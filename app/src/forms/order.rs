@@ -1,4 +1,4 @@
-//! Orders an environment and leads straight to it. Somebody whose session has ended meanwhile signs in and finds the form as
+//! Orders an environment, or changes what was ordered, and leads straight to it. Somebody whose session has ended meanwhile signs in and finds the form as
 //! it was: what was typed travels in the address, as in any link that fills the form in. Never a secret: the form names the
 //! fields that are none.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use axum::extract::Path;
 use axum::response::Response;
 
-use crate::api::{ApiError, DataSource, EnvironmentDetail, OrderRequest, ParameterKind, ParameterSpec};
+use crate::api::{ApiError, DataSource, EnvironmentDetail, OrderChange, OrderRequest, ParameterKind, ParameterSpec};
 use crate::pages;
 use crate::site::{Fields, Form, Visit, see_other, sign_in_address};
 
@@ -28,6 +28,11 @@ async fn place(visit: &Visit, template: &str, fields: &Fields) -> Result<Environ
     let given = |name: &str| fields.get(name).filter(|value| !value.is_empty()).cloned();
     let version = given("version");
     let form = visit.portal.template(&visit.actor, template, version.as_deref()).await?;
+    if let Some(environment) = given("change") {
+        let mut parameters = parameters(&form.parameters, fields);
+        parameters.retain(|name, value| !(value.is_empty() && is_secret(&form.parameters, name)));
+        return visit.portal.change_order(&visit.actor, &environment, OrderChange { version, parameters }).await;
+    }
     let order = OrderRequest {
         template: template.to_string(),
         version,
@@ -39,6 +44,10 @@ async fn place(visit: &Visit, template: &str, fields: &Fields) -> Result<Environ
     visit.portal.order(&visit.actor, order, given("request_id").as_deref()).await
 }
 
+fn is_secret(specs: &[ParameterSpec], name: &str) -> bool {
+    specs.iter().any(|spec| spec.name == name && matches!(spec.kind, ParameterKind::Secret { .. }))
+}
+
 /// The template's address with what was typed into its form.
 fn filled_in(template: &str, fields: &Fields) -> String {
     let template: String = form_urlencoded::byte_serialize(template.as_bytes()).collect();
@@ -46,7 +55,8 @@ fn filled_in(template: &str, fields: &Fields) -> String {
     // The one-click button has nothing to keep.
     let Some(plain) = fields.get("plain") else { return own };
     let parameters = plain.split_whitespace().map(|name| format!("parameters.{name}"));
-    let names = ["version", "data", "snapshot", "owner", "name"].into_iter().map(str::to_owned).chain(parameters);
+    let names =
+        ["version", "change", "data", "snapshot", "owner", "name"].into_iter().map(str::to_owned).chain(parameters);
     let mut address = own + "?kept=true";
     for name in names {
         let Some(value) = fields.get(&name) else { continue };

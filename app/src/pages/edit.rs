@@ -28,6 +28,9 @@ async fn compose(visit: &Visit, environment: &str) -> Result<Page, ApiError> {
 fn content(visit: &Visit, detail: EnvironmentDetail) -> impl IntoView + use<> {
     let (name, note, tags) = (detail.summary.name, detail.note, detail.summary.tags.join(", "));
     let (back, cancel) = (format!("/environments/{name}"), format!("/environments/{name}"));
+    let change = format!("/catalog/{}?from={name}&change={name}", detail.summary.template);
+    let values = format!("{change}&version={}", detail.summary.template_version);
+    let newest = change;
     let address = format!("/environments/{}/edit", detail.summary.id);
     let error = visit.posted.as_ref().map(|posted| posted.error.clone()).filter(|error| error.fields.is_empty());
     // What was typed and refused; else as it is.
@@ -42,6 +45,7 @@ fn content(visit: &Visit, detail: EnvironmentDetail) -> impl IntoView + use<> {
             <h1>"Name, tags and note"</h1>
         </header>
         {error.map(|error| notice(Tone::Bad, error.title, error.detail))}
+        <p><a href=values>"Change its values or size"</a>" · "<a href=newest>"Change it to the newest version"</a></p>
         <form class="form card edit" method="post" action=address>
             <input type="hidden" name="was_name" value=was("name", &name)/>
             <input type="hidden" name="was_tags" value=was("tags", &tags)/>

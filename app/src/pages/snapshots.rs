@@ -249,6 +249,7 @@ fn reason(reason: SnapshotReason) -> &'static str {
         SnapshotReason::Restore => "Before another was restored",
         SnapshotReason::Clone => "For a copy of it",
         SnapshotReason::Change => "Before it was changed",
+        SnapshotReason::Schedule => "By its template’s rule",
     }
 }
 

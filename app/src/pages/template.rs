@@ -1,7 +1,8 @@
 //! `/catalog/{template}`: what it is, what you get, and the order form.
 //!
 //! A link may fill the form in (`?name=…&parameters.size=2`, `?preset=…`, `?from=ENVIRONMENT`, `?defaults=true`), or name
-//! what its volumes are to begin with (`?data=ENVIRONMENT&snapshot=…`); only a person's click ever sends it.
+//! what its volumes are to begin with (`?data=ENVIRONMENT&snapshot=…`), or the environment that is to
+//! become this (`?change=ENVIRONMENT`); only a person's click ever sends it.
 
 mod begin;
 mod layout;

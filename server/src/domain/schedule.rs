@@ -8,7 +8,7 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use super::topology::{Schedule, ScheduledAction};
+use super::topology::{Keep, Schedule, ScheduledAction, SnapshotRules, Topology};
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ScheduleError {
@@ -20,9 +20,23 @@ pub enum ScheduleError {
     TimeZone,
 }
 
+/// What an environment's rules ask for next; times in Unix milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Upcoming {
+    pub event: Option<(i64, ScheduledAction)>,
+    pub snapshot_at: Option<i64>,
+}
+
+/// What comes next after a moment.
+pub fn upcoming(topology: &Topology, after_ms: i64) -> Upcoming {
+    let SnapshotRules { take, time_zone, .. } = &topology.snapshots;
+    let snapshot_at = take.as_ref().and_then(|cron| next_time(cron, time_zone, after_ms));
+    Upcoming { event: next(&topology.schedules, after_ms), snapshot_at }
+}
+
 /// The rule that fires next after a moment, both in Unix milliseconds. Of several at the same time the most final wins:
 /// delete before park before resume. `None` when there is no rule.
-pub fn next(schedules: &[Schedule], after_ms: i64) -> Option<(i64, ScheduledAction)> {
+fn next(schedules: &[Schedule], after_ms: i64) -> Option<(i64, ScheduledAction)> {
     let finality = |action: &ScheduledAction| match action {
         ScheduledAction::Delete => 0,
         ScheduledAction::Park => 1,
@@ -52,7 +66,11 @@ fn latest_of(schedule: &Schedule, since_ms: i64, now_ms: i64) -> Option<i64> {
 }
 
 fn next_of(schedule: &Schedule, after_ms: i64) -> Option<i64> {
-    let (cron, zone) = (cron(&schedule.cron).ok()?, time_zone(&schedule.time_zone).ok()?);
+    next_time(&schedule.cron, &schedule.time_zone, after_ms)
+}
+
+fn next_time(pattern: &str, zone: &str, after_ms: i64) -> Option<i64> {
+    let (cron, zone) = (cron(pattern).ok()?, time_zone(zone).ok()?);
     let after = Timestamp::from_millisecond(after_ms).ok()?.to_zoned(zone);
     let next: Zoned = cron.find_next_occurrence(&after, false).ok()?;
     Some(next.timestamp().as_millisecond())
@@ -95,11 +113,33 @@ pub fn describe(schedule: &Schedule) -> String {
         ScheduledAction::Resume => "resumed",
         ScheduledAction::Delete => "deleted",
     };
-    let when = plain_time(&schedule.cron).unwrap_or_else(|| match cron(&schedule.cron) {
-        Ok(cron) => lower_first(&cron.describe()),
-        Err(_) => schedule.cron.clone(),
+    format!("{action} {} ({})", when(&schedule.cron), schedule.time_zone)
+}
+
+/// What a template's rules about snapshots say beyond what always holds: "kept in a snapshot at 12:00 every day (UTC)".
+pub fn describe_snapshots(rules: &SnapshotRules) -> Vec<String> {
+    let take = rules.take.as_ref().map(|cron| format!("kept in a snapshot {} ({})", when(cron), rules.time_zone));
+    let keep = rules.keep;
+    let kept = [(keep.last, "the newest"), (keep.daily, "days"), (keep.weekly, "weeks"), (keep.monthly, "months")];
+    let mut words: Vec<String> = Vec::new();
+    for (count, of) in kept.into_iter().filter(|(count, _)| *count > 0) {
+        words.push(match of {
+            "the newest" => format!("the newest {count}"),
+            of => format!("one of each of {count} {of}"),
+        });
+    }
+    let keeps = (keep != Keep::default()).then(|| {
+        let deleted = format!("{} days after it was deleted", keep.deleted_days);
+        format!("of those snapshots {} stay; the last one {deleted}", words.join(", "))
     });
-    format!("{action} {when} ({})", schedule.time_zone)
+    take.into_iter().chain(keeps).collect()
+}
+
+fn when(pattern: &str) -> String {
+    plain_time(pattern).unwrap_or_else(|| match cron(pattern) {
+        Ok(cron) => lower_first(&cron.describe()),
+        Err(_) => pattern.to_owned(),
+    })
 }
 
 /// The usual cases in words: one time of day, on certain weekdays or one day of the month.

@@ -17,6 +17,8 @@ pub struct Topology {
     pub volumes: Vec<VolumeSpec>,
     pub outputs: Vec<OutputSpec>,
     pub schedules: Vec<Schedule>,
+    #[serde(default)]
+    pub snapshots: SnapshotRules,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,6 +145,33 @@ impl OutputSpec {
 
 fn with_secrets(compiled: &str, secrets: &BTreeMap<String, Secret>) -> String {
     template::finish(compiled, |name| secrets.get(name).map(|secret| secret.reveal().to_owned()))
+}
+
+/// When snapshots are taken by themselves, and how long those stay that nobody asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRules {
+    /// While it runs; cron of five fields.
+    pub take: Option<String>,
+    /// IANA name; days, weeks and months are counted in it too.
+    pub time_zone: String,
+    pub keep: Keep,
+}
+
+/// How many snapshots stay: the newest, and the newest of each of the last days, weeks and months that have any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    pub last: usize,
+    pub daily: usize,
+    pub weekly: usize,
+    pub monthly: usize,
+    /// Those of a deleted environment, in days.
+    pub deleted_days: i64,
+}
+
+impl Default for Keep {
+    fn default() -> Keep {
+        Keep { last: 5, daily: 0, weekly: 0, monthly: 0, deleted_days: 14 }
+    }
 }
 
 /// A rule obeyed by the engine: at each time the cron expression names in that zone, the action is desired.

@@ -9,6 +9,7 @@ use crate::domain::facts::{Failure, Observed, Snapshot, VolumeRole};
 use crate::domain::log::Selection;
 use crate::domain::note::Note;
 use crate::domain::plan::{Decision, plan};
+use crate::domain::retention;
 use crate::domain::state::{View, derive_from};
 use crate::store::{Lease, Loaded, Settlement, StoreError};
 
@@ -135,6 +136,7 @@ fn settlement(loaded: &Loaded, before: &Observed, decision: &Decision, view: &Vi
         servers_ready: view.servers_ready(),
         ready_at: became(State::Ready).then_some(now),
         deleted_at: became(State::Deleted).then_some(now),
+        undelete_until: Some(retention::undelete_until(now, &loaded.facts.topology.snapshots)),
         due_at: match decision {
             // What is written down about them now decides what comes next.
             _ if !snapshots.is_empty() || abandons => Some(now),

@@ -159,7 +159,7 @@ fn environment(
         provisioner: service.provisioner.clone(),
         parameters: values.plain.clone(),
         sealed_secrets,
-        next_event: schedule::next(&topology.schedules, now),
+        upcoming: schedule::upcoming(&topology, now),
         topology,
         copied: Vec::new(),
     })

@@ -176,7 +176,7 @@ pub(super) async fn restore(
             if undeleted != Undeleted::Done {
                 return Ok(undeleted);
             }
-            tx.set_next_event(id, schedule::next(&record.facts.topology.schedules, now)).await?;
+            tx.set_upcoming(id, schedule::upcoming(&record.facts.topology, now)).await?;
         }
         tx.change_desire(id, intent.generation, &change, Some(&by.name), now).await?;
         let used = record.facts.observed.current_volumes().any(|volume| volume.seen);

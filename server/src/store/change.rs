@@ -67,7 +67,7 @@ impl Tx {
         .bind(topology.servers.len() as i64)
         .execute(self.connection())
         .await?;
-        self.set_next_event(environment, schedule::next(&topology.schedules, now)).await?;
+        self.set_upcoming(environment, schedule::upcoming(&topology, now)).await?;
         for server in &topology.servers {
             let known = sqlx::query("update server set address = $3 where environment_id = $1 and name = $2")
                 .bind(environment)

@@ -81,12 +81,17 @@ impl Store {
         let row = sqlx::query(
             "select (select min(case when due_at > lease_until then due_at else lease_until end) from environment \
              where due_at is not null) as due, \
-             (select min(next_event_at) from environment where next_event_at is not null) as event",
+             (select min(next_event_at) from environment where next_event_at is not null) as event, \
+             (select min(next_snapshot_at) from environment where next_snapshot_at is not null) as snapshot",
         )
         .fetch_one(&mut *self.read().await?)
         .await?;
-        let (due, event): (Option<i64>, Option<i64>) = (row.try_get("due")?, row.try_get("event")?);
-        Ok(due.into_iter().chain(event).min())
+        let mut soonest: Option<i64> = None;
+        for column in ["due", "event", "snapshot"] {
+            let at: Option<i64> = row.try_get(column)?;
+            soonest = soonest.into_iter().chain(at).min();
+        }
+        Ok(soonest)
     }
 
     /// A portal begins to serve. From now on agents can reach one; and, when `alone` proves that no other portal is at

@@ -94,7 +94,7 @@ impl Fixture {
             sealed_secrets: None,
             topology: topology([server("web").mounting(&["data"])]),
             copied: Vec::new(),
-            next_event: None,
+            upcoming: Default::default(),
         }
     }
 
@@ -139,6 +139,7 @@ fn settlement(hints: i64, due_at: Option<i64>) -> Settlement {
         servers_ready: 1,
         ready_at: Some(NOW),
         deleted_at: None,
+        undelete_until: None,
         due_at,
         hints,
         network_observed: true,

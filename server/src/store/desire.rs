@@ -7,7 +7,7 @@ use sqlx::Row;
 use super::snapshots::Wanted;
 use super::{Store, StoreError, Tx};
 use crate::domain::actions::{Change, Keep};
-use crate::domain::topology::ScheduledAction;
+use crate::domain::schedule::Upcoming;
 
 impl Tx {
     /// Writes a change of desire that was decided on facts of this generation.
@@ -80,19 +80,18 @@ impl Tx {
         self.add_event(environment, &change.note, actor, now).await
     }
 
-    /// When the next scheduled action is due; `None`: never.
+    /// When the next scheduled action and snapshot are due.
     ///
     /// # Errors
     /// When the database refuses it.
-    pub async fn set_next_event(
-        &mut self,
-        environment: &str,
-        next: Option<(i64, ScheduledAction)>,
-    ) -> Result<(), StoreError> {
-        sqlx::query("update environment set next_event_at = $2, next_event_action = $3 where id = $1")
+    pub async fn set_upcoming(&mut self, environment: &str, upcoming: Upcoming) -> Result<(), StoreError> {
+        let set =
+            "update environment set next_event_at = $2, next_event_action = $3, next_snapshot_at = $4 where id = $1";
+        sqlx::query(set)
             .bind(environment)
-            .bind(next.map(|(at, _)| at))
-            .bind(next.map(|(_, action)| action.as_str()))
+            .bind(upcoming.event.map(|(at, _)| at))
+            .bind(upcoming.event.map(|(_, action)| action.as_str()))
+            .bind(upcoming.snapshot_at)
             .execute(self.connection())
             .await?;
         Ok(())
@@ -135,8 +134,9 @@ impl Store {
     /// When the database cannot be read.
     pub async fn due_schedules(&self, now: i64, limit: u32) -> Result<Vec<String>, StoreError> {
         let rows = sqlx::query(
-            "select id from environment where next_event_at is not null and next_event_at <= $1 \
-             order by next_event_at, id limit $2",
+            "select id from (select id, next_event_at as at from environment where next_event_at <= $1 \
+             union select id, next_snapshot_at as at from environment where next_snapshot_at <= $1) due \
+             group by id order by min(at), id limit $2",
         )
         .bind(now)
         .bind(i64::from(limit))

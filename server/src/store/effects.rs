@@ -11,7 +11,6 @@ use super::{Lease, Store, StoreError, Tx, json, timeline};
 use crate::domain::facts::{Failure, Outcome};
 use crate::domain::note::Note;
 use crate::domain::plan::Work;
-use crate::domain::retention;
 
 /// A step that is committed to the database with its token and exact request. The engine calls a provisioner with nothing
 /// else, and only [`Store::record`] makes one.
@@ -61,6 +60,8 @@ pub struct Settlement {
     /// Set when it has become ready or deleted now.
     pub ready_at: Option<i64>,
     pub deleted_at: Option<i64>,
+    /// With `deleted_at`: its snapshots go then; `None`: they stay.
+    pub undelete_until: Option<i64>,
     /// When to look again without being asked; `None`: only when something changes.
     pub due_at: Option<i64>,
     /// Reasons to look that were considered; newer ones make it due at once.
@@ -279,7 +280,7 @@ impl Store {
             .await?;
             sqlx::query("update snapshot set expires_at = $2 where environment_id = $1")
                 .bind(environment)
-                .bind(deleted_at + retention::UNDELETE_MS)
+                .bind(settlement.undelete_until)
                 .execute(tx.connection())
                 .await?;
             sqlx::query(

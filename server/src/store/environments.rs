@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{Store, StoreError, Tx, facts, id, json};
 use crate::domain::facts::{Desired, Facts};
 use crate::domain::note::Note;
+use crate::domain::schedule::Upcoming;
 use crate::domain::topology::{ScheduledAction, ServerSpec, Topology, VolumeSpec};
 
 /// An environment to be ordered; servers and volumes follow from the topology.
@@ -31,8 +32,7 @@ pub struct NewEnvironment {
     pub topology: Topology,
     /// Volumes that will begin with what a snapshot holds ([`Tx::begin_restore`]), by name: they are not made empty.
     pub copied: Vec<String>,
-    /// See [`schedule::next`](crate::domain::schedule::next).
-    pub next_event: Option<(i64, ScheduledAction)>,
+    pub upcoming: Upcoming,
 }
 
 /// What makes a repeated order the same order.
@@ -169,8 +169,8 @@ impl Tx {
         sqlx::query(
             "insert into environment (id, team_id, owner_id, name, template_version_id, provisioner, parameters, \
              sealed_secrets, topology, desired, generation, desired_at, state, network_observed, servers_ready, \
-             servers_total, created_at, next_event_at, next_event_action, due_at, lease_until, fence, hints) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, 0, 0, $13, $11, $14, $15, $11, 0, 0, 0)",
+             servers_total, created_at, next_event_at, next_event_action, next_snapshot_at, due_at, lease_until, fence, \
+             hints) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, 0, 0, $13, $11, $14, $15, $16, $11, 0, 0, 0)",
         )
         .bind(&new.id)
         .bind(&new.team_id)
@@ -185,8 +185,9 @@ impl Tx {
         .bind(now)
         .bind(State::Ordered.as_str())
         .bind(new.topology.servers.len() as i64)
-        .bind(new.next_event.map(|(at, _)| at))
-        .bind(new.next_event.map(|(_, action)| action.as_str()))
+        .bind(new.upcoming.event.map(|(at, _)| at))
+        .bind(new.upcoming.event.map(|(_, action)| action.as_str()))
+        .bind(new.upcoming.snapshot_at)
         .execute(&mut *connection)
         .await?;
         for server in &new.topology.servers {

@@ -26,6 +26,7 @@ pub struct Loaded {
     pub waiting_for: Option<String>,
     pub created_at: i64,
     pub next_event_at: Option<i64>,
+    pub next_snapshot_at: Option<i64>,
     /// See the column of this name: reasons to look that these facts already contain.
     pub hints: i64,
 }
@@ -125,6 +126,7 @@ pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> R
         waiting_for: row.try_get("waiting_for")?,
         created_at: row.try_get("created_at")?,
         next_event_at: row.try_get("next_event_at")?,
+        next_snapshot_at: row.try_get("next_snapshot_at")?,
         hints: row.try_get("hints")?,
     }))
 }

@@ -9,6 +9,7 @@ use super::{EnvironmentRecord, Quota, Store, StoreError, Tx, id, json, timeline}
 use crate::domain::note::Note;
 use crate::domain::plan::Turn;
 use crate::domain::retention;
+use crate::domain::topology::Topology;
 
 /// A snapshot to be taken of what the environment's volumes are now.
 #[derive(Clone, Copy, Debug)]
@@ -282,9 +283,15 @@ impl Tx {
             let record = record(row)?;
             let needed = row.try_get::<i64, _>("needed")? != 0;
             let SnapshotView { id, reason, state, pinned, .. } = record.view;
-            all.push(retention::Kept { id, reason, state, needed, pinned });
+            let taken_at = record.view.taken_at.unwrap_or(record.view.requested_at);
+            all.push(retention::Kept { id, reason, state, taken_at, needed, pinned });
         }
-        for expendable in retention::expendable(&all) {
+        let topology: String = sqlx::query_scalar("select topology from environment where id = $1")
+            .bind(environment)
+            .fetch_one(self.connection())
+            .await?;
+        let topology: Topology = json::read("a topology", &topology)?;
+        for expendable in retention::expendable(&all, &topology.snapshots) {
             self.remove_snapshot(&expendable, now).await?;
         }
         Ok(())

@@ -4,7 +4,7 @@ use leptos::either::Either;
 use leptos::prelude::*;
 
 use super::begin::Beginning;
-use crate::api::{CatalogEntry, DraftSource, OrderDraft, ParameterKind, TemplateDetail};
+use crate::api::{CatalogEntry, DraftSource, OrderDraft, ParameterKind, ParameterSpec, TemplateDetail};
 use crate::components::{field, icon, moment, notice, parameter, parameter_rules};
 use crate::site::{Posted, Visit};
 use crate::words::{Tone, count};
@@ -25,13 +25,22 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
     };
     // The same form sent twice is one order.
     let request_id = posted.and_then(|_| typed("request_id")).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let change = typed("change").filter(|change| !change.is_empty());
+    let (is_change, already) = (change.is_some(), draft.source.clone());
     let (data, snapshot) = (typed("data").filter(|data| !data.is_empty()), typed("snapshot"));
     let (is_copy, owner) = (data.is_some(), typed("owner"));
+    let button = if is_change { format!("Change to version {}", entry.version) } else { says(entry) };
     let name = typed("name").unwrap_or_else(|| draft.name.clone());
     let fields = template.parameters.iter().map(|spec| {
         let name = format!("parameters.{}", spec.name);
         let begins = typed(&name).or_else(|| draft.values.get(&spec.name).filter(|_| posted.is_none()).cloned());
-        parameter(spec, begins, visit.message(&name))
+        match is_change && matches!(spec.kind, ParameterKind::Secret { .. }) {
+            // The one it has stays unless another is typed.
+            true => {
+                parameter(&ParameterSpec { default: Some(String::new()), ..spec.clone() }, None, visit.message(&name))
+            }
+            false => parameter(spec, begins, visit.message(&name)),
+        }
     });
     // What may be shown again after a detour over the sign-in page; see `forms::order`.
     let plain = template.parameters.iter().filter(|spec| !matches!(spec.kind, ParameterKind::Secret { .. }));
@@ -41,7 +50,7 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
             id="order" class="order card form" method="post" action=format!("/catalog/{}", entry.name)
             aria-labelledby="order-title" data-names="/api/v1/environment-names/"
         >
-            <h2 id="order-title">"Order"</h2>
+            <h2 id="order-title">{if is_change { "Change" } else { "Order" }}</h2>
             {visit.posted.as_ref().map(refused)}
             {visit.query.contains_key("kept").then(|| notice(
                 Tone::Quiet,
@@ -53,20 +62,21 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
                 missing,
                 Some("The form begins with the template’s defaults instead.".into()),
             ))}
-            {at_the_limit(&draft)}
+            {(!is_change).then(|| at_the_limit(&draft))}
+            {change.map(|change| changed(change, &already, &entry.version))}
             {data.map(|data| copied(data, &draft.source, snapshot.filter(|snapshot| !snapshot.is_empty())))}
-            {posted.is_none().then(|| starts(visit, template, &draft))}
+            {(posted.is_none() && !is_change).then(|| starts(visit, template, &draft))}
             <input type="hidden" name="request_id" value=request_id data-once=""/>
             <input type="hidden" name="version" value=entry.version.clone()/>
             <input type="hidden" name="plain" value=plain.join(" ")/>
-            {field("name", "Name", Some("Small letters, digits and hyphens. Empty: one is made up."), visit.message("name"), view! {
+            {(!is_change).then(|| field("name", "Name", Some("Small letters, digits and hyphens. Empty: one is made up."), visit.message("name"), view! {
                 <input
                     id="name" name="name" type="text" value=name maxlength="40" pattern="[a-z]([a-z0-9\\-]*[a-z0-9])?"
                     data-says="should be small letters, digits and hyphens, beginning with a letter, not ending with a hyphen"
                     autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="name-note"
                     aria-invalid=visit.message("name").map(|_| "true")
                 />
-            })}
+            }))}
             {is_copy.then(|| field("owner", "For", Some("A colleague’s sign-in name. Empty: for yourself."), visit.message("owner"), view! {
                 <input
                     id="owner" name="owner" type="text" value=owner autocomplete="off" autocapitalize="none" spellcheck="false"
@@ -76,11 +86,27 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
             {fields.collect::<Vec<_>>()}
             <style inner_html=parameter_rules(&template.parameters)></style>
             <div class="order__end">
-                <button id="order-button" class="button" data-kind="primary" data-wide="" type="submit">{says(entry)}</button>
+                <button id="order-button" class="button" data-kind="primary" data-wide="" type="submit">{button}</button>
             </div>
             <template id="wrong"><p class="field__wrong">{icon("triangle-alert")}<span></span></p></template>
             <script type="module" src=visit.settings.assets.address("order.js")></script>
         </form>
+    }
+}
+
+/// What becomes of the environment that this form changes.
+fn changed(environment: String, source: &DraftSource, version: &str) -> impl IntoView + use<> {
+    let name = match source {
+        DraftSource::Environment { environment } => environment.clone(),
+        _ => environment.clone(),
+    };
+    let text = format!(
+        "{name} becomes version {version} with these values. Its servers go down and come back; its volumes stay, and what they \
+         hold is kept in a snapshot first. A secret stays as it is unless you type another."
+    );
+    view! {
+        {notice(Tone::Quiet, format!("Change {name}"), Some(text))}
+        <input type="hidden" name="change" value=environment/>
     }
 }
 

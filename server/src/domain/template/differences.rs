@@ -36,6 +36,9 @@ pub fn differences(before: &Template, after: &Template) -> Vec<String> {
     for rule in before.schedules.iter().filter(|rule| !after.schedules.contains(rule)) {
         said.push(format!("No longer {}", schedule::describe(rule)));
     }
+    let (was, is) = (schedule::describe_snapshots(&before.snapshots), schedule::describe_snapshots(&after.snapshots));
+    said.extend(is.iter().filter(|rule| !was.contains(rule)).map(|rule| format!("Now {rule}")));
+    said.extend(was.iter().filter(|rule| !is.contains(rule)).map(|rule| format!("No longer {rule}")));
     said.extend(words(before, after));
     said
 }

@@ -5,7 +5,7 @@ use app::api::{ParameterSpec, Preset};
 use provisioners::Image;
 
 use super::expression::Text;
-use crate::domain::topology::{PortSpec, Schedule};
+use crate::domain::topology::{PortSpec, Schedule, SnapshotRules};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
@@ -32,6 +32,7 @@ pub struct Template {
     pub volumes: Vec<Volume>,
     pub outputs: Vec<Output>,
     pub schedules: Vec<Schedule>,
+    pub snapshots: SnapshotRules,
 }
 
 /// An entry of `servers`: one server, or `count` of the same kind.

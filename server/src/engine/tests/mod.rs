@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use app::api::{Action, State};
+use app::api::{Action, SnapshotReason, SnapshotState, SnapshotView, State};
 use sqlx::Executor;
 use tempfile::TempDir;
 
@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::domain::actions::change;
 use crate::domain::fixtures::{server, topology};
 use crate::domain::schedule;
-use crate::domain::topology::{Schedule, ScheduledAction, Topology};
+use crate::domain::topology::{Keep, Schedule, ScheduledAction, SnapshotRules, Topology};
 use crate::keys::InstallationKey;
 use crate::store::{EnvironmentRecord, NewEnvironment, OrderKey, Ordered, Quota, Store, id, sqlite_url};
 
@@ -85,7 +85,7 @@ impl House {
             provisioner: "local".into(),
             parameters: BTreeMap::new(),
             sealed_secrets: None,
-            next_event: schedule::next(&topology.schedules, now),
+            upcoming: schedule::upcoming(&topology, now),
             topology,
             copied: Vec::new(),
         };
@@ -111,6 +111,27 @@ impl House {
         tx.change_desire(&environment, facts.intent.generation, &change, Some("anna"), now).await.unwrap();
         tx.commit().await.unwrap();
         self.bell.ring(&environment);
+    }
+
+    /// Moves the time on until there is another snapshot than this one.
+    async fn next_snapshot(&self, id: &str, before: Option<&str>) -> SnapshotView {
+        let mut news = self.bell.subscribe();
+        for _ in 0..400 {
+            let newest = self.store.snapshots(id).await.unwrap().into_iter().next().map(|newest| newest.view);
+            if let Some(newest) = newest
+                && newest.state == SnapshotState::Complete
+                && before != Some(newest.id.as_str())
+            {
+                return newest;
+            }
+            if tokio::time::timeout(Duration::from_millis(20), news.recv()).await.is_err()
+                && let Some(due) = self.store.next_due().await.unwrap()
+            {
+                self.time.fetch_max(due, Ordering::SeqCst);
+                self.bell.wake();
+            }
+        }
+        panic!("no snapshot after {before:?}: {:#?}", self.show(id).await)
     }
 
     /// Moves the time on to whatever the engine waits for, until the environment is in this state.
@@ -291,6 +312,33 @@ async fn rules_are_obeyed_and_what_was_missed_is_done_once() {
     let parked = house.until("shop", State::Parked).await;
     let timeline = house.timeline(&parked.summary.id).await;
     assert_eq!(timeline.iter().filter(|line| line.starts_with("parked: ")).count(), 2, "{timeline:#?}");
+}
+
+#[tokio::test]
+async fn snapshots_are_taken_by_rule_while_it_runs_and_no_more_stay_than_the_template_keeps() {
+    let house = House::new().await;
+    let keep = Keep { last: 2, ..Keep::default() };
+    let snapshots = SnapshotRules { take: Some("0 12 * * *".into()), time_zone: "UTC".into(), keep };
+    house.order("shop", Topology { snapshots, ..shop() }).await;
+    let id = house.until("shop", State::Ready).await.summary.id;
+    let mut before = None;
+    for _ in 0..4 {
+        let taken = house.next_snapshot(&id, before.as_deref()).await;
+        assert_eq!((taken.reason, taken.actor), (SnapshotReason::Schedule, None));
+        assert_eq!(taken.requested_at / 3_600_000 % 24, 12);
+        before = Some(taken.id);
+    }
+    assert_eq!(house.store.snapshots(&id).await.unwrap().len(), 2);
+
+    // What is parked is kept already.
+    house.ask("shop", Action::Park).await;
+    house.until("shop", State::Parked).await;
+    house.time.fetch_add(3 * 24 * 3_600_000, Ordering::SeqCst);
+    house.bell.wake();
+    house.ask("shop", Action::Resume).await;
+    house.until("shop", State::Ready).await;
+    let newest = house.store.snapshots(&id).await.unwrap().remove(0).view;
+    assert_eq!(newest.reason, SnapshotReason::Park);
 }
 
 /// Runs order → ready → park → resume → delete with one fault at the `at`-th call, and a crash where a call hangs. Says

@@ -92,7 +92,12 @@ pub async fn detail(
         presets: template.presets.clone(),
         servers: template.servers.iter().map(|server| server_view(template, server)).collect(),
         volumes: template.volumes.iter().map(volume_view).collect(),
-        schedules: template.schedules.iter().map(schedule::describe).collect(),
+        schedules: template
+            .schedules
+            .iter()
+            .map(schedule::describe)
+            .chain(schedule::describe_snapshots(&template.snapshots))
+            .collect(),
         versions: versions_view(&versions),
     })
 }

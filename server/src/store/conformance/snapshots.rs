@@ -8,8 +8,9 @@ use provisioners::{
 use super::{Fixture, NOW, PLENTY, asking, settlement};
 use crate::domain::facts::{Outcome, VolumeRole};
 use crate::domain::plan::{Turn, Work};
-use crate::domain::retention::UNDELETE_MS;
 use crate::store::{Answer, Lease, Settlement, SnapshotRecord, StoreError, Undeleted, Wanted};
+
+const TWO_WEEKS_MS: i64 = 14 * 24 * 3_600_000;
 
 impl Fixture {
     async fn wanted(&self, environment: &str, reason: SnapshotReason) -> String {
@@ -132,9 +133,15 @@ pub(super) async fn what_was_deleted_can_come_back_until_its_snapshot_expires(at
     let lease = at.claimed(NOW + 5).await;
     assert_eq!(at.store.record(&lease, 2, State::Deleting, &work, NOW).await.unwrap().len(), 1);
     let hints = at.store.facts(&environment).await.unwrap().unwrap().hints;
-    let gone = Settlement { state: State::Deleted, ready_at: None, deleted_at: Some(NOW), ..settlement(hints, None) };
+    let gone = Settlement {
+        state: State::Deleted,
+        ready_at: None,
+        deleted_at: Some(NOW),
+        undelete_until: Some(NOW + TWO_WEEKS_MS),
+        ..settlement(hints, None)
+    };
     at.store.settle(&lease, 2, &gone, NOW).await.unwrap();
-    assert_eq!(at.newest(&environment).await.view.expires_at, Some(NOW + UNDELETE_MS));
+    assert_eq!(at.newest(&environment).await.view.expires_at, Some(NOW + TWO_WEEKS_MS));
 
     let record = at.store.environment("t", &environment).await.unwrap().unwrap();
     let undelete = async |quota| {
@@ -145,7 +152,7 @@ pub(super) async fn what_was_deleted_can_come_back_until_its_snapshot_expires(at
         }
         undeleted
     };
-    assert_eq!(at.store.expire_snapshots(NOW + UNDELETE_MS - 1).await.unwrap(), 0);
+    assert_eq!(at.store.expire_snapshots(NOW + TWO_WEEKS_MS - 1).await.unwrap(), 0);
     let none = crate::store::Quota { per_person: 0, per_team: 9 };
     assert_eq!(undelete(none).await, Undeleted::Quota { limit: 0 });
     let other = at.new_environment("shop", "q");
@@ -154,10 +161,16 @@ pub(super) async fn what_was_deleted_can_come_back_until_its_snapshot_expires(at
     at.change(&other.id, Action::Delete).await;
     let lease = at.claimed(NOW + 5).await;
     let hints = at.store.facts(&other.id).await.unwrap().unwrap().hints;
-    let gone = Settlement { state: State::Deleted, ready_at: None, deleted_at: Some(NOW), ..settlement(hints, None) };
+    let gone = Settlement {
+        state: State::Deleted,
+        ready_at: None,
+        deleted_at: Some(NOW),
+        undelete_until: Some(NOW + TWO_WEEKS_MS),
+        ..settlement(hints, None)
+    };
     at.store.settle(&lease, 2, &gone, NOW).await.unwrap();
     assert_eq!(undelete(PLENTY).await, Undeleted::Done);
     let back = at.newest(&environment).await.view;
     assert_eq!(back.expires_at, None, "it is an ordinary one again");
-    assert_eq!(at.store.expire_snapshots(NOW + 2 * UNDELETE_MS).await.unwrap(), 0);
+    assert_eq!(at.store.expire_snapshots(NOW + 2 * TWO_WEEKS_MS).await.unwrap(), 0);
 }

@@ -21,7 +21,7 @@ use super::problem::Problems;
 
 pub use self::yaml::MAX_BYTES;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "name",
     "version",
     "title",
@@ -39,6 +39,7 @@ const KEYS: [&str; 17] = [
     "volumes",
     "outputs",
     "schedules",
+    "snapshots",
 ];
 
 /// Reads a template.
@@ -99,6 +100,7 @@ fn read_template(reading: &Reading, root: &Fields) -> Template {
         presets: presets::read(reading, root, &scope.parameters),
         outputs: rest::read_outputs(reading, root, &scope),
         schedules: rest::read_schedules(reading, root),
+        snapshots: rest::read_snapshots(reading, root),
         parameters: scope.parameters,
         servers,
         volumes,

@@ -1,21 +1,28 @@
-//! `volumes`, `outputs`, `schedules` and `icon`.
+//! `volumes`, `outputs`, `schedules`, `snapshots` and `icon`.
+
+use std::ops::RangeInclusive;
 
 use app::api::TEMPLATE_ICONS;
 
 use super::fields::{Fields, Reading, shortened};
 use super::scope::Scope;
 use super::servers;
+use super::yaml::Node;
 use crate::domain::schedule;
 use crate::domain::template::compile;
 use crate::domain::template::model::{Output, Server, Volume};
 use crate::domain::template::names::{self, IDENTIFIER, LABEL, MOUNT};
 use crate::domain::template::problem::did_you_mean;
 use crate::domain::template::quantity;
-use crate::domain::topology::{Schedule, ScheduledAction};
+use crate::domain::topology::{Keep, Schedule, ScheduledAction, SnapshotRules};
 
 pub const VOLUME_KEYS: [&str; 3] = ["size", "mounts", "per_server"];
 pub const OUTPUT_KEYS: [&str; 3] = ["title", "value", "sensitive"];
 pub const SCHEDULE_KEYS: [&str; 4] = ["time_zone", "park", "resume", "delete"];
+pub const SNAPSHOT_KEYS: [&str; 3] = ["take", "time_zone", "keep"];
+pub const KEEP_KEYS: [&str; 5] = ["last", "daily", "weekly", "monthly", "deleted_days"];
+/// Snapshots of a kind, and days.
+const MOST_KEPT: i64 = 366;
 
 pub fn read_volumes(reading: &Reading, root: &Fields, scope: &Scope, servers: &[Server]) -> Vec<Volume> {
     let mut volumes: Vec<Volume> = Vec::new();
@@ -116,27 +123,61 @@ pub fn read_outputs(reading: &Reading, root: &Fields, scope: &Scope) -> Vec<Outp
 pub fn read_schedules(reading: &Reading, root: &Fields) -> Vec<Schedule> {
     let Some((node, path)) = root.get("schedules") else { return Vec::new() };
     let Some(fields) = Fields::open(reading, node, &path, &SCHEDULE_KEYS) else { return Vec::new() };
-    let time_zone = fields.required("time_zone").map(|(node, path)| {
-        let form = "an IANA time zone like `Europe/Berlin` or `UTC`";
-        reading.formed(node, &path, form, |name| schedule::time_zone(name).is_ok())
-    });
+    let time_zone = fields.required("time_zone").map(|(node, path)| time_zone(reading, node, &path));
     let mut schedules = Vec::new();
     let actions =
         [("park", ScheduledAction::Park), ("resume", ScheduledAction::Resume), ("delete", ScheduledAction::Delete)];
     for (key, action) in actions {
         let Some((node, path)) = fields.get(key) else { continue };
-        let cron = reading.line(node, &path, 100);
-        if let Err(error) = schedule::cron(&cron)
-            && !cron.is_empty()
-        {
-            reading.report(node.at, &path, format!("`{}` {error}", shortened(&cron)));
-        }
+        let cron = cron(reading, node, &path);
         schedules.push(Schedule { action, cron, time_zone: time_zone.clone().unwrap_or_default() });
     }
     if schedules.is_empty() {
         reading.report(fields.at, &path, "names no rule; give `park`, `resume` or `delete` a cron expression");
     }
     schedules
+}
+
+pub fn read_snapshots(reading: &Reading, root: &Fields) -> SnapshotRules {
+    let mut rules = SnapshotRules { time_zone: "UTC".to_owned(), ..SnapshotRules::default() };
+    let Some((node, path)) = root.get("snapshots") else { return rules };
+    let Some(fields) = Fields::open(reading, node, &path, &SNAPSHOT_KEYS) else { return rules };
+    if let Some((node, path)) = fields.get("time_zone") {
+        rules.time_zone = time_zone(reading, node, &path);
+    }
+    rules.take = fields.get("take").map(|(node, path)| cron(reading, node, &path));
+    let Some((node, path)) = fields.get("keep") else { return rules };
+    let Some(fields) = Fields::open(reading, node, &path, &KEEP_KEYS) else { return rules };
+    let number = |key: &str, range: RangeInclusive<i64>, absent: i64| match fields.get(key) {
+        Some((node, path)) => reading.integer(node, &path, range),
+        None => absent,
+    };
+    let absent = Keep::default();
+    let count =
+        |key: &str, least: i64, absent: usize| number(key, least..=MOST_KEPT, absent as i64).unsigned_abs() as usize;
+    rules.keep = Keep {
+        last: count("last", 1, absent.last),
+        daily: count("daily", 0, absent.daily),
+        weekly: count("weekly", 0, absent.weekly),
+        monthly: count("monthly", 0, absent.monthly),
+        deleted_days: number("deleted_days", 1..=MOST_KEPT, absent.deleted_days),
+    };
+    rules
+}
+
+fn time_zone(reading: &Reading, node: &Node, path: &str) -> String {
+    let form = "an IANA time zone like `Europe/Berlin` or `UTC`";
+    reading.formed(node, path, form, |name| schedule::time_zone(name).is_ok())
+}
+
+fn cron(reading: &Reading, node: &Node, path: &str) -> String {
+    let cron = reading.line(node, path, 100);
+    if let Err(error) = schedule::cron(&cron)
+        && !cron.is_empty()
+    {
+        reading.report(node.at, path, format!("`{}` {error}", shortened(&cron)));
+    }
+    cron
 }
 
 pub fn read_icon(reading: &Reading, root: &Fields) -> Option<String> {

@@ -31,6 +31,8 @@ fn the_schema_offers_exactly_the_keys_that_are_read() {
     assert_eq!(definition("volume"), keys(&rest::VOLUME_KEYS));
     assert_eq!(definition("output"), keys(&rest::OUTPUT_KEYS));
     assert_eq!(definition("schedules"), keys(&rest::SCHEDULE_KEYS));
+    assert_eq!(definition("snapshots"), keys(&rest::SNAPSHOT_KEYS));
+    assert_eq!(properties(&schema["$defs"]["snapshots"]["properties"]["keep"]), keys(&rest::KEEP_KEYS));
     let server = &schema["$defs"]["server"]["properties"];
     assert_eq!(properties(&server["size"]["anyOf"][2]), keys(&servers::SIZE_KEYS));
     assert_eq!(properties(&server["image"]["anyOf"][1]), keys(&servers::PROVISIONERS));
