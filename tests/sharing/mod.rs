@@ -86,12 +86,11 @@ async fn what_one_server_writes_changes_and_deletes_arrives_at_the_other() -> Ou
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_file_changed_on_both_at_once_both_versions_are_kept_and_it_is_told() -> Outcome {
     let shelf = Shelf::order("pair", PAIR).await?;
-    let (one, two) = tokio::join!(
-        shelf.run("one", "printf 'from one' > /files/word"),
-        shelf.run("two", "printf 'from two' > /files/word")
-    );
-    one?;
-    two?;
+    // Neither hears of the other's before it has its own.
+    shelf.signal("two", "STOP").await?;
+    shelf.run("one", "printf 'from one' > /files/word").await?;
+    shelf.run("two", "printf 'from two' > /files/word").await?;
+    shelf.signal("two", "CONT").await?;
     let both = "cat /files/word* | grep -q 'from one' && cat /files/word* | grep -q 'from two' && ls /files/word.sync-conflict-*";
     shelf.sees("one", both).await?;
     shelf.sees("two", both).await?;
@@ -110,8 +109,7 @@ async fn who_comes_late_or_anew_has_caught_up_before_its_programs_begin() -> Out
     assert!(found.ends_with("20000000"), "{found}");
 
     // What is written while it hears nothing, and known to another, is there when the next one in its place begins.
-    let deaf = "for p in /proc/[0-9]*; do if [ \"$(cat $p/comm)\" = syncthing ]; then kill -STOP ${p##*/}; fi; done";
-    shelf.run("late", deaf).await?;
+    shelf.signal("late", "STOP").await?;
     shelf
         .run("first", "mkdir /files/meanwhile && cd /files/meanwhile && seq 300 | split --lines=1 --suffix-length=4")
         .await?;
@@ -173,6 +171,32 @@ async fn copies_are_kept_brought_back_and_parked_as_one_and_go_on_without_false_
     shelf.end().await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_goes_on_with_copies_of_its_own_under_a_name_of_its_own() -> Outcome {
+    let mut shelf = Shelf::order("pair", PAIR).await?;
+    shelf.run("one", "printf shared > /files/word").await?;
+    shelf.sees("two", "test -e /files/word").await?;
+    let who = "cat /run/bookend/state/shared/files/cert.pem";
+    let was = shelf.run("one", who).await?;
+    let order = json!({ "template": "pair", "name": "clone", "data": { "environment": shelf.id } });
+    let clone = shelf.api.post("/environments", order).await?.expect_success()?;
+    shelf.api.await_state("clone", "ready").await?;
+
+    let clone = clone["id"].as_str().ok_or("The order has no id.")?.to_owned();
+    let original = std::mem::replace(&mut shelf.id, clone);
+    assert_ne!(shelf.run("one", who).await?, was, "its servers are others");
+    assert_eq!(shelf.run("two", "cat /files/word").await?, "shared");
+    shelf.run("two", "printf cloned > /files/word").await?;
+    shelf.sees("one", "test \"$(cat /files/word)\" = cloned").await?;
+    assert_eq!(shelf.conflicts().await?, [] as [String; 0]);
+    shelf.api.act(&shelf.id, "delete").await?;
+    shelf.api.await_state(&shelf.id, "deleted").await?;
+
+    shelf.id = original;
+    assert_eq!(shelf.run("one", "cat /files/word").await?, "shared", "nothing of it came back here");
+    shelf.end().await
+}
+
 impl Shelf {
     async fn order(template: &str, text: &str) -> Outcome<Shelf> {
         let setting = Setting::new()?.template(template, text)?.options(&["--local-separate-disks"]);
@@ -191,6 +215,13 @@ impl Shelf {
             true => Ok(String::from_utf8(output.stdout)?.trim().to_owned()),
             false => Err(format!("{script} on {server}: {output:?}").into()),
         }
+    }
+
+    /// Sends a server's Syncthing a signal.
+    async fn signal(&self, server: &str, signal: &str) -> Outcome {
+        let each =
+            "for p in /proc/[0-9]*; do if [ \"$(cat $p/comm)\" = syncthing ]; then kill -SIGNAL ${p##*/}; fi; done";
+        self.run(server, &each.replace("SIGNAL", signal)).await.map(drop)
     }
 
     /// Waits until this is true on a server.

@@ -154,6 +154,29 @@ async fn a_frozen_server_writes_nothing_and_goes_on_where_it_was() {
     assert!(story.freeze("a", LONG).await.is_err(), "a freeze that is over does not come back");
 }
 
+/// Who waits in the kernel for a child that was made by vfork takes no signal meanwhile but SIGKILL.
+const UNSTOPPABLE: &str = r#"echo $$ > DIR/pid; exec python3 -c '
+import ctypes, os, time
+ctypes.CDLL(None).vfork()
+n = 0
+while True:
+    n += 1
+    open("DIR/fresh", "w").write(str(n) + "\n")
+    os.rename("DIR/fresh", "DIR/count")
+    time.sleep(0.01)
+'"#;
+
+#[tokio::test]
+async fn a_server_that_never_stands_still_is_not_called_frozen_and_runs_on() {
+    let story = Story::begin(UNSTOPPABLE).await;
+    story.until_other("count", "").await;
+    let refused = story.freeze("a", 2_000).await.expect_err("it cannot stand still").to_string();
+    assert!(refused.contains("python3") && refused.contains("did not stand still within 1.0 s"), "{refused}");
+    let count = story.read("count");
+    story.until_other("count", &count).await;
+    assert!(!story.thaw("a").await.held);
+}
+
 #[tokio::test]
 async fn in_a_sandbox_also_what_left_its_parents_stands_still() {
     let story = Story::begin_in_sandbox(&format!("setsid sh -c '({WRITER}) &' & exec sleep 1000")).await;
