@@ -65,7 +65,7 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
             {(!is_change).then(|| at_the_limit(&draft))}
             {change.map(|change| changed(change, &already, &entry.version))}
             {data.map(|data| copied(data, &draft.source, snapshot.filter(|snapshot| !snapshot.is_empty())))}
-            {(posted.is_none() && !is_change).then(|| starts(visit, template, &draft))}
+            {(posted.is_none() && !is_change && !is_copy).then(|| starts(visit, template, &draft))}
             <input type="hidden" name="request_id" value=request_id data-once=""/>
             <input type="hidden" name="version" value=entry.version.clone()/>
             <input type="hidden" name="plain" value=plain.join(" ")/>
