@@ -5,6 +5,7 @@
 //! failing there. After each, a portal that starts anew must find exactly the right servers, or bring them about by
 //! repeating the step, and in the end nothing may be left.
 
+mod damage;
 mod files;
 
 use std::collections::BTreeSet;
@@ -13,7 +14,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::files::{a_damaged_file_does_not_come_back, files_come_and_come_back_one_by_one};
+pub use self::damage::{a_damaged_file_does_not_come_back, a_damaged_snapshot_is_refused_and_what_is_damaged_named};
+pub use self::files::files_come_and_come_back_one_by_one;
 pub use crate::local::{Trouble, arm, passed};
 use crate::{
     Effect, EffectToken, EnvironmentId, Host, Image, MachineState, ObservedEnvironment, ProvisionError, Provisioner,
@@ -360,43 +362,6 @@ pub async fn a_snapshot_outlives_everything_else(place: &dyn Place) {
     end(provisioner.as_ref(), &environment).await;
     for environment in [&environment, &other] {
         expect_nothing(place, provisioner.as_ref(), environment).await;
-    }
-}
-
-/// Nothing is restored from a snapshot that is not what was taken, whether or not somebody looked before; what is damaged is
-/// named, and no volume is there, not even an empty one.
-pub async fn a_damaged_snapshot_is_refused_and_what_is_damaged_named(place: &dyn Place) {
-    for verified in [true, false] {
-        let environment = EnvironmentId::new(format!("damaged-{verified}"));
-        let data = life_of_data(&environment);
-        let provisioner = place.open().await;
-        for step in &data[..3] {
-            perform(place, provisioner.as_ref(), &environment, step, "in a life").await;
-        }
-        settled(provisioner.as_ref(), &environment).await;
-        let snapshot = SnapshotId::new("snapshot");
-        let path = place.damage(&environment, &snapshot, &VolumeId::new("data"));
-        if verified {
-            let verification =
-                provisioner.verify(&environment, &snapshot, &Told::default()).await.expect("a verification");
-            assert_eq!(verification.damage.first().map(|damage| &damage.path), Some(&path), "{verification:?}");
-        }
-        let create = Step::CreateVolume { volume: restored(&environment) };
-        for _ in 0..2 {
-            let requested = provisioner.request(&effect(&environment, &create)).await;
-            let message = match requested {
-                Err(ProvisionError::Rejected { message }) => message,
-                // A long restore is accepted; then the same is observed.
-                other => panic!("{other:?}"),
-            };
-            assert!(message.contains(&path) && message.contains("damaged"), "{message}");
-        }
-        let observed = settled(provisioner.as_ref(), &environment).await;
-        assert!(observed.volumes.is_empty(), "{observed:?}");
-        let state = &observed.snapshots[0].state;
-        assert!(matches!(state, SnapshotState::Damaged { reason } if reason.contains(&path)), "{state:?}");
-        end(provisioner.as_ref(), &environment).await;
-        expect_nothing(place, provisioner.as_ref(), &environment).await;
     }
 }
 

@@ -3,6 +3,7 @@
 mod attack_29;
 mod attack_30;
 mod conformance;
+mod files;
 mod images;
 mod place;
 mod registry;

@@ -189,7 +189,7 @@ async fn live(portal: &Portal, api: &Api) -> Outcome {
         api.send(reqwest::Method::PATCH, &format!("/environments/{name}"), Some(said)).await?.expect_success()?;
     }
     let held = "cd /site && mkdir -p held/empty && cd held && echo x > plain.txt && head -c 3000000 /dev/zero > large.bin && \
-        ln -s /etc/passwd a-link && mkfifo a-pipe && echo x > 'שלום <b>bold</b>' && echo x > 'new\nline' && \
+        ln -s /etc/passwd a-link && mkfifo a-pipe && echo x > 'שלום <b>bold' && echo x > 'new\nline' && \
         echo x > DonaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaftDonaudampfschifffahrt";
     portal.cli(api, &["exec", "reading-room/api", "--", "sh", "-c", held]).await?;
     for label in ["Before the demo", "Donaudampf <b>שלום</b>"] {
@@ -197,6 +197,8 @@ async fn live(portal: &Portal, api: &Api) -> Outcome {
         let complete = |all: &Value| all[0]["label"] == label && all[0]["state"] == "complete";
         api.await_below("reading-room", "/snapshots", "complete", complete).await?;
     }
+    let since = "cd /site/held && rm large.bin && echo more >> plain.txt && echo x > added.txt";
+    portal.cli(api, &["exec", "reading-room/api", "--", "sh", "-c", since]).await?;
     api.await_state("dinner", "setting_up").await?;
     api.await_state("lost", "failed").await?;
     Ok(())

@@ -63,7 +63,7 @@ fn content(visit: &Visit, detail: EnvironmentDetail, all: Vec<SnapshotView>) -> 
             <div class="page-header__line">
                 <h1>"Snapshots"</h1>
                 <p class="connection" role="status" data-fresh-standing=""></p>
-                {theirs.then(|| view! { <a class="button" href=files>{icon("folder")}"Files"</a> })}
+                {theirs.then(|| view! { <a class="button" data-kind="plain" href=files>{icon("folder")}"Files"</a> })}
             </div>
             <p class="page-header__text">
                 "What all volumes held at one and the same moment. Restoring one keeps what there is now in another first."
@@ -261,5 +261,18 @@ fn standing(one: &SnapshotView) -> (&'static str, Tone) {
         SnapshotState::Complete => ("Complete", Tone::Good),
         SnapshotState::Failed => ("Failed", Tone::Bad),
         SnapshotState::Damaged => ("Damaged", Tone::Bad),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verification_tells_its_rate_and_what_is_left() {
+        let work = |done_bytes, total_bytes| WorkView { since: 0, done_bytes, total_bytes };
+        let told = how_far(work(10 << 20, 40 << 20), 10_000);
+        assert_eq!(told, "Being verified: 25 %, 10 MiB of 40 MiB, 1 MiB/s, 30 s left");
+        assert_eq!(how_far(work(0, 0), 10_000), "Being verified");
     }
 }

@@ -426,3 +426,17 @@ impl Taking {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_given_up() {
+        let asked = WhileAsked::new("being read");
+        let progress = asked.progress();
+        assert!(!progress.stopped());
+        drop(asked);
+        assert!(progress.stopped());
+    }
+}

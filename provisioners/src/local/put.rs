@@ -54,9 +54,6 @@ impl Drop for Staged {
     fn drop(&mut self) {
         // What cannot be deleted now is when the provisioner is opened again.
         let _ = self.shared.trash.take(&self.directory);
-        if let Some(parent) = self.directory.parent() {
-            let _ = disk::remove_if_empty(parent);
-        }
     }
 }
 

@@ -217,7 +217,7 @@ fn chooser(here: &str, path: &str, snapshot: &str, all: &[SnapshotView]) -> impl
                 <input type="hidden" name="path" value=path/>
                 <label class="field__label" for="snapshot">"Moment"</label>
                 <select id="snapshot" name="snapshot"><option value="">"As it is now"</option>{options}</select>
-                <button class="button" type="submit">"Show"</button>
+                <button class="button" data-kind="plain" type="submit">"Show"</button>
             </form>
         }
     })
@@ -261,9 +261,10 @@ fn upload(here: &str, path: &str) -> impl IntoView + use<> {
         <form class="card files__upload" method="post" action=here enctype="multipart/form-data">
             <h2>"Put files here"</h2>
             <input type="hidden" name="path" value=path/>
+            // Sent in this order: what is to be done with files comes before them.
+            <label class="files__replace"><input type="checkbox" name="replace" value="true"/>"Replace files of the same name"</label>
             <label class="field__label" for="file">"Files"</label>
             <input id="file" name="file" type="file" multiple=true required=true/>
-            <label class="files__replace"><input type="checkbox" name="replace" value="true"/>"Replace files of the same name"</label>
             <button class="button" data-kind="primary" type="submit">{icon("upload")}"Upload"</button>
         </form>
     }
