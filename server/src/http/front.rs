@@ -64,11 +64,9 @@ pub async fn front(State(edge): State<SharedEdge>, mut request: Request, next: N
 /// Whether a request brings a file, of any size and for as long as it takes. Who may is decided before anything of it is read.
 fn takes_a_file(method: &Method, path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
-    match (method, parts.as_slice()) {
-        (&Method::PUT, ["", "api", "v1", "environments", _, "volumes", _, "content"]) => true,
-        (&Method::POST, ["", "environments", _, "files", _]) => true,
-        _ => false,
-    }
+    let uploads = matches!(parts.as_slice(), ["", "api", "v1", "environments", _, "volumes", _, "content"]);
+    let is_form = matches!(parts.as_slice(), ["", "environments", _, "files", _]);
+    (method == Method::PUT && uploads) || (method == Method::POST && is_form)
 }
 
 /// The one host the request names, by its `Host` header and its address if that has one.

@@ -24,7 +24,10 @@ const MOST_CHANGES: usize = 200;
 
 /// The snapshots that are being verified by this portal. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Verifications(Arc<Mutex<HashMap<String, (i64, watch::Receiver<DataProgress>)>>>);
+pub struct Verifications(Arc<Mutex<Ongoing>>);
+
+/// Since when, and how far, by snapshot.
+type Ongoing = HashMap<String, (i64, watch::Receiver<DataProgress>)>;
 
 /// The right to verify one snapshot, given back when it is dropped.
 struct Turn {
@@ -47,7 +50,7 @@ impl Verifications {
         Some(Turn { all: self.clone(), snapshot: snapshot.to_owned() })
     }
 
-    fn now(&self) -> MutexGuard<'_, HashMap<String, (i64, watch::Receiver<DataProgress>)>> {
+    fn now(&self) -> MutexGuard<'_, Ongoing> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
