@@ -6,6 +6,7 @@ mod attacks;
 mod command_line;
 mod provisioner;
 mod sharing;
+mod shelf;
 mod starter;
 mod trouble;
 mod ui;

@@ -230,6 +230,20 @@ pub trait Portal: Send + Sync + 'static {
         environment: &str,
         request: RestoreRequest,
     ) -> Result<EnvironmentDetail, ApiError>;
+    /// Asks for a copy of it in the portable repository, now.
+    async fn export_snapshot(&self, actor: &Actor, environment: &str, snapshot: &str)
+    -> Result<SnapshotView, ApiError>;
+    /// How it stands with the portable repository; whether there is one, everybody may know.
+    async fn repository(&self, actor: &Actor) -> Result<RepositoryView, ApiError>;
+    /// What is in the portable repository, of whatever portal; the newest first.
+    async fn repository_snapshots(&self, actor: &Actor) -> Result<Vec<RepositorySnapshot>, ApiError>;
+    /// Makes an environment of what is in the repository. `snapshot` is the beginning of its id there.
+    async fn import_snapshot(
+        &self,
+        actor: &Actor,
+        snapshot: &str,
+        request: ImportRequest,
+    ) -> Result<ImportView, ApiError>;
     /// What goes on in the team.
     async fn activity(&self, actor: &Actor) -> Result<Activity, ApiError>;
     /// Newest first.

@@ -131,6 +131,40 @@ pub trait Provisioner: Send + Sync {
         Ok(None)
     }
 
+    /// Prepares to take in a snapshot that was kept elsewhere. What an earlier try left of it is removed; one that is there
+    /// already stays, and is refused.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when it is there already.
+    async fn begin_import(
+        &self,
+        _environment: &EnvironmentId,
+        _snapshot: &SnapshotId,
+    ) -> Result<ImportPlace, ProvisionError> {
+        Err(ProvisionError::Rejected { message: format!("“{}” cannot take in snapshots.", self.name()) })
+    }
+
+    /// Reads what was put into the place of [`begin_import`](Self::begin_import) and compares it with its manifests. Only
+    /// when they agree there is a snapshot, complete; otherwise nothing is left.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when it is not what it should be.
+    async fn finish_import(
+        &self,
+        _environment: &EnvironmentId,
+        _snapshot: &ImportedSnapshot,
+    ) -> Result<(), ProvisionError> {
+        Err(ProvisionError::Rejected { message: format!("“{}” cannot take in snapshots.", self.name()) })
+    }
+
+    /// Removes what has arrived of an import that is given up. A snapshot that is there stays.
+    ///
+    /// # Errors
+    /// When it cannot be removed now; asking again is harmless.
+    async fn give_up_import(&self, _environment: &EnvironmentId, _snapshot: &SnapshotId) -> Result<(), ProvisionError> {
+        Ok(())
+    }
+
     /// Snapshots that are kept here, whatever became of their environments.
     ///
     /// # Errors

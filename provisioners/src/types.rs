@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -258,6 +259,27 @@ pub struct Manifest {
     pub bytes: u64,
     /// What that takes on the disk, holes left out, whatever of it is shared with other snapshots or volumes.
     pub stored_bytes: u64,
+}
+
+/// Where a snapshot that comes from elsewhere is put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportPlace {
+    /// Not there yet; what is above it is. Each volume is to become a directory in it, by its name.
+    pub folder: PathBuf,
+    /// User and group of everything in it, by number.
+    pub owner: (u32, u32),
+    /// How much room there is, in bytes.
+    pub free_bytes: u64,
+}
+
+/// A snapshot that comes from elsewhere, as it is described there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedSnapshot {
+    pub id: SnapshotId,
+    /// When its moment was; Unix milliseconds.
+    pub taken_at: i64,
+    /// With the ids that the volumes have here, and their names in [`ImportPlace::folder`].
+    pub volumes: Vec<(SnapshotVolume, Manifest)>,
 }
 
 /// What came of reading a whole snapshot and comparing it with its manifest.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use app::api::{
-    Action, ApiError, DraftRequest, EnvironmentChange, EnvironmentQuery, FilePlace, FileRestore, LogSelection,
-    ManyRequest, OrderChange, OrderRequest, PasswordChange, PersonRequest, RestoreRequest, Role, SnapshotChange,
-    SnapshotRequest, TokenRequest, Upload,
+    Action, ApiError, DraftRequest, EnvironmentChange, EnvironmentQuery, FilePlace, FileRestore, ImportRequest,
+    LogSelection, ManyRequest, OrderChange, OrderRequest, PasswordChange, PersonRequest, RestoreRequest, Role,
+    SnapshotChange, SnapshotRequest, TokenRequest, Upload,
 };
 use app::portal::{Actor, Channel, Portal};
 use reqwest::Method;
@@ -42,7 +42,11 @@ const MATRIX: &[(&str, [u16; 6])] = &[
     ("operation", [401, 403, 200, 403, 403, 200]),
     ("leftovers", [401, 403, 200, 403, 403, 200]),
     ("remove_leftover", [401, 403, 404, 403, 403, 404]),
+    // It has no repository.
+    ("repository_snapshots", [401, 403, 409, 403, 403, 409]),
+    ("import_snapshot", [401, 403, 409, 403, 403, 409]),
     // The team.
+    ("repository", [401, 200, 200, 200, 200, 200]),
     ("catalog", [401, 200, 200, 200, 200, 200]),
     ("template", [401, 200, 200, 200, 200, 200]),
     // From ann's environment.
@@ -66,6 +70,7 @@ const MATRIX: &[(&str, [u16; 6])] = &[
     ("download", [401, 404, 404, 403, 404, 404]),
     ("upload", [401, 404, 404, 403, 404, 404]),
     ("restore_files", [401, 404, 404, 403, 404, 404]),
+    ("export_snapshot", [401, 404, 404, 403, 404, 404]),
     ("act", [401, 404, 404, 403, 409, 409]),
     ("describe", [401, 404, 404, 403, 422, 422]),
     ("change_order", [401, 404, 404, 403, 422, 422]),
@@ -175,6 +180,10 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
             }
         }
         "snapshots" => portal.snapshots(actor, environment).await.map(drop),
+        "repository" => portal.repository(actor).await.map(drop),
+        "repository_snapshots" => portal.repository_snapshots(actor).await.map(drop),
+        "import_snapshot" => portal.import_snapshot(actor, environment, ImportRequest::default()).await.map(drop),
+        "export_snapshot" => portal.export_snapshot(actor, environment, "latest").await.map(drop),
         "take_snapshot" => portal.take_snapshot(actor, environment, SnapshotRequest::default()).await.map(drop),
         "change_snapshot" => {
             portal.change_snapshot(actor, environment, "latest", SnapshotChange::default()).await.map(drop)

@@ -10,6 +10,7 @@ mod files;
 mod log;
 mod operator;
 mod people;
+mod shelf;
 mod snapshot;
 
 pub use activity::*;
@@ -20,6 +21,7 @@ pub use files::*;
 pub use log::*;
 pub use operator::*;
 pub use people::*;
+pub use shelf::*;
 pub use snapshot::*;
 
 use serde::{Deserialize, Serialize};

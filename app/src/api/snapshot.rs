@@ -23,6 +23,8 @@ pub enum SnapshotReason {
     Change,
     /// The template's rule said so.
     Schedule,
+    /// It came from a repository, taken elsewhere or long ago.
+    Import,
 }
 
 impl SnapshotReason {
@@ -36,6 +38,7 @@ impl SnapshotReason {
             SnapshotReason::Clone => "clone",
             SnapshotReason::Change => "change",
             SnapshotReason::Schedule => "schedule",
+            SnapshotReason::Import => "import",
         }
     }
 }
@@ -97,6 +100,9 @@ pub struct SnapshotView {
     pub volumes: Vec<SnapshotVolumeView>,
     /// It is being read as a whole and compared, right now.
     pub verifying: Option<WorkView>,
+    /// How it stands with its copy in the portable repository; absent when none is asked for.
+    #[serde(default)]
+    pub export: Option<super::ExportView>,
 }
 
 /// How far something long has come. Sizes are bytes, times Unix milliseconds.

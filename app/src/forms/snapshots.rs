@@ -45,6 +45,10 @@ async fn done(visit: &Visit, environment: &str, fields: &Fields) -> Result<Strin
             portal.change_snapshot(actor, environment, snapshot, pinned(false)).await?;
             "unpin"
         }
+        "export" => {
+            portal.export_snapshot(actor, environment, snapshot).await?;
+            "export"
+        }
         "delete" => {
             portal.delete_snapshot(actor, environment, snapshot).await?;
             "delete"

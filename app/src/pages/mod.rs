@@ -18,6 +18,7 @@ mod palette;
 mod people;
 mod profile;
 mod setup;
+mod shelf;
 mod sign_in;
 mod snapshots;
 mod template;

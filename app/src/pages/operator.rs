@@ -5,7 +5,8 @@ use axum::response::Response;
 use leptos::either::Either;
 use leptos::prelude::*;
 
-use crate::api::{ApiError, EffectView, Leftover, Operation, ProvisionerView};
+use super::shelf;
+use crate::api::{ApiError, EffectView, Leftover, Operation, ProvisionerView, RepositoryView};
 use crate::components::{badge, icon, moment, notice};
 use crate::site::{Page, Place, Visit, answer};
 use crate::words::{Tone, action_label, bytes, count};
@@ -17,13 +18,19 @@ pub(crate) async fn operator(visit: Visit) -> Response {
 
 async fn compose(visit: &Visit) -> Result<Page, ApiError> {
     let operation = visit.portal.operation(&visit.actor).await?;
+    let repository = visit.portal.repository(&visit.actor).await?;
     // That a provisioner does not answer is told, and keeps nothing else from being seen.
     let leftovers = visit.portal.leftovers(&visit.actor).await;
     let visit = visit.clone();
-    Ok(Page::new("Operator", move || content(&visit, operation, leftovers)).at(Place::Operator))
+    Ok(Page::new("Operator", move || content(&visit, operation, repository, leftovers)).at(Place::Operator))
 }
 
-fn content(visit: &Visit, operation: Operation, leftovers: Result<Vec<Leftover>, ApiError>) -> impl IntoView + use<> {
+fn content(
+    visit: &Visit,
+    operation: Operation,
+    repository: RepositoryView,
+    leftovers: Result<Vec<Leftover>, ApiError>,
+) -> impl IntoView + use<> {
     let now = Signal::stored(visit.now);
     let fresh = visit.settings.assets.address("fresh.js");
     let refused = visit.posted.as_ref().map(|posted| posted.error.clone());
@@ -44,6 +51,7 @@ fn content(visit: &Visit, operation: Operation, leftovers: Result<Vec<Leftover>,
                 {operation.provisioners.into_iter().map(provisioner).collect::<Vec<_>>()}
             </div>
             <div>
+                {shelf::repository(now, repository)}
                 {effects(now, operation.effects)}
                 {unowned(now, leftovers)}
             </div>

@@ -6,8 +6,10 @@ use axum::response::Response;
 use leptos::either::Either;
 use leptos::prelude::*;
 
+use super::shelf;
 use crate::api::{
-    ApiError, EnvironmentDetail, EnvironmentSummary, SnapshotReason, SnapshotState, SnapshotView, State, WorkView,
+    ApiError, EnvironmentDetail, EnvironmentSummary, ExportState, SnapshotReason, SnapshotState, SnapshotView, State,
+    WorkView,
 };
 use crate::components::{icon, moment, notice};
 use crate::site::{Page, Place, Visit, answer};
@@ -21,12 +23,18 @@ pub(crate) async fn snapshots(visit: Visit, Path(environment): Path<String>) -> 
 async fn compose(visit: &Visit, environment: &str) -> Result<Page, ApiError> {
     let detail = visit.portal.environment(&visit.actor, environment).await?;
     let all = visit.portal.snapshots(&visit.actor, &detail.summary.id).await?;
+    let repository = visit.portal.repository(&visit.actor).await?.configured;
     let visit = visit.clone();
     let title = format!("Snapshots of {}", detail.summary.name);
-    Ok(Page::new(title, move || content(&visit, detail, all)).at(Place::Environments))
+    Ok(Page::new(title, move || content(&visit, detail, all, repository)).at(Place::Environments))
 }
 
-fn content(visit: &Visit, detail: EnvironmentDetail, all: Vec<SnapshotView>) -> impl IntoView + use<> {
+fn content(
+    visit: &Visit,
+    detail: EnvironmentDetail,
+    all: Vec<SnapshotView>,
+    repository: bool,
+) -> impl IntoView + use<> {
     let now = Signal::stored(visit.now);
     let fresh = visit.settings.assets.address("fresh.js");
     let summary = detail.summary;
@@ -52,7 +60,7 @@ fn content(visit: &Visit, detail: EnvironmentDetail, all: Vec<SnapshotView>) -> 
         let complete = |one: &SnapshotView| one.state == SnapshotState::Complete;
         let before: Vec<Option<String>> =
             (0..all.len()).map(|at| all[at + 1..].iter().find(|one| complete(one)).map(|one| one.id.clone())).collect();
-        let around = Around { address, copies, theirs, deleted };
+        let around = Around { address, copies, theirs, deleted, repository };
         let items = all.into_iter().zip(before);
         let items = items.map(move |(one, before)| snapshot(now, &around, before, one)).collect::<Vec<_>>();
         Either::Right(view! { <ul class="list" role="list">{items}</ul> })
@@ -88,6 +96,9 @@ fn content(visit: &Visit, detail: EnvironmentDetail, all: Vec<SnapshotView>) -> 
 fn said(what: &str) -> Option<(&'static str, &'static str)> {
     Some(match what {
         "take" => ("A snapshot is being taken", "The servers stand still for a moment, all at once, and go on."),
+        "export" => {
+            ("The snapshot is being copied to the repository", "It is there, encrypted, when its line says so.")
+        }
         "delete" => ("The snapshot is deleted", "Nothing can be restored from it any more."),
         "pin" => ("The snapshot is pinned", "It stays until somebody unpins it."),
         "verify" => {
@@ -118,12 +129,14 @@ struct Around {
     copies: String,
     theirs: bool,
     deleted: bool,
+    /// Whether the portal has one.
+    repository: bool,
 }
 
 /// `before`: the complete one before it.
 fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: SnapshotView) -> impl IntoView + use<> {
-    let Around { address, copies, theirs, deleted } = around;
-    let (theirs, deleted) = (*theirs, *deleted);
+    let Around { address, copies, theirs, deleted, repository } = around;
+    let (theirs, deleted, repository) = (*theirs, *deleted, *repository);
     let (size, files) =
         one.volumes.iter().fold((0, 0), |(size, files), volume| (size + volume.bytes, files + volume.files));
     let title = if one.label.is_empty() { reason(one.reason).to_owned() } else { one.label.clone() };
@@ -140,6 +153,9 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
     let verifying = one.verifying.map(|work| how_far(work, now.get_untracked()));
     let verified = one.verified_at.filter(|_| restorable && verifying.is_none());
     let (id, pinned) = (one.id.clone(), one.pinned);
+    let again =
+        one.export.as_ref().is_none_or(|export| matches!(export.state, ExportState::Failed | ExportState::Forgotten));
+    let exportable = repository && restorable && again;
     let forms = theirs.then(|| view! {
         <div class="snapshot__forms">
             {restorable.then(|| restore(address, &id, deleted))}
@@ -147,6 +163,7 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
                 <a class="button" data-kind="plain" data-size="small" href=format!("{copies}&snapshot={id}")>{icon("layers")}"Copy"</a>
             })}
             {(readable && one.verifying.is_none()).then(|| button(address, &id, "verify", "Verify", "shield-check"))}
+            {exportable.then(|| button(address, &id, "export", "Export", "database"))}
             {(!pinned).then(|| button(address, &id, "pin", "Pin", "bookmark"))}
             {pinned.then(|| button(address, &id, "unpin", "Unpin", "bookmark"))}
             {(!pinned && one.state != SnapshotState::Wanted).then(|| button(address, &id, "delete", "Delete", "trash-2"))}
@@ -167,6 +184,7 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
                     <p class="list__more snapshot__verified">{icon("shield-check")}"Verified "{moment(now, at)}</p>
                 })}
                 {links}
+                {one.export.map(|export| shelf::export_line(now, export))}
                 {one.failure.map(|why| view! { <p class="list__more">{why}</p> })}
             </div>
             {forms}
@@ -250,6 +268,7 @@ fn reason(reason: SnapshotReason) -> &'static str {
         SnapshotReason::Clone => "For a copy of it",
         SnapshotReason::Change => "Before it was changed",
         SnapshotReason::Schedule => "By its template’s rule",
+        SnapshotReason::Import => "From the repository",
     }
 }
 

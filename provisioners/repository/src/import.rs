@@ -36,6 +36,9 @@ pub enum Ownership {
     Kept,
     /// The importing user's; the set-user-id and set-group-id bits are dropped.
     Importers,
+    /// This user's and this group's, by number. Needs root when that is somebody else. The set-user-id bit is dropped, and of
+    /// files the set-group-id bit.
+    Given { user: u32, group: u32 },
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct ImportOptions {
     pub ownership: Ownership,
     /// Refuses, before anything is written, a snapshot whose files are larger together.
     pub at_most_bytes: Option<u64>,
+    /// The same for how many there are, folders and all.
+    pub at_most_entries: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +75,7 @@ pub(crate) fn import(
     let snapshot = repository.snapshot(&engine, id)?;
     let engine = engine.to_indexed().map_err(|error| repository.failure("read", &error))?;
     let reader = Reader { engine: &engine, repository };
-    let plan = Plan::read(&reader, id, snapshot.tree, options.at_most_bytes, watcher)?;
+    let plan = Plan::read(&reader, id, snapshot.tree, options, watcher)?;
     watcher.begin(plan.bytes);
 
     for (path, _) in &plan.folders {

@@ -77,6 +77,8 @@ pub enum Place {
 pub struct Repository {
     storage: Arc<dyn Storage>,
     keys: Keys,
+    /// From its configuration: the same wherever it is moved to.
+    id: String,
 }
 
 impl Repository {
@@ -148,6 +150,17 @@ impl Repository {
         upkeep::prune(self)
     }
 
+    /// What it takes where it is, in bytes: everything compressed, encrypted and stored once.
+    pub fn stored_bytes(&self) -> Result<u64, Error> {
+        self.still_there()?;
+        upkeep::packed_bytes(self)
+    }
+
+    /// 64 hexadecimal digits that tell it from every other repository, wherever it is moved to.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// For messages; names no secret.
     pub fn location(&self) -> String {
         self.storage.location()
@@ -155,9 +168,9 @@ impl Repository {
 
     fn unlocked(storage: Arc<dyn Storage>, password: &Secret) -> Outcome<Self> {
         let keys = Keys::unlock(storage.as_ref(), password)?;
-        let repository = Self { storage, keys };
-        // Finds out whether the configuration can be read.
-        repository.engine(&Arc::new(Gate::default()), None, rustic_core::NoProgressBars {}, "open")?;
+        let mut repository = Self { storage, keys, id: String::new() };
+        let engine = repository.engine(&Arc::new(Gate::default()), None, rustic_core::NoProgressBars {}, "open")?;
+        repository.id = engine.config().id.to_hex().to_string();
         Ok(repository)
     }
 
@@ -239,9 +252,18 @@ fn create(storage: &Arc<dyn Storage>, password: &Secret) -> Outcome<()> {
     let backend = Backend { storage: storage.clone(), gate: Arc::default(), lock: None };
     let key = KeyOptions::default().hostname("bookend".to_owned()).username("bookend".to_owned()).with_created(true);
     engine(backend, rustic_core::NoProgressBars {})
-        .and_then(|engine| engine.init(&Credentials::password(password.reveal()), &key, &ConfigOptions::default()))
+        .and_then(|engine| engine.init(&Credentials::password(password.reveal()), &key, &options()))
         .map_err(failed)?;
     Ok(())
+}
+
+/// What is exported is read back and compared with its manifest whenever it is imported, so it is not unpacked once more right
+/// after it was packed; and the quickest packing saves most of what the thorough one does.
+fn options() -> ConfigOptions {
+    let mut options = ConfigOptions::default();
+    options.set_extra_verify = Some(false);
+    options.set_compression = Some(1);
+    options
 }
 
 fn engine(backend: Backend, progress: impl ProgressBars) -> Result<Engine<()>, Box<RusticError>> {

@@ -5,7 +5,7 @@
 //! lock, whoever removes (forget, prune) the exclusive one; a lock is a file in `locks/`, written first and checked against the
 //! others afterwards, so that of two that cannot be together at least one steps back. A lock is renewed every five minutes.
 //! One older than half an hour, or of a process of this machine that no longer runs, counts for nothing and is removed by
-//! whom it hinders. A process that could not renew its own for 22 minutes writes nothing more.
+//! whoever comes next, because restic itself waits for somebody to say `unlock`. A process that could not renew its own for 22 minutes writes nothing more.
 //!
 //! The clock is read here and not passed in: what counts is the age of files that other machines wrote.
 
@@ -209,11 +209,11 @@ fn step_back_for_others(storage: &dyn Storage, keys: &Keys, exclusive: bool, own
             reason,
             remedy: "When no program uses the repository, `restic unlock --remove-all` removes it",
         })?;
-        if !exclusive && !other.exclusive {
-            continue;
-        }
         if other.is_stale(Timestamp::now()) {
             storage.remove(Kind::Lock, &name).map_err(failed)?;
+            continue;
+        }
+        if !exclusive && !other.exclusive {
             continue;
         }
         return Err(Error::Locked { location, holder: other.in_words() });

@@ -136,7 +136,7 @@ pub(crate) fn prune(repository: &Repository) -> Outcome<Pruned> {
     Ok(Pruned { bytes_freed: before.saturating_sub(packed_bytes(repository)?) })
 }
 
-fn packed_bytes(repository: &Repository) -> Outcome<u64> {
+pub(crate) fn packed_bytes(repository: &Repository) -> Outcome<u64> {
     let packs = repository.storage.list(Kind::Pack).map_err(repository.storage_failure("list the data"))?;
     Ok(packs.iter().map(|(_, size)| size).sum())
 }

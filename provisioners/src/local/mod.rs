@@ -32,6 +32,7 @@ mod error;
 mod files;
 mod holder;
 mod image;
+mod imports;
 mod layout;
 mod limits;
 mod link;
@@ -67,8 +68,9 @@ use self::image::oci::Images;
 use self::layout::Layout;
 use self::tools::Tools;
 use crate::{
-    Capabilities, Capacity, Comparison, Effect, EnvironmentId, FileEntry, FileWrite, Gateway, ObservedEnvironment,
-    ProvisionError, Provisioner, Remains, ServerPlan, SnapshotId, Step, Told, Tree, Verification,
+    Capabilities, Capacity, Comparison, Effect, EnvironmentId, FileEntry, FileWrite, Gateway, ImportPlace,
+    ImportedSnapshot, ObservedEnvironment, ProvisionError, Provisioner, Remains, ServerPlan, SnapshotId, Step, Told,
+    Tree, Verification,
 };
 
 #[cfg(feature = "conformance")]
@@ -303,6 +305,45 @@ impl Provisioner for Local {
 
     async fn folder(&self, tree: &Tree) -> Result<Option<PathBuf>, ProvisionError> {
         Ok(Some(self.look(tree, |shared, tree| files::root(&shared.layout, tree)).await?))
+    }
+
+    async fn begin_import(
+        &self,
+        environment: &EnvironmentId,
+        snapshot: &SnapshotId,
+    ) -> Result<ImportPlace, ProvisionError> {
+        check_id(environment.as_str())?;
+        check_id(snapshot.as_str())?;
+        let (shared, environment, id) = (Arc::clone(&self.shared), environment.clone(), snapshot.clone());
+        let begun = move || {
+            let place = imports::begin(&shared.layout.snapshot(&environment, &id), &shared.tools, &shared.trash)?;
+            Ok(ImportPlace { free_bytes: remains::capacity(&shared.layout)?.disk_free_bytes, ..place })
+        };
+        Ok(environment::blocking(begun).await?)
+    }
+
+    async fn finish_import(
+        &self,
+        environment: &EnvironmentId,
+        snapshot: &ImportedSnapshot,
+    ) -> Result<(), ProvisionError> {
+        check_id(environment.as_str())?;
+        check_id(snapshot.id.as_str())?;
+        snapshot.volumes.iter().try_for_each(|(volume, _)| check_id(volume.volume.as_str()))?;
+        let (shared, environment, snapshot) = (Arc::clone(&self.shared), environment.clone(), snapshot.clone());
+        let finish = move || {
+            let layout = shared.layout.snapshot(&environment, &snapshot.id);
+            imports::finish(&layout, &snapshot, &shared.tools, &shared.trash)
+        };
+        Ok(environment::blocking(finish).await?)
+    }
+
+    async fn give_up_import(&self, environment: &EnvironmentId, snapshot: &SnapshotId) -> Result<(), ProvisionError> {
+        check_id(environment.as_str())?;
+        check_id(snapshot.as_str())?;
+        let (shared, environment, id) = (Arc::clone(&self.shared), environment.clone(), snapshot.clone());
+        let give_up = move || imports::give_up(&shared.layout.snapshot(&environment, &id), &shared.trash);
+        Ok(environment::blocking(give_up).await?)
     }
 
     async fn kept_snapshots(&self) -> Result<Vec<(EnvironmentId, SnapshotId)>, ProvisionError> {

@@ -93,6 +93,29 @@ fn fill(
     disk::persist(snapshot.parent())
 }
 
+/// Reads the trees of a snapshot that comes from elsewhere, which are in their places, for its manifests.
+pub fn read_imported(
+    snapshot: &SnapshotLayout,
+    plan: SnapshotPlan,
+    taken_at: i64,
+    owner: Owner,
+    progress: &Progress,
+) -> Result<Vec<Manifest>> {
+    let record = Record { plan, taken_at, method: "import".to_owned(), boot: Some(boot()?) };
+    make_manifest(snapshot, &record, owner, progress)?;
+    let manifests = record.plan.volumes.iter().map(|volume| manifest(snapshot, &volume.volume));
+    let manifests = manifests.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    Ok(manifests)
+}
+
+/// What makes a snapshot one that is there.
+pub fn enter(snapshot: &SnapshotLayout, plan: SnapshotPlan, taken_at: i64) -> Result<()> {
+    let record = Record { plan, taken_at, method: "import".to_owned(), boot: None };
+    write(&snapshot.record(), &record)?;
+    disk::persist(snapshot.root())?;
+    disk::persist(snapshot.parent())
+}
+
 /// What is known of a snapshot; nothing when there is none.
 pub fn record(snapshot: &SnapshotLayout) -> Result<Option<Record>> {
     read(&snapshot.record())

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 pub use super::copy::CopyArguments;
 pub use order::{ChangeArguments, CloneArguments, OrderArguments};
 
+use super::shelf::{ExportArguments, ImportArguments};
 use crate::serve::{ServeOptions, default_data_dir};
 
 #[derive(Debug, Parser)]
@@ -149,6 +150,10 @@ pub enum SnapshotCommand {
     Delete(OneSnapshot),
     /// Keep one until it is unpinned
     Pin(OneSnapshot),
+    /// Copy one to the portable repository, now
+    Export(ExportArguments),
+    /// Make an environment of what the portable repository has; alone: list that
+    Import(ImportArguments),
     /// Let it go when it is one of many
     Unpin(OneSnapshot),
 }

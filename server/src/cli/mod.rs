@@ -21,6 +21,7 @@ mod logs;
 mod order;
 mod output;
 mod serve;
+mod shelf;
 mod snapshots;
 mod template;
 mod terminal;

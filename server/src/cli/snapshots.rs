@@ -15,6 +15,7 @@ use super::copy::Bar;
 use super::events::Events;
 use super::failure::{Failure, exit};
 use super::output::{Output, clean, table, time};
+use super::shelf;
 use super::wait::{self, Target};
 use crate::domain::template::quantity::display_bytes;
 
@@ -53,6 +54,8 @@ pub async fn snapshot(client: &Client, command: SnapshotCommand, output: Output)
         }
         SnapshotCommand::Pin(one) => change(client, &one.environment, &one.snapshot, true, output).await,
         SnapshotCommand::Unpin(one) => change(client, &one.environment, &one.snapshot, false, output).await,
+        SnapshotCommand::Export(export) => shelf::export(client, export, output).await,
+        SnapshotCommand::Import(import) => shelf::import(client, import, output).await,
     }
 }
 
@@ -267,9 +270,10 @@ fn listed(all: &[SnapshotView]) -> String {
                 display_bytes(bytes),
                 one.frozen_ms.map(|frozen| format!("{frozen} ms")).unwrap_or_default(),
                 if one.pinned { "pinned".to_owned() } else { String::new() },
+                one.export.as_ref().map(|export| export.state.as_str().to_owned()).unwrap_or_default(),
                 clean(one.failure.as_deref().unwrap_or(&one.label)),
             ]
         })
         .collect();
-    table(&["SNAPSHOT", "STATE", "WHY", "TAKEN", "FILES", "SIZE", "FROZEN", "", "LABEL"], &rows)
+    table(&["SNAPSHOT", "STATE", "WHY", "TAKEN", "FILES", "SIZE", "FROZEN", "", "COPY", "LABEL"], &rows)
 }

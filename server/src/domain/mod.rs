@@ -10,6 +10,7 @@ pub mod plan;
 pub mod progress;
 pub mod retention;
 pub mod schedule;
+pub mod shelf;
 pub mod state;
 pub mod template;
 pub mod topology;

@@ -20,6 +20,7 @@ mod execute;
 mod freeze;
 mod machines;
 mod schedules;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod trees;
@@ -38,6 +39,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub use bell::Bell;
 pub use directory::Directory;
 pub use machines::{Health, Machines, Unowned};
+pub use shelf::{Librarian, Open, Settings, Shelf, ShelfError, ShelfParts};
 pub use trees::Trees;
 
 use crate::agents::FreezeError;

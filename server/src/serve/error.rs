@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use provisioners::local::OpenError;
 
 use crate::auth::password::PasswordError;
+use crate::engine::ShelfError;
 use crate::keys::KeyError;
 use crate::store::StoreError;
 
@@ -39,6 +40,10 @@ pub enum StartError {
     Machine(#[from] OpenError),
     #[error("{0}")]
     Templates(String),
+    #[error("--repository: {0}")]
+    Repository(String),
+    #[error("--repository cannot be used: {0}")]
+    Shelf(ShelfError),
     #[error("the site's files in {} cannot be read; build them anew with cargo xtask build", .path.display())]
     Site {
         path: PathBuf,

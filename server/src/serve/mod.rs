@@ -8,6 +8,7 @@
 mod error;
 mod machine;
 mod options;
+mod repository;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ use crate::auth::password::Passwords;
 use crate::auth::setup::first_administrator_link;
 use crate::auth::token::DEFAULT_TEAM;
 use crate::clock::Clock;
-use crate::engine::{self, Bell, Directory, Engine, Machines, Trees};
+use crate::engine::{self, Bell, Directory, Engine, Librarian, Machines, Shelf, ShelfParts, Trees};
 use crate::http::hosts::{Hosts, Origin};
 use crate::http::{self, Assets, Edge, server};
 use crate::keys::InstallationKey;
@@ -37,6 +38,7 @@ use crate::store::{self, PortalLock, Store};
 
 pub use error::StartError;
 pub use options::{ServeOptions, database_url, default_data_dir};
+pub use repository::RepositoryOptions;
 
 /// A portal that answers. Dropping it stops it as a crash would; [`stop`](Portal::stop) lets what is under way end.
 pub struct Portal {
@@ -51,6 +53,7 @@ pub struct Portal {
     serving: JoinHandle<()>,
     catalog: JoinHandle<()>,
     _engine: Engine,
+    _librarian: Librarian,
     _lock: Option<PortalLock>,
 }
 
@@ -79,6 +82,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     // Only the first call of a process counts; a second provider is not wanted anyway.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let public = options.public_url.as_deref().map(Origin::parse).transpose().map_err(StartError::PublicUrl)?;
+    let repository = options.repository.settings(|name| std::env::var(name).ok())?;
     let data_dir = machine::data_directory(&options.data_dir)?;
     let lock = match options.database_url {
         None => Some(PortalLock::acquire(&data_dir.join("bookend.db"))?),
@@ -89,6 +93,14 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let address = listener.local_addr().map_err(|source| StartError::Listen { address: options.listen, source })?;
     let key = InstallationKey::load_or_create(&data_dir)?;
     let store = Store::open(&database_url(&data_dir, options.database_url.as_deref())).await?;
+
+    let shelf = match repository {
+        Some(settings) => {
+            let opened = Shelf::open(settings, &store, lock.is_some(), &store::id(clock.now())).await;
+            opened.map_err(StartError::Shelf)?
+        }
+        None => Shelf::default(),
+    };
 
     let bell = Bell::default();
     store.begin_life(lock.as_ref(), clock.now()).await?;
@@ -117,6 +129,13 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         key: key.clone(),
         bell: bell.clone(),
         agents: Arc::new(hub.clone()),
+        provisioners: provisioners.clone(),
+    });
+    let librarian = Librarian::start(ShelfParts {
+        shelf: shelf.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        bell: bell.clone(),
         provisioners,
     });
     let identities = Identities::new(store.clone(), clock.clone());
@@ -132,6 +151,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         machines,
         trees,
         verifications: Verifications::default(),
+        shelf,
         bell,
         records: catalog::Records::default(),
         catalogs: catalog::Catalogs::default(),
@@ -153,7 +173,18 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let open = edge.open.clone();
     let router = http::router(edge, assets(machine::beside_this_program(options.site, "site"))?);
     let serving = tokio::spawn(server::serve(listener, router, stopping.clone(), open));
-    Ok(Portal { address, setup_link, store, use_cases, stopping, serving, catalog, _engine: engine, _lock: lock })
+    Ok(Portal {
+        address,
+        setup_link,
+        store,
+        use_cases,
+        stopping,
+        serving,
+        catalog,
+        _engine: engine,
+        _librarian: librarian,
+        _lock: lock,
+    })
 }
 
 impl Portal {

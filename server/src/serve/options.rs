@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::repository::RepositoryOptions;
+
 /// What a person can choose when starting the portal. The command line shows these as they stand here.
 #[derive(Clone, clap::Args)]
 pub struct ServeOptions {
@@ -48,6 +50,9 @@ pub struct ServeOptions {
     /// Address of a reverse proxy whose X-Forwarded-For names the person's address. May be given several times.
     #[arg(long, value_name = "IP", env = "BOOKEND_TRUSTED_PROXY", value_delimiter = ',')]
     pub trusted_proxy: Vec<IpAddr>,
+
+    #[command(flatten)]
+    pub repository: RepositoryOptions,
 }
 
 /// Without the database URL: it may hold a password.
@@ -64,6 +69,7 @@ impl fmt::Debug for ServeOptions {
             .field("public_url", &self.public_url)
             .field("apps_domain", &self.apps_domain)
             .field("trusted_proxy", &self.trusted_proxy)
+            .field("repository", &self.repository)
             .finish()
     }
 }

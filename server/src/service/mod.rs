@@ -22,6 +22,7 @@ mod operator;
 mod orders;
 mod people;
 mod profile;
+mod shelf;
 mod signing_in;
 mod snapshots;
 mod trouble;
@@ -39,7 +40,7 @@ use crate::agents::Hub;
 use crate::auth::identity::Identities;
 use crate::auth::password::Passwords;
 use crate::clock::Clock;
-use crate::engine::{Bell, Machines, Trees};
+use crate::engine::{Bell, Machines, Shelf, Trees};
 use crate::keys::InstallationKey;
 use crate::store::{self, AuditEvent, Store, StoreError, Tx};
 
@@ -62,6 +63,8 @@ pub struct Service {
     pub trees: Trees,
     /// Snapshots that are being verified.
     pub verifications: Verifications,
+    /// The portable repository, if the portal was started with one.
+    pub shelf: Shelf,
     /// Where everybody says what has changed; the engine and the pages hear of it.
     pub bell: Bell,
     /// How past orders went, as the catalog tells it.
@@ -185,7 +188,22 @@ impl Portal for Service {
         operator::remove_leftover(self, access::administrator(actor)?, provisioner, id, typed).await
     }
 
+    async fn repository_snapshots(&self, actor: &Actor) -> Result<Vec<RepositorySnapshot>, ApiError> {
+        shelf::list(self, access::administrator(actor)?).await
+    }
+    async fn import_snapshot(
+        &self,
+        actor: &Actor,
+        snapshot: &str,
+        request: ImportRequest,
+    ) -> Result<ImportView, ApiError> {
+        shelf::import(self, access::administrator(actor)?, snapshot, request).await
+    }
+
     // The team
+    async fn repository(&self, actor: &Actor) -> Result<RepositoryView, ApiError> {
+        shelf::repository(self, access::person(actor)?).await
+    }
     async fn catalog(&self, actor: &Actor) -> Result<Arc<Vec<CatalogEntry>>, ApiError> {
         let by = access::person(actor)?;
         let read = async {
@@ -334,6 +352,14 @@ impl Portal for Service {
         change: OrderChange,
     ) -> Result<EnvironmentDetail, ApiError> {
         change_order::change_order(self, access::person(actor)?, environment, change).await
+    }
+    async fn export_snapshot(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        snapshot: &str,
+    ) -> Result<SnapshotView, ApiError> {
+        shelf::export(self, access::person(actor)?, environment, snapshot).await
     }
     async fn act_on_many(&self, actor: &Actor, request: ManyRequest) -> Result<Vec<ManyResult>, ApiError> {
         environments::act_on_many(self, access::person(actor)?, request).await

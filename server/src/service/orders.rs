@@ -116,7 +116,7 @@ async fn commit(
 }
 
 /// The template and the values, all of the order's mistakes told at once.
-async fn checked(
+pub(super) async fn checked(
     service: &Service,
     by: &SignedIn,
     order: &OrderRequest,
@@ -137,7 +137,7 @@ async fn checked(
     }
 }
 
-fn environment(
+pub(super) fn environment(
     service: &Service,
     by: &SignedIn,
     offered: &catalog::Offered,

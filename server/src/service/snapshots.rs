@@ -8,7 +8,7 @@ use app::portal::SignedIn;
 use serde_json::json;
 
 use super::trouble::{failed, no_such};
-use super::{Service, access, environments, orders};
+use super::{Service, access, environments, orders, shelf};
 use crate::domain::actions::{Change, Keep};
 use crate::domain::facts::Desired;
 use crate::domain::note::Note;
@@ -32,7 +32,9 @@ pub(super) async fn snapshots(
         view.verifying = service.verifications.of(&view.id);
         view
     };
-    Ok(all.into_iter().map(|one| now(one.view)).collect())
+    let mut all: Vec<SnapshotView> = all.into_iter().map(|one| now(one.view)).collect();
+    shelf::tell_exports(service, &record.summary.id, &mut all).await?;
+    Ok(all)
 }
 
 pub(super) async fn take(

@@ -13,6 +13,7 @@ mod describe;
 mod lists;
 mod logs;
 mod records;
+mod shelf;
 mod snapshots;
 mod writes;
 
@@ -27,6 +28,11 @@ use logs::log_lines_are_kept_once_in_order_and_within_a_bound;
 use records::{
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
     past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
+};
+use shelf::{
+    a_copy_outlives_its_snapshot_for_a_time_and_a_lost_one_is_made_again,
+    a_policy_chooses_what_is_copied_and_people_may_ask_for_the_rest,
+    a_repository_is_worked_on_by_one_at_a_time_and_a_late_one_writes_nothing,
 };
 use snapshots::{
     a_replaced_volume_goes_only_when_what_it_held_is_safe, a_snapshot_is_written_down_from_wish_to_manifest,
@@ -444,6 +450,9 @@ on_both! {
     a_snapshot_is_written_down_from_wish_to_manifest,
     a_replaced_volume_goes_only_when_what_it_held_is_safe,
     what_was_deleted_can_come_back_until_its_snapshot_expires,
+    a_repository_is_worked_on_by_one_at_a_time_and_a_late_one_writes_nothing,
+    a_policy_chooses_what_is_copied_and_people_may_ask_for_the_rest,
+    a_copy_outlives_its_snapshot_for_a_time_and_a_lost_one_is_made_again,
     what_happens_while_it_is_worked_on_makes_it_due_again,
     a_snapshot_sees_one_moment_whatever_is_written_meanwhile,
     who_asked_first_is_served_first,

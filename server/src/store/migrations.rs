@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, SqlStr};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
     (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
     (3, "force", include_str!("../../../migrations/0003_force.sql")),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
     (8, "snapshots", include_str!("../../../migrations/0008_snapshots.sql")),
     (9, "change", include_str!("../../../migrations/0009_change.sql")),
     (10, "snapshot rules", include_str!("../../../migrations/0010_snapshot_rules.sql")),
+    (11, "shelf", include_str!("../../../migrations/0011_shelf.sql")),
 ];
 
 /// Brings the tables up to date.

@@ -461,7 +461,7 @@ impl Store {
     }
 }
 
-fn record(row: &AnyRow) -> Result<SnapshotRecord, StoreError> {
+pub(super) fn record(row: &AnyRow) -> Result<SnapshotRecord, StoreError> {
     let volumes: Vec<SnapshotVolume> = json::read("a snapshot's volumes", &row.try_get::<String, _>("volumes")?)?;
     let contents: Vec<SnapshotContent> =
         json::read_optional("a snapshot's contents", row.try_get("contents")?)?.unwrap_or_default();
@@ -493,6 +493,7 @@ fn record(row: &AnyRow) -> Result<SnapshotRecord, StoreError> {
         expires_at: row.try_get("expires_at")?,
         volumes: volumes.iter().map(volume).collect(),
         verifying: None,
+        export: None,
     };
     Ok(SnapshotRecord { view, contents: volumes })
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustic_core::repofile::{Node, NodeType};
 use rustic_core::{IndexedFull, Repository as Engine, TreeId};
 
-use super::Reader;
+use super::{ImportOptions, Reader};
 use crate::SnapshotId;
 use crate::error::{Error, Outcome};
 use crate::watch::Watcher;
@@ -34,13 +34,14 @@ impl Plan {
         reader: &Reader<'_, S>,
         snapshot: &SnapshotId,
         top: TreeId,
-        at_most_bytes: Option<u64>,
+        limits: ImportOptions,
         watcher: &Watcher,
     ) -> Outcome<Self> {
         let mut plan = Self::default();
         let mut groups: HashMap<(u64, u64), Node> = HashMap::new();
         let mut first_names: HashMap<(u64, u64), PathBuf> = HashMap::new();
         let mut open = vec![(PathBuf::new(), top)];
+        let mut entries = 0;
         while let Some((folder, tree)) = open.pop() {
             if watcher.is_cancelled() {
                 return Err(Error::Cancelled);
@@ -50,6 +51,10 @@ impl Plan {
                 let name = node.name().into_owned();
                 let path = folder.join(&name);
                 let refused = |what: String| Error::Refused { snapshot: snapshot.0.clone(), what };
+                entries += 1;
+                if limits.at_most_entries.is_some_and(|most| entries > most) {
+                    return Err(refused("more files and folders than it says".into()));
+                }
                 if !is_one_name(name.as_bytes()) || !names.insert(name) {
                     return Err(refused(format!("the name {:?} in {}", node.name, folder.display())));
                 }
@@ -77,8 +82,8 @@ impl Plan {
                     }
                     NodeType::File => {
                         plan.bytes = plan.bytes.saturating_add(node.meta.size);
-                        if at_most_bytes.is_some_and(|most| plan.bytes > most) {
-                            return Err(refused("more bytes than there is room for".into()));
+                        if limits.at_most_bytes.is_some_and(|most| plan.bytes > most) {
+                            return Err(refused("more bytes than it says, or than there is room for".into()));
                         }
                         plan.files.push((path, node));
                     }

@@ -44,7 +44,7 @@ pub(super) fn other(top: &OwnedFd, path: &Path, node: &Node, ownership: Ownershi
 
 /// Owner, attributes, mode, time, in this order: each of them changes or clears some of those before it.
 pub(super) fn describe(top: &OwnedFd, path: &Path, node: &Node, ownership: Ownership) -> io::Result<()> {
-    if let (Ownership::Kept, Some((user, group))) = (ownership, owners(&node.meta)) {
+    if let Some((user, group)) = owners(&node.meta, ownership) {
         chownat(top, path, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
     }
     let place = beside(top, path.as_os_str());
@@ -52,7 +52,7 @@ pub(super) fn describe(top: &OwnedFd, path: &Path, node: &Node, ownership: Owner
         let value = attribute.value.as_deref().unwrap_or_default();
         lsetxattr(&place, OsStr::new(&attribute.name), value, XattrFlags::empty())?;
     }
-    if let (false, Some(mode)) = (node.is_symlink(), permissions(&node.meta, ownership)) {
+    if let (false, Some(mode)) = (node.is_symlink(), permissions(node, ownership)) {
         chmodat(top, path, mode, AtFlags::empty())?;
     }
     if let Some(times) = times(&node.meta) {
@@ -105,14 +105,14 @@ impl Writing {
             return Err(io::Error::other(told));
         }
         self.file.set_len(self.length)?;
-        if let (Ownership::Kept, Some((user, group))) = (ownership, owners(&node.meta)) {
+        if let Some((user, group)) = owners(&node.meta, ownership) {
             fchown(&self.file, Some(user), Some(group))?;
         }
         for attribute in &node.meta.extended_attributes {
             let value = attribute.value.as_deref().unwrap_or_default();
             fsetxattr(&self.file, OsStr::new(&attribute.name), value, XattrFlags::empty())?;
         }
-        if let Some(mode) = permissions(&node.meta, ownership) {
+        if let Some(mode) = permissions(node, ownership) {
             fchmod(&self.file, mode)?;
         }
         if let Some(times) = times(&node.meta) {
@@ -126,13 +126,21 @@ fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().fold(0, |any, byte| any | byte) == 0
 }
 
-fn owners(meta: &Metadata) -> Option<(Uid, Gid)> {
-    Some((Uid::from_raw(meta.uid?), Gid::from_raw(meta.gid?)))
+fn owners(meta: &Metadata, ownership: Ownership) -> Option<(Uid, Gid)> {
+    match ownership {
+        Ownership::Kept => Some((Uid::from_raw(meta.uid?), Gid::from_raw(meta.gid?))),
+        Ownership::Importers => None,
+        Ownership::Given { user, group } => Some((Uid::from_raw(user), Gid::from_raw(group))),
+    }
 }
 
-fn permissions(meta: &Metadata, ownership: Ownership) -> Option<Mode> {
+fn permissions(node: &Node, ownership: Ownership) -> Option<Mode> {
+    let meta = &node.meta;
     let kept = match ownership {
         Ownership::Kept => 0o7777,
+        // What is made in such a folder gets its group, which is harmless.
+        Ownership::Given { .. } if node.is_dir() => 0o3777,
+        Ownership::Given { .. } => 0o1777,
         // Running as the owner means something else when the owner is another.
         Ownership::Importers => 0o1777,
     };

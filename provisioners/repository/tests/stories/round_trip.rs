@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use repository::{Error, ImportOptions, Progress, Unchanged, Watcher};
+use repository::{Error, ImportOptions, Ownership, Progress, Unchanged, Watcher};
 
 use crate::shelf::{Shelf, meta};
 use crate::trees::{assert_same, everything, noise, put_time, stored_bytes};
@@ -163,6 +163,9 @@ fn an_import_goes_into_an_empty_folder_or_a_new_one_and_nowhere_else() {
     assert_eq!(fs::read_dir(shelf.path("full")).expect("a folder").count(), 1);
     let small = ImportOptions { at_most_bytes: Some(6), ..ImportOptions::default() };
     assert!(matches!(import("imported", small), Err(Error::Refused { .. })));
+    // The volume's folder, and the file in it.
+    let few = ImportOptions { at_most_entries: Some(1), ..ImportOptions::default() };
+    assert!(matches!(import("imported", few), Err(Error::Refused { .. })));
     shelf.assert_nothing_imported();
 
     // What a process that was killed left is in nobody's way.
@@ -171,6 +174,31 @@ fn an_import_goes_into_an_empty_folder_or_a_new_one_and_nowhere_else() {
     import("empty", ImportOptions::default()).expect("an import");
     assert_same(&shelf.path("data"), &shelf.path("empty/data"));
     assert!(!shelf.path(".empty.importing").exists());
+}
+
+#[test]
+fn imported_files_belong_to_whom_they_are_given_and_run_as_nobody_else() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let shelf = Shelf::new();
+    let (file, folder) = (shelf.path("data").join("file"), shelf.path("data").join("folder"));
+    fs::write(&file, "content").expect("a file");
+    fs::create_dir(&folder).expect("a folder");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o6751)).expect("a mode");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o2750)).expect("a mode");
+    let repository = shelf.open();
+    let exported = shelf.export(&repository);
+    let own = fs::metadata(&file).expect("a file");
+    // To somebody else where that is allowed.
+    let user = if own.uid() == 0 { 4_747 } else { own.uid() };
+    let ownership = Ownership::Given { user, group: own.gid() };
+    let options = ImportOptions { ownership, ..ImportOptions::default() };
+    repository.import(&exported.id, &shelf.path("imported"), options, &Watcher::silent()).expect("an import");
+    let seen = |name: &str| {
+        let metadata = fs::metadata(shelf.path("imported/data").join(name)).expect("metadata");
+        (metadata.mode() & 0o7777, metadata.uid(), metadata.gid())
+    };
+    assert_eq!(seen("file"), (0o751, user, own.gid()));
+    assert_eq!(seen("folder"), (0o2750, user, own.gid()));
 }
 
 /// A tree in few words: path parts, and content or the target of a link.

@@ -13,6 +13,7 @@ mod operator;
 mod people;
 mod profile;
 mod session;
+mod shelf;
 mod snapshots;
 mod sockets;
 mod tokens;
@@ -48,6 +49,7 @@ pub use description::description;
         (name = "environments", description = "Order, look at, park, resume, delete"),
         (name = "snapshots", description = "Keep what volumes hold at one moment, and bring it back"),
         (name = "files", description = "What volumes hold, now or in a snapshot, file by file"),
+        (name = "repository", description = "Copies of snapshots outside of this machine, and environments made of them"),
         (name = "live", description = "Events, logs, terminals, commands, ports"),
         (name = "catalog", description = "What can be ordered"),
         (name = "session", description = "Signing in and out"),
@@ -106,6 +108,10 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(files::files))
         .routes(routes!(files::download_file, files::upload_file))
         .routes(routes!(files::restore_file))
+        .routes(routes!(shelf::export))
+        .routes(routes!(shelf::repository))
+        .routes(routes!(shelf::repository_snapshots))
+        .routes(routes!(shelf::import))
         .routes(routes!(activity::act_on_many))
         .routes(routes!(activity::activity))
         .routes(routes!(live::logs))
