@@ -12,6 +12,8 @@ cargo xtask screenshots
     Writes a picture of every page, on a phone and on a desk, in both themes, to target/pictures/.
 cargo xtask bench order [--orders N] [--at-once N]
     Times orders of the scratch template on a release build, from the API call to healthy.
+cargo xtask bench data [--megabytes N] [--files N]
+    Snapshots, restores and exports of a generated tree, beside cp, rsync, restic and borg.
 cargo xtask bench page [--seconds N]
     Pages per second and core, their times at half that load, a list of 100,000, and what Lighthouse says.";
 
@@ -49,6 +51,11 @@ pub enum Bench {
     Page {
         /// Each measurement takes so long.
         seconds: u32,
+    },
+    Data {
+        /// Of the tree that is measured.
+        megabytes: u32,
+        files: u32,
     },
 }
 
@@ -99,13 +106,14 @@ fn parse_test<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, Stri
 }
 
 fn parse_bench<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, String> {
-    let (mut orders, mut at_once, mut seconds) = (100, 200, 10);
+    let (mut orders, mut at_once, mut seconds, mut megabytes, mut files) = (100, 200, 10, 1_000, 20_000);
     let kind = words.next();
     let mut known: Vec<(&str, &mut u32)> = match kind {
         Some("order") => vec![("--orders", &mut orders), ("--at-once", &mut at_once)],
         Some("page") => vec![("--seconds", &mut seconds)],
-        Some(other) => return Err(format!("There is no bench {other:?}; there are `order` and `page`.")),
-        None => return Err("Which bench? There are `order` and `page`.".into()),
+        Some("data") => vec![("--megabytes", &mut megabytes), ("--files", &mut files)],
+        Some(other) => return Err(format!("There is no bench {other:?}; there are `order`, `page` and `data`.")),
+        None => return Err("Which bench? There are `order`, `page` and `data`.".into()),
     };
     while let Some(word) = words.next() {
         let (name, inline) = split_value(word);
@@ -115,7 +123,11 @@ fn parse_bench<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, Str
         let text = value(name, inline, &mut words)?;
         **place = text.parse().map_err(|_| format!("{name} takes a number, not {text:?}."))?;
     }
-    Ok(Task::Bench(if kind == Some("page") { Bench::Page { seconds } } else { Bench::Order { orders, at_once } }))
+    Ok(Task::Bench(match kind {
+        Some("page") => Bench::Page { seconds },
+        Some("data") => Bench::Data { megabytes, files },
+        _ => Bench::Order { orders, at_once },
+    }))
 }
 
 fn split_value(word: &str) -> (&str, Option<&str>) {

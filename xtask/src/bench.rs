@@ -1,11 +1,13 @@
 //! `bench`: builds in release and hands over to `xtask/bench`, which measures.
 
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::Outcome;
 use crate::arguments::Bench;
+use crate::build;
 use crate::machine;
 use crate::progress::Progress;
 use crate::run;
@@ -17,6 +19,9 @@ const LIGHTHOUSE: &str = "lighthouse@12.8.2";
 
 pub fn bench(bench: &Bench) -> Outcome<()> {
     let workspace = Workspace::find();
+    if let Bench::Data { megabytes, files } = bench {
+        return data(&workspace, *megabytes, *files);
+    }
     up::build(&workspace)?;
     let progress = Progress::begin();
     progress.part("bench", |part| {
@@ -27,6 +32,8 @@ pub fn bench(bench: &Bench) -> Outcome<()> {
     let mut program = Command::new(workspace.target.join("debug/bench"));
     program.current_dir(&workspace.root);
     match bench {
+        // Needs no portal; see above.
+        Bench::Data { .. } => {}
         Bench::Order { orders, at_once } => {
             program.arg("order").arg(workspace.dist()).args([orders.to_string(), at_once.to_string()]);
         }
@@ -37,6 +44,34 @@ pub fn bench(bench: &Bench) -> Outcome<()> {
     }
     drop(progress);
     let error = program.exec();
+    Err(format!("Cannot run {:?}: {error}", program.get_program()))
+}
+
+/// Optimised as the portal is, and without its pages. In a mount namespace of its own where root may have one: what is mounted
+/// goes with the program, however that ends.
+fn data(workspace: &Workspace, megabytes: u32, files: u32) -> Outcome<()> {
+    let progress = Progress::begin();
+    let needs = [machine::RUNNING, machine::COMPARING].concat();
+    machine::provide(workspace, &progress, "measure, and compare with Debian's programs", &needs)?;
+    let agent = build::agent(workspace, &progress)?;
+    progress.part("bench", |part| {
+        let mut cargo = workspace.cargo();
+        cargo.args(["build", "--release", "--package", "bench-data"]);
+        run::logged("build the bench", &mut cargo, &workspace.log("bench"), part)
+    })?;
+    drop(progress);
+    let bench = workspace.target.join("release/bench-data");
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    let mut program = match is_root {
+        true => {
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--mount", "--propagation", "private", "--"]).arg(bench);
+            unshare
+        }
+        false => Command::new(bench),
+    };
+    program.current_dir(&workspace.root).arg(agent).arg(&workspace.target);
+    let error = program.args([megabytes.to_string(), files.to_string()]).exec();
     Err(format!("Cannot run {:?}: {error}", program.get_program()))
 }
 

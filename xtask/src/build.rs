@@ -87,7 +87,7 @@ fn workspace_with_tests(workspace: &Workspace, progress: &Progress) -> Outcome<P
 }
 
 /// The agent, linked statically: the program's path.
-fn agent(workspace: &Workspace, progress: &Progress) -> Outcome<PathBuf> {
+pub fn agent(workspace: &Workspace, progress: &Progress) -> Outcome<PathBuf> {
     let triple = format!("{ARCH}-unknown-linux-gnu");
     let directory = workspace.target.join("agent");
     let product = directory.join(&triple).join("release/bookend-agent");

@@ -53,6 +53,15 @@ pub const TESTING: &[Need] = &[
     need("mkfs.xfs", "xfsprogs"),
 ];
 
+/// What `bench data` is compared with, and the filesystems it measures.
+pub const COMPARING: &[Need] = &[
+    need("restic", "restic"),
+    need("borg", "borgbackup"),
+    need("rsync", "rsync"),
+    need("mkfs.btrfs", "btrfs-progs"),
+    need("mkfs.xfs", "xfsprogs"),
+];
+
 /// For looking at pages with Lighthouse.
 pub const LOOKING: &[Need] = &[need("chromium", "chromium"), need("node", "nodejs"), need("npm", "npm")];
 
