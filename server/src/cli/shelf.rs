@@ -56,7 +56,10 @@ pub async fn export(client: &Client, export: ExportArguments, output: Output) ->
     let mut view: SnapshotView = client.post(&path, &json!({}), &[]).await?;
     let began = Instant::now();
     let mut told = String::new();
-    while wait.wait {
+    loop {
+        if !wait.wait {
+            break;
+        }
         let state = view.export.as_ref().map(|export| export.state);
         match (state, &view.export) {
             (Some(ExportState::Exported), _) => break,
@@ -98,7 +101,10 @@ pub async fn import(client: &Client, import: ImportArguments, output: Output) ->
         client.post(&["repository", "snapshots", snapshot, "import"], &json!(request), &[]).await?;
     let began = Instant::now();
     let mut told = String::new();
-    while import.wait.wait {
+    loop {
+        if !import.wait.wait {
+            break;
+        }
         match view.state {
             ImportState::Imported => break,
             ImportState::Failed => {
