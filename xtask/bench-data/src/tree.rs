@@ -29,12 +29,12 @@ pub fn make(tree: &Path, bytes: u64, files: u64) -> Outcome<()> {
     for (number, weight) in weights.iter().enumerate() {
         let number = number as u64;
         let folder = tree.join(format!("folder-{}", number / FILES_IN_FOLDER));
-        if number % FILES_IN_FOLDER == 0 {
+        if number.is_multiple_of(FILES_IN_FOLDER) {
             fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
         let size = (u128::from(bytes) * u128::from(*weight) / u128::from(whole)) as usize;
         if number % 20 != 19 {
-            last = content(&mut numbers, size, number % 2 == 0);
+            last = content(&mut numbers, size, number.is_multiple_of(2));
         }
         let file = folder.join(format!("file-{number}"));
         fs::write(&file, &last).map_err(|error| format!("{}: {error}", file.display()))?;
