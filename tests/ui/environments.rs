@@ -157,6 +157,7 @@ async fn among_ten_thousand_environments_the_one_looked_for_is_a_few_letters_awa
     // And by the palette, from any page.
     browser.go(&house.url("/profile")).await?;
     browser.click(".find").await?;
+    browser.await_script("return document.activeElement.matches('.palette input')").await?;
     browser.type_keys("copy-9998").await?;
     browser.await_text(".palette__title", "copy-9998").await?;
     assert_eq!(browser.complaints().await?, Vec::<String>::new());

@@ -142,7 +142,8 @@ async fn prepare(
         server.board.update(|facts| facts.stage = Stage::StartingUp);
         background.push(run_script(server, &config.variables, "startup", script, cancel).await?);
     }
-    Ok(())
+    // Who needs this server begins with what its scripts wrote.
+    sharing.announce(cancel).await
 }
 
 /// Runs services and checks until cancelled; services stop in the reverse of the order they started in.

@@ -6,20 +6,24 @@
 //! have both from the same moment, and a restored or cloned set goes on without a single false conflict.
 //!
 //! Guaranteed: nothing of a configuration starts before its copies are in step with those of all servers it was told to wait
-//! for, except those that stay out of reach. Deliberately absent: choosing between two versions (a conflict keeps both), and
+//! for, except those that stay out of reach; and what a server's scripts wrote is announced before its services begin. What
+//! services write follows within seconds. Deliberately absent: choosing between two versions (a conflict keeps both), and
 //! owners of files, extended attributes, sockets and devices, of which Syncthing keeps nothing in step.
 
 mod client;
 mod follow;
 mod home;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+
+use client::Client;
 
 use super::Server;
 use super::apply::Interrupted;
@@ -35,8 +39,15 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// The copies of one configuration while they are kept in step.
 pub(super) struct Sharing {
-    copies: Vec<(JoinHandle<()>, watch::Receiver<bool>)>,
+    copies: Vec<Copy>,
     cancel: CancellationToken,
+}
+
+struct Copy {
+    keeper: JoinHandle<()>,
+    /// It has been in step.
+    opened: watch::Receiver<bool>,
+    scans: mpsc::Sender<oneshot::Sender<()>>,
 }
 
 impl Sharing {
@@ -44,15 +55,17 @@ impl Sharing {
         let cancel = CancellationToken::new();
         let keep_copy = |index| {
             let (gate, opened) = watch::channel(false);
-            (tokio::spawn(keep(server.clone(), config.clone(), index, gate, cancel.clone())), opened)
+            let (scans, wanted) = mpsc::channel(1);
+            let keeper = tokio::spawn(keep(server.clone(), config.clone(), index, gate, wanted, cancel.clone()));
+            Copy { keeper, opened, scans }
         };
         Self { copies: (0..config.shared.len()).map(keep_copy).collect(), cancel }
     }
 
     /// Returns when each copy has been in step.
     pub(super) async fn in_step(&self, cancel: &CancellationToken) -> Result<(), Interrupted> {
-        for (_, opened) in &self.copies {
-            let opened = opened.clone();
+        for copy in &self.copies {
+            let opened = copy.opened.clone();
             let passed = cancel.run_until_cancelled(async move { opened.clone().wait_for(|open| *open).await.is_ok() });
             if passed.await != Some(true) {
                 return Err(Interrupted::Cancelled);
@@ -61,12 +74,46 @@ impl Sharing {
         Ok(())
     }
 
+    /// Returns when all that was written here until now is announced to whoever is there or comes: Syncthing by itself looks
+    /// a moment later.
+    pub(super) async fn announce(&self, cancel: &CancellationToken) -> Result<(), Interrupted> {
+        for copy in &self.copies {
+            let announced = async {
+                loop {
+                    let (done, scanned) = oneshot::channel();
+                    // Either answer is none when Syncthing has just ended: it is asked again when it is back.
+                    if copy.scans.send(done).await.is_err() || scanned.await.is_ok() {
+                        return;
+                    }
+                }
+            };
+            cancel.run_until_cancelled(announced).await.ok_or(Interrupted::Cancelled)?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn stop(self) {
         self.cancel.cancel();
-        for (copy, _) in self.copies {
-            copy.await.ok();
+        for copy in self.copies {
+            copy.keeper.await.ok();
         }
     }
+}
+
+/// Looks through the whole copy whenever that is wanted.
+async fn scan(
+    server: &Server,
+    shared: &Shared,
+    client: &Client,
+    wanted: &mut mpsc::Receiver<oneshot::Sender<()>>,
+) -> Infallible {
+    while let Some(done) = wanted.recv().await {
+        if let Err(error) = client.post(&format!("db/scan?folder={}", shared.volume)).await {
+            server.logs.say(&format!("{}: {error}", shared.volume));
+        }
+        done.send(()).ok();
+    }
+    std::future::pending().await
 }
 
 /// What is said of a copy before anything is known of it.
@@ -80,6 +127,7 @@ async fn keep(
     config: Arc<Config>,
     index: usize,
     gate: watch::Sender<bool>,
+    mut wanted: mpsc::Receiver<oneshot::Sender<()>>,
     cancel: CancellationToken,
 ) {
     let shared = &config.shared[index];
@@ -96,6 +144,7 @@ async fn keep(
                 let ended = tokio::select! {
                     status = process.wait() => status.map(process::describe).unwrap_or_else(|error| error.to_string()),
                     never = follow::follow(&server, &config, index, &client, &gate) => match never {},
+                    never = scan(&server, shared, &client, &mut wanted) => match never {},
                     () = cancel.cancelled() => {
                         process.stop(STOP).await;
                         return;
