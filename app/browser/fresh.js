@@ -15,8 +15,12 @@ const become = (old, now) => {
   if (old.isEqualNode(now) || old.dataset?.still !== undefined) return;
   if (old.nodeType !== now.nodeType || old.nodeName !== now.nodeName) return old.replaceWith(now);
   if (old.nodeType !== Node.ELEMENT_NODE) return void (old.nodeValue = now.nodeValue);
-  for (const { name } of [...old.attributes]) if (!now.hasAttribute(name)) old.removeAttribute(name);
-  for (const { name, value } of now.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  // What somebody has opened or closed stays so.
+  const theirs = (name) => name === "open" && old.nodeName === "DETAILS";
+  for (const { name } of [...old.attributes]) if (!now.hasAttribute(name) && !theirs(name)) old.removeAttribute(name);
+  for (const { name, value } of now.attributes) {
+    if (old.getAttribute(name) !== value && !theirs(name)) old.setAttribute(name, value);
+  }
   const kept = new Map([...old.children].filter((one) => one.dataset?.key).map((one) => [one.dataset.key, one]));
   let place = old.firstChild;
   for (const child of [...now.childNodes]) {
