@@ -131,6 +131,11 @@ pub fn shown_name(name: &[u8]) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
+/// The folder a path is in; empty for what is in the volume's root.
+pub fn folder_of(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(&[], |at| &path[..at])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

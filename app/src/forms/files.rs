@@ -3,16 +3,14 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use futures_core::Stream;
-use tokio::time::{Instant, Sleep, sleep};
 
-use crate::api::{ApiError, FilePlace, FileRestore, Upload, path_bytes, path_text};
+use crate::api::{ApiError, FilePlace, FileRestore, Upload, folder_of, path_bytes, path_text};
 use crate::pages;
 use crate::site::{Fields, Visit, see_other};
 
@@ -20,8 +18,6 @@ use crate::site::{Fields, Visit, see_other};
 const LARGEST_FORM: usize = 64 * 1024;
 /// Of a field that is no file.
 const LARGEST_FIELD: u64 = 64 * 1024;
-/// Whoever sends a file and then nothing for so long has gone.
-const SILENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn files(
     visit: Visit,
@@ -62,7 +58,7 @@ async fn restore(visit: &Visit, environment: &str, volume: &str, fields: &Fields
     };
     let request = FileRestore { snapshot: Some(value("snapshot")), path: value("restored"), in_place };
     let restored = visit.portal.restore_files(&visit.actor, environment, volume, request).await?;
-    let folder = folder_of(&restored.path);
+    let folder = path_text(folder_of(&path_bytes(&restored.path)));
     Ok(pages::files_address(environment, volume, &[("path", &folder), ("done", "restore"), ("name", &restored.name)]))
 }
 
@@ -100,7 +96,7 @@ async fn upload(
         };
         let place = FilePlace { volume: volume.to_owned(), snapshot: None, path };
         let upload = Upload { replace: fields.contains_key("replace"), executable: false };
-        let content = Box::pin(Pieces { field, silence: Box::pin(sleep(SILENCE)) });
+        let content = Box::pin(Pieces(field));
         let uploaded = visit.portal.upload(&visit.actor, environment, &place, upload, content).await;
         names.push(uploaded.map_err(|error| after(&names, error))?.name);
     }
@@ -123,29 +119,13 @@ fn after(names: &[String], error: ApiError) -> ApiError {
     error.with_detail(detail)
 }
 
-fn folder_of(path: &str) -> String {
-    let path = path_bytes(path);
-    path_text(path.iter().rposition(|byte| *byte == b'/').map_or(&[], |at| &path[..at]))
-}
-
-/// A file of a form, given up when nothing comes any more.
-struct Pieces {
-    field: multer::Field<'static>,
-    silence: Pin<Box<Sleep>>,
-}
+/// A file of a form.
+struct Pieces(multer::Field<'static>);
 
 impl Stream for Pieces {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match Pin::new(&mut self.field).poll_next(context) {
-            Poll::Ready(piece) => {
-                self.silence.as_mut().reset(Instant::now() + SILENCE);
-                Poll::Ready(piece.map(|piece| piece.map_err(io::Error::other)))
-            }
-            Poll::Pending => {
-                self.silence.as_mut().poll(context).map(|()| Some(Err(io::Error::other("nothing came for a minute"))))
-            }
-        }
+        Pin::new(&mut self.0).poll_next(context).map(|piece| piece.map(|piece| piece.map_err(io::Error::other)))
     }
 }

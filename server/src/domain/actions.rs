@@ -24,6 +24,21 @@ pub struct Change {
     pub note: Note,
 }
 
+impl Change {
+    /// Something is written down beside this change that the engine has to bring about first.
+    pub fn prepared(desired: Desired, note: Note) -> Change {
+        Change {
+            desired,
+            renew: Vec::new(),
+            delete_volumes: false,
+            keep: Keep::AsBefore,
+            forced: false,
+            label: State::Preparing,
+            note,
+        }
+    }
+}
+
 /// Whether what the volumes hold is kept in a snapshot for this change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {

@@ -6,9 +6,9 @@ use app::api::{ApiError, EnvironmentDetail, OrderChange, SnapshotReason, State};
 use app::portal::SignedIn;
 use serde_json::json;
 
-use super::trouble::failed;
+use super::trouble::{failed, overtaken};
 use super::{Service, access, catalog, environments, orders};
-use crate::domain::actions::{Change, Keep};
+use crate::domain::actions::Change;
 use crate::domain::note::Note;
 use crate::domain::template::quantity::display_bytes;
 use crate::domain::template::{self, Template, compile};
@@ -28,7 +28,8 @@ pub(super) async fn change_order(
         return Err(ApiError::conflict(format!("“{name}” is {state}"))
             .with_detail("What is ready or parked can become another size or version."));
     }
-    if record.facts.intent.restoring.is_some() || record.facts.intent.deleted_at.is_some() {
+    let intent = &record.facts.intent;
+    if intent.restoring.is_some() || intent.changing.is_some() {
         return Err(ApiError::conflict(format!("“{name}” is being changed already"))
             .with_detail("Wait until that is over, then decide."));
     }
@@ -37,16 +38,9 @@ pub(super) async fn change_order(
         return environments::environment(service, by, id).await;
     }
     keeps_all(&record, &new.topology, &version)?;
-    let (intent, now) = (&record.facts.intent, service.clock.now());
-    let desire = Change {
-        desired: intent.desired,
-        renew: Vec::new(),
-        delete_volumes: false,
-        keep: Keep::AsBefore,
-        forced: false,
-        label: State::Preparing,
-        note: Note::new("changing", format!("Changing {name} to version {version}, with the values now asked for")),
-    };
+    let now = service.clock.now();
+    let note = Note::new("changing", format!("Changing {name} to version {version}, with the values now asked for"));
+    let desire = Change::prepared(intent.desired, note);
     let used = record.facts.observed.current_volumes().any(|volume| volume.seen);
     let reason = SnapshotReason::Change;
     let present = used.then_some(Wanted { environment: id, reason, label: "", actor: Some(&by.name) });
@@ -58,14 +52,10 @@ pub(super) async fn change_order(
         service.audit(&mut tx, by, "change order", name, detail).await?;
         tx.commit().await
     };
-    match committed.await {
-        Ok(()) => {}
-        Err(StoreError::Stale) => {
-            return Err(ApiError::conflict("It is being changed by somebody else")
-                .with_detail("Look at it again, then decide."));
-        }
-        Err(error) => return Err(failed(error)),
-    }
+    committed.await.map_err(|error| match error {
+        StoreError::Stale => overtaken(),
+        error => failed(error),
+    })?;
     service.bell.ring(id);
     environments::environment(service, by, id).await
 }

@@ -7,7 +7,7 @@ use app::api::{
 use app::portal::SignedIn;
 use serde_json::json;
 
-use super::trouble::{failed, no_such};
+use super::trouble::{failed, no_such, overtaken};
 use super::{Service, access, view};
 use crate::auth::name;
 use crate::domain::actions;
@@ -119,7 +119,7 @@ pub(super) async fn act(
             Err(error) => return Err(failed(error)),
         }
     }
-    Err(ApiError::conflict("It is being changed by somebody else").with_detail("Look at it again, then decide."))
+    Err(overtaken())
 }
 
 pub(super) async fn act_on_many(

@@ -73,21 +73,30 @@ pub(super) async fn order(
             }
             Ordered::Repeated { environment } => environments::environment(service, by, &environment).await,
             Ordered::NameTaken if order.name.is_none() && attempt + 1 < NAME_ATTEMPTS => continue,
-            Ordered::NameTaken => Err(ApiError {
-                fields: vec![FieldError { field: "name".into(), message: "is taken; choose another".into() }],
-                ..ApiError::conflict(format!("There is an environment “{}” already", new.name))
-            }),
-            Ordered::KeyReused => Err(key_reused()),
-            Ordered::PersonQuota { limit } => {
-                let whose = if owner == by.person_id { "You have" } else { "They have" };
-                Err(ApiError::conflict(format!("{whose} {limit} environments"))
-                    .with_detail("That is as many as one person may have. Delete some first."))
-            }
-            Ordered::TeamQuota { limit } => Err(ApiError::conflict(format!("Your team has {limit} environments"))
-                .with_detail("That is as many as one team may have. Delete some first.")),
+            refused => Err(refusal(&refused, &new.name, owner == by.person_id)),
         };
     }
     Err(ApiError::internal())
+}
+
+/// Why there is no new environment of this name; `own`: it would have been for the person who asked.
+pub(super) fn refusal(ordered: &Ordered, name: &str, own: bool) -> ApiError {
+    match ordered {
+        Ordered::NameTaken => ApiError {
+            fields: vec![FieldError { field: "name".into(), message: "is taken; choose another".into() }],
+            ..ApiError::conflict(format!("There is an environment “{name}” already"))
+        },
+        Ordered::KeyReused => key_reused(),
+        Ordered::PersonQuota { limit } => {
+            let whose = if own { "You have" } else { "They have" };
+            ApiError::conflict(format!("{whose} {limit} environments"))
+                .with_detail("That is as many as one person may have. Delete some first.")
+        }
+        Ordered::TeamQuota { limit } => ApiError::conflict(format!("Your team has {limit} environments"))
+            .with_detail("That is as many as one team may have. Delete some first."),
+        // No refusals.
+        Ordered::Created | Ordered::Repeated { .. } => ApiError::internal(),
+    }
 }
 
 async fn commit(

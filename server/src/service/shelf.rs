@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use app::api::{
-    ApiError, FieldError, ImportRequest, ImportView, OrderRequest, RepositorySnapshot, RepositoryView, Role,
-    SnapshotState, SnapshotView,
+    ApiError, ImportRequest, ImportView, OrderRequest, RepositorySnapshot, RepositoryView, Role, SnapshotState,
+    SnapshotView,
 };
 use app::portal::SignedIn;
 use provisioners::Manifest;
@@ -203,16 +203,7 @@ pub(super) async fn import(
     };
     match committed.await.map_err(failed)? {
         Ordered::Created => {}
-        Ordered::PersonQuota { limit } | Ordered::TeamQuota { limit } => {
-            return Err(ApiError::conflict(format!("There are {limit} environments already, as many as allowed"))
-                .with_detail("Delete one first."));
-        }
-        Ordered::NameTaken | Ordered::Repeated { .. } | Ordered::KeyReused => {
-            return Err(ApiError {
-                fields: vec![FieldError { field: "name".into(), message: "is taken; choose another".into() }],
-                ..ApiError::conflict(format!("There is an environment “{}” already", new.name))
-            });
-        }
+        refused => return Err(orders::refusal(&refused, &new.name, true)),
     }
     service.bell.tell(&new.id);
     let imports = service.store.imports(&by.team_id, IMPORTS, now).await.map_err(failed)?;

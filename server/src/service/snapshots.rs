@@ -7,9 +7,9 @@ use app::api::{
 use app::portal::SignedIn;
 use serde_json::json;
 
-use super::trouble::{failed, no_such};
+use super::trouble::{failed, no_such, overtaken};
 use super::{Service, access, environments, orders, shelf};
-use crate::domain::actions::{Change, Keep};
+use crate::domain::actions::Change;
 use crate::domain::facts::Desired;
 use crate::domain::note::Note;
 use crate::domain::schedule;
@@ -160,15 +160,7 @@ pub(super) async fn restore(
         true => Note::new("undeleting", format!("Bringing {name} back")),
         false => Note::new("restoring", format!("Restoring {name} to an earlier moment")),
     };
-    let change = Change {
-        desired: if deleted { Desired::Running } else { intent.desired },
-        renew: Vec::new(),
-        delete_volumes: false,
-        keep: Keep::AsBefore,
-        forced: false,
-        label: State::Preparing,
-        note,
-    };
+    let change = Change::prepared(if deleted { Desired::Running } else { intent.desired }, note);
     let sizes: Vec<_> =
         record.facts.topology.volumes.iter().map(|volume| (volume.name.clone(), volume.size_bytes)).collect();
     let committed = async {
@@ -206,10 +198,7 @@ pub(super) async fn restore(
             return Err(ApiError::conflict(format!("There are {limit} environments already, as many as allowed"))
                 .with_detail("Delete one first."));
         }
-        Err(StoreError::Stale) => {
-            return Err(ApiError::conflict("It is being changed by somebody else")
-                .with_detail("Look at it again, then decide."));
-        }
+        Err(StoreError::Stale) => return Err(overtaken()),
         Err(error) => return Err(failed(error)),
     }
     service.bell.ring(id);

@@ -34,6 +34,11 @@ pub fn not_done(error: ProvisionError) -> ApiError {
     }
 }
 
+/// A change was decided on what somebody else has changed since.
+pub fn overtaken() -> ApiError {
+    ApiError::conflict("It is being changed by somebody else").with_detail("Look at it again, then decide.")
+}
+
 /// 404 for what may be any text a stranger sent: shown without what could disturb a log or a terminal.
 pub fn no_such(kind: &str, name: &str) -> ApiError {
     let shown: String = name.chars().filter(|character| !character.is_control()).take(60).collect();

@@ -1,13 +1,12 @@
-//! Snapshots, and volumes that begin with what one held.
+//! Snapshots, from the wish to the end. What begins with one is in [`super::restores`].
 
 use app::api::{SnapshotReason, SnapshotState as Standing, SnapshotView, SnapshotVolumeView};
 use provisioners::{ObservedSnapshot, SnapshotContent, SnapshotId, SnapshotState, SnapshotVolume, VolumeId};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::{EnvironmentRecord, Quota, Store, StoreError, Tx, id, json, timeline};
+use super::{Store, StoreError, Tx, id, json, timeline};
 use crate::domain::note::Note;
-use crate::domain::plan::Turn;
 use crate::domain::retention;
 use crate::domain::topology::Topology;
 
@@ -43,18 +42,6 @@ impl SnapshotRecord {
         let (environment, snapshot) = (environment.to_owned(), self.view.id.clone());
         Source { environment, snapshot, volumes: self.contents.clone() }
     }
-}
-
-/// What came of bringing a deleted environment back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undeleted {
-    Done,
-    /// Another one has its name now.
-    NameTaken,
-    /// There are as many as allowed.
-    Quota {
-        limit: i64,
-    },
 }
 
 impl Tx {
@@ -102,132 +89,6 @@ impl Tx {
             .execute(self.connection())
             .await?;
         Ok(())
-    }
-
-    /// Prepares volumes that begin with what this snapshot has; `present` is the snapshot that keeps what there is now.
-    ///
-    /// # Errors
-    /// [`StoreError::Stale`] when somebody has deleted the snapshot.
-    pub async fn begin_restore(
-        &mut self,
-        environment: &str,
-        source: &Source,
-        sizes: &[(String, u64)],
-        present: Option<&str>,
-        now: i64,
-    ) -> Result<(), StoreError> {
-        // Locks the row: it cannot be deleted between this and the commit.
-        let there = sqlx::query("update snapshot set state = state where id = $1 and removal_requested_at is null")
-            .bind(&source.snapshot)
-            .execute(self.connection())
-            .await?;
-        if there.rows_affected() == 0 {
-            return Err(StoreError::Stale);
-        }
-        for volume in &source.volumes {
-            let size = sizes.iter().find(|(name, _)| *name == volume.name).map_or(0, |(_, size)| *size);
-            sqlx::query(
-                "insert into volume (id, environment_id, name, size_bytes, role, source_environment_id, \
-                 source_snapshot_id, source_volume_id, created_at) values ($1, $2, $3, $4, 'incoming', $5, $6, $7, $8)",
-            )
-            .bind(id(now))
-            .bind(environment)
-            .bind(&volume.name)
-            .bind(size as i64)
-            .bind(&source.environment)
-            .bind(&source.snapshot)
-            .bind(volume.volume.as_str())
-            .bind(now)
-            .execute(self.connection())
-            .await?;
-        }
-        sqlx::query("update environment set restoring_snapshot_id = $2, present_snapshot_id = $3 where id = $1")
-            .bind(environment)
-            .bind(&source.snapshot)
-            .bind(present)
-            .execute(self.connection())
-            .await?;
-        Ok(())
-    }
-
-    /// Brings a deleted environment back among the living, without servers or volumes: see [`Tx::begin_restore`]. Only after
-    /// `Done` is there anything to commit.
-    ///
-    /// # Errors
-    /// When the database refuses it.
-    pub async fn undelete(&mut self, record: &EnvironmentRecord, quota: Quota) -> Result<Undeleted, StoreError> {
-        let (environment, connection) = (&record.summary.id, self.connection());
-        // Orders at the same moment cannot pass.
-        sqlx::query("update team set name = name where id = $1")
-            .bind(&record.team_id)
-            .execute(&mut *connection)
-            .await?;
-        let counts = sqlx::query(
-            "select count(*) as team, cast(coalesce(sum(case when owner_id = $2 then 1 else 0 end), 0) as bigint) as person, \
-             cast(coalesce(sum(case when name = $3 then 1 else 0 end), 0) as bigint) as named \
-             from environment where team_id = $1 and deleted_at is null",
-        )
-        .bind(&record.team_id)
-        .bind(&record.owner_id)
-        .bind(&record.summary.name)
-        .fetch_one(&mut *connection)
-        .await?;
-        if counts.try_get::<i64, _>("named")? > 0 {
-            return Ok(Undeleted::NameTaken);
-        }
-        for (column, limit) in [("person", quota.per_person), ("team", quota.per_team)] {
-            if counts.try_get::<i64, _>(column)? >= limit {
-                return Ok(Undeleted::Quota { limit });
-            }
-        }
-        for statement in [
-            "update environment set deleted_at = null, final_snapshot_id = null where id = $1",
-            "update snapshot set expires_at = null where environment_id = $1",
-        ] {
-            sqlx::query(statement).bind(environment).execute(&mut *connection).await?;
-        }
-        Ok(Undeleted::Done)
-    }
-
-    /// Ends a restore or a change, one way or the other.
-    pub(super) async fn turn(&mut self, environment: &str, turn: &Turn, now: i64) -> Result<(), StoreError> {
-        let note = match turn {
-            Turn::Changed => self.changed(environment, now).await?,
-            Turn::Unchanged { reason } => self.unchanged(environment, reason).await?,
-            Turn::Over => {
-                sqlx::query(
-                    "update volume set role = 'outgoing', delete_requested_at = $2, kept_in_snapshot_id = \
-                     (select present_snapshot_id from environment where id = $1) \
-                     where environment_id = $1 and role = 'current' and name in (select i.name from volume i \
-                     where i.environment_id = $1 and i.role = 'incoming')",
-                )
-                .bind(environment)
-                .bind(now)
-                .execute(self.connection())
-                .await?;
-                sqlx::query("update volume set role = 'current' where environment_id = $1 and role = 'incoming'")
-                    .bind(environment)
-                    .execute(self.connection())
-                    .await?;
-                Note::new("restored", "The volumes hold what the snapshot held")
-            }
-            Turn::Back { reason } => {
-                sqlx::query(
-                    "update volume set role = 'outgoing', delete_requested_at = $2 \
-                     where environment_id = $1 and role = 'incoming'",
-                )
-                .bind(environment)
-                .bind(now)
-                .execute(self.connection())
-                .await?;
-                Note::new("not_restored", format!("Not restored, all stays as it was: {reason}"))
-            }
-        };
-        sqlx::query("update environment set restoring_snapshot_id = null, present_snapshot_id = null where id = $1")
-            .bind(environment)
-            .execute(self.connection())
-            .await?;
-        timeline::insert(self.connection(), environment, &note, None, now).await
     }
 
     /// Writes down how a snapshot was found; one that is complete for the first time makes room for itself.
@@ -295,18 +156,6 @@ impl Tx {
             self.remove_snapshot(&expendable, now).await?;
         }
         Ok(())
-    }
-
-    /// Whether an environment is being given what it holds.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn is_being_copied(&mut self, snapshot: &str) -> Result<bool, StoreError> {
-        let copied = sqlx::query("select 1 from volume where source_snapshot_id = $1 and role = 'incoming' limit 1")
-            .bind(snapshot)
-            .fetch_optional(self.connection())
-            .await?;
-        Ok(copied.is_some())
     }
 
     /// The engine removes it; nothing can be restored from it any more.

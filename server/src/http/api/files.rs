@@ -1,14 +1,13 @@
 //! Files of volumes: looked at, downloaded, put there, brought back one by one.
 
 use std::io;
-use std::time::Duration;
 
 use app::api::{FileListing, FilePlace, FileRestore, FileView, Upload, path_text};
-use app::portal::{Content, Download};
+use app::portal::Download;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
+use futures::TryStreamExt;
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
@@ -21,8 +20,6 @@ use crate::http::problem::Problem;
 
 /// Names on a page, when nobody says how many.
 const PAGE: u32 = 200;
-/// Whoever sends a file and then nothing for so long has gone.
-const SILENCE: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -145,7 +142,8 @@ pub async fn upload_file(
 ) -> Result<(StatusCode, axum::Json<FileView>), Problem> {
     let place = FilePlace { volume, snapshot: None, path: query.path };
     let upload = Upload { replace: query.replace, executable: query.executable };
-    let written = edge.portal.upload(&actor, &environment, &place, upload, content(body)).await?;
+    let content = Box::pin(body.into_data_stream().map_err(io::Error::other));
+    let written = edge.portal.upload(&actor, &environment, &place, upload, content).await?;
     Ok((StatusCode::CREATED, axum::Json(written)))
 }
 
@@ -166,16 +164,6 @@ pub async fn restore_file(
 ) -> Result<(StatusCode, axum::Json<FileView>), Problem> {
     let restored = edge.portal.restore_files(&actor, &environment, &volume, request).await?;
     Ok((StatusCode::CREATED, axum::Json(restored)))
-}
-
-/// A request's body, given up when nothing comes any more.
-fn content(body: Body) -> Content {
-    let pieces = tokio_stream::StreamExt::timeout(body.into_data_stream(), SILENCE);
-    let pieces = pieces.map(|piece| match piece {
-        Ok(piece) => piece.map_err(io::Error::other),
-        Err(_) => Err(io::Error::other("nothing came for a minute")),
-    });
-    Box::pin(pieces)
 }
 
 /// To be saved, never to be shown, under this name: RFC 6266, with a plain name for those who know no other.

@@ -3,13 +3,17 @@
 
 mod pack;
 
+use std::io;
+use std::time::Duration;
+
 use app::api::{
-    ApiError, FileKind, FileListing, FilePlace, FileRestore, FileView, SnapshotState, State, Upload, path_bytes,
-    path_text, shown_name,
+    ApiError, FileKind, FileListing, FilePlace, FileRestore, FileView, SnapshotState, State, Upload, folder_of,
+    path_bytes, path_text, shown_name,
 };
 use app::portal::{Content, Download, SignedIn};
 use provisioners::{EnvironmentId, FileEntry, FileWrite, SnapshotId, Tree, VolumeId};
 use serde_json::json;
+use tokio_stream::StreamExt;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::trouble::{failed, no_such, not_done};
@@ -21,6 +25,8 @@ use crate::store::EnvironmentRecord;
 const LARGEST_PAGE: u32 = 1000;
 /// Bytes read at once.
 const PIECE: usize = 128 * 1024;
+/// Whoever sends a file and then nothing for so long has gone.
+const SILENCE: Duration = Duration::from_secs(60);
 /// A name has at most this many bytes.
 const LONGEST_NAME: usize = 255;
 
@@ -112,7 +118,9 @@ pub(super) async fn upload(
     let found = find(service, &record, &place.volume, None).await?;
     let path = named(&place.path)?;
     let write = FileWrite { replace: upload.replace, executable: upload.executable };
-    let mut content = StreamReader::new(content);
+    let pieces = content.timeout(SILENCE);
+    let pieces = pieces.map(|piece| piece.unwrap_or_else(|_| Err(io::Error::other("nothing came for a minute"))));
+    let mut content = StreamReader::new(Box::pin(pieces));
     let written = service.trees.write(&record.provisioner, &found.tree, &path, write, &mut content).await;
     let written = written.map_err(not_done)?;
     let detail = json!({ "volume": place.volume, "path": path_text(&path), "bytes": written.size });
@@ -222,10 +230,6 @@ fn named(path: &str) -> Result<Vec<u8>, ApiError> {
         }
         Some(_) => Ok(path),
     }
-}
-
-fn folder_of(path: &[u8]) -> &[u8] {
-    path.iter().rposition(|byte| *byte == b'/').map_or(&[], |at| &path[..at])
 }
 
 /// The same path with the moment it is from at its end.
