@@ -121,7 +121,8 @@ pub fn server(name: &str, generation: i64) -> ServerPlan {
 /// The effect of a step, the same every time.
 pub fn effect(environment: &EnvironmentId, step: &Step) -> Effect {
     let token = EffectToken::new("0".repeat(64));
-    Effect { token, environment: environment.clone(), step: step.clone(), enrolment: Some(Secret::new("enrol")) }
+    let enrolment = Some(Secret::new("enrol"));
+    Effect { token, environment: environment.clone(), step: step.clone(), call: 1, enrolment }
 }
 
 /// What there must be after some steps.

@@ -74,7 +74,8 @@ pub enum Step {
     DeleteVolume { volume: VolumeId },
     /// One moment of these volumes. The caller sees to it that nothing writes them until this returns: the moment is fixed
     /// then, and the rest (reading everything for the manifest) shows in [`ObservedEnvironment::snapshots`]. When it is
-    /// repeated after it was interrupted, the moment is a new one, and nothing may write again until it returns.
+    /// asked for again, whatever came of the time before, the moment is a new one, and nothing may write again until it
+    /// returns: of the moment before nobody knows whether everything stood still until its end.
     CreateSnapshot { snapshot: SnapshotPlan },
     /// Removes a snapshot, for ever. Volumes that were restored from it stay.
     DeleteSnapshot { snapshot: SnapshotId },
@@ -88,6 +89,8 @@ pub struct Effect {
     pub token: EffectToken,
     pub environment: EnvironmentId,
     pub step: Step,
+    /// How often it was asked for, this time included. A repetition under the same number is the same request.
+    pub call: i64,
     /// For [`Step::StartServer`]: the single-use token by which the server's agent enrols. Never stored with the effect.
     pub enrolment: Option<Secret>,
 }
@@ -211,6 +214,8 @@ pub enum RestoreState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedSnapshot {
     pub snapshot: SnapshotId,
+    /// The [`Effect::call`] that took it; 0 for what was imported.
+    pub call: i64,
     /// When the moment was; Unix milliseconds. While the moment is not fixed yet, when it was begun.
     pub taken_at: i64,
     pub state: SnapshotState,

@@ -48,7 +48,7 @@ impl Trap {
 
     async fn request(&self, step: Step) -> Outcome {
         let token = EffectToken::new("0".repeat(64));
-        let effect = Effect { token, environment: self.now.environment.clone(), step, enrolment: None };
+        let effect = Effect { token, environment: self.now.environment.clone(), step, call: 1, enrolment: None };
         Ok(self.provisioner.request(&effect).await?)
     }
 

@@ -302,6 +302,7 @@ async fn a_portal_performs_one_step_in_trouble() {
         token: EffectToken::new("0".repeat(64)),
         environment: EnvironmentId::new(of("BOOKEND_ENVIRONMENT").expect("an environment")),
         step,
+        call: 1,
         enrolment: Some(Secret::new("enrol")),
     };
     let at: u64 = at.parse().expect("a number");

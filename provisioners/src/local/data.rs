@@ -18,6 +18,8 @@ use crate::{
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// Whoever waits hears this often how far something has come.
 const TELL: Duration = Duration::from_millis(400);
+/// Whoever reads what is void ends within this long; servers may stand still meanwhile.
+const FOR_A_READER: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub struct Data {
@@ -45,6 +47,7 @@ struct Now {
 
 struct Taking {
     plan: SnapshotPlan,
+    call: i64,
     began: i64,
     progress: Arc<Progress>,
 }
@@ -103,17 +106,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Environment {
-    pub async fn create_snapshot(self: &Arc<Self>, shared: &Arc<Shared>, plan: SnapshotPlan) -> Result<()> {
+    pub async fn create_snapshot(self: &Arc<Self>, shared: &Arc<Shared>, plan: SnapshotPlan, call: i64) -> Result<()> {
         self.apart(shared, move |environment, shared| {
             let turn = environment.snapshot_turn(&plan.id);
             let _turn = lock(&turn);
             let layout = shared.layout.snapshot(&environment.id, &plan.id);
-            if snapshots::record(&layout)?.is_none() {
+            if snapshots::record(&layout)?.is_none_or(|record| record.call != call) {
+                environment.end_reading(&plan.id)?;
                 let progress = Arc::new(Progress::new("being copied", 0));
-                let taking = Taking { plan: plan.clone(), began: snapshots::now(), progress: Arc::clone(&progress) };
+                let taking =
+                    Taking { plan: plan.clone(), call, began: snapshots::now(), progress: Arc::clone(&progress) };
                 environment.now().taking.insert(plan.id.clone(), taking);
                 let taken = environment.data.still(|| {
-                    snapshots::take(&environment.layout, &layout, &plan, &shared.tools, &shared.trash, &progress)
+                    let (from, what) = (&environment.layout, (&plan, call));
+                    snapshots::take(from, &layout, what, &shared.tools, &shared.trash, &progress)
                 });
                 environment.now().taking.remove(&plan.id);
                 taken?;
@@ -291,6 +297,16 @@ impl Environment {
         Ok(observed)
     }
 
+    /// Nobody reads any more what an earlier call took.
+    fn end_reading(&self, id: &SnapshotId) -> Result<()> {
+        let Some(task) = self.now().reading.get(id).cloned() else { return Ok(()) };
+        task.progress.stop();
+        match task.wait(Some(FOR_A_READER)) {
+            Some(_) => Ok(()),
+            None => Err(LocalError::Later("What was taken before is still being read.".to_owned())),
+        }
+    }
+
     /// Makes the manifest in the background, unless it is there or being made.
     fn read_snapshot(self: &Arc<Self>, shared: &Arc<Shared>, id: &SnapshotId) {
         let layout = shared.layout.snapshot(&self.id, id);
@@ -310,7 +326,9 @@ impl Environment {
             let read = || {
                 // One at a time on the machine: whoever waits for the first is not to wait for all.
                 let _turn = lock(&shared.reading);
-                let Some(record) = snapshots::record(&layout)? else { return Ok(()) };
+                let Some(record) = snapshots::record(&layout)?.filter(|_| !task.progress.stopped()) else {
+                    return Ok(());
+                };
                 snapshots::make_manifest(&layout, &record, shared.tools.owner, &task.progress)
             };
             let made = read();
@@ -419,6 +437,7 @@ impl Taking {
         };
         ObservedSnapshot {
             snapshot: self.plan.id.clone(),
+            call: self.call,
             taken_at: self.began,
             state: SnapshotState::Taking(self.progress.told()),
             method: String::new(),

@@ -215,7 +215,7 @@ impl Provisioner for Local {
             Step::CreateSnapshot { snapshot } => {
                 check_id(snapshot.id.as_str())?;
                 snapshot.volumes.iter().try_for_each(|volume| check_id(volume.volume.as_str()))?;
-                environment.create_snapshot(shared, snapshot).await?;
+                environment.create_snapshot(shared, snapshot, effect.call).await?;
             }
             Step::DeleteSnapshot { snapshot } => {
                 check_id(snapshot.as_str())?;

@@ -22,6 +22,9 @@ use crate::{Damage, Manifest, ObservedSnapshot, SnapshotContent, SnapshotPlan, S
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
     pub plan: SnapshotPlan,
+    /// Which call took it; 0 when it came from elsewhere.
+    #[serde(default)]
+    pub call: i64,
     pub taken_at: i64,
     pub method: String,
     /// Of the machine, when it was taken; none when it is known to be on the disk.
@@ -46,7 +49,7 @@ pub fn now() -> i64 {
 pub fn take(
     environment: &EnvironmentLayout,
     snapshot: &SnapshotLayout,
-    plan: &SnapshotPlan,
+    (plan, call): (&SnapshotPlan, i64),
     tools: &Tools,
     trash: &Trash,
     progress: &Progress,
@@ -58,9 +61,9 @@ pub fn take(
         }
     }
     let taken_at = now();
-    // What a portal left that was killed while taking it. Its moment has passed.
+    // What a portal left that was killed while taking it, and what an earlier call took. Their moments have passed.
     trash.take(snapshot.root())?;
-    let taken = fill(environment, snapshot, plan, tools, progress, taken_at);
+    let taken = fill(environment, snapshot, (plan, call), tools, progress, taken_at);
     if taken.is_err() {
         // If that does not work either, whoever opens the provisioner next does it.
         let _ = trash.take(snapshot.root()).and_then(|()| disk::remove_if_empty(snapshot.parent()));
@@ -71,7 +74,7 @@ pub fn take(
 fn fill(
     environment: &EnvironmentLayout,
     snapshot: &SnapshotLayout,
-    plan: &SnapshotPlan,
+    (plan, call): (&SnapshotPlan, i64),
     tools: &Tools,
     progress: &Progress,
     taken_at: i64,
@@ -87,7 +90,7 @@ fn fill(
     methods.dedup();
     let words: Vec<&str> = methods.iter().map(|method| method.words()).collect();
     let boot = if on_disk { None } else { Some(boot()?) };
-    let record = Record { plan: plan.clone(), taken_at, method: words.join(" and "), boot };
+    let record = Record { plan: plan.clone(), call, taken_at, method: words.join(" and "), boot };
     write(&snapshot.record(), &record)?;
     disk::persist(snapshot.root())?;
     disk::persist(snapshot.parent())
@@ -101,7 +104,7 @@ pub fn read_imported(
     owner: Owner,
     progress: &Progress,
 ) -> Result<Vec<Manifest>> {
-    let record = Record { plan, taken_at, method: "import".to_owned(), boot: Some(boot()?) };
+    let record = Record { plan, call: 0, taken_at, method: "import".to_owned(), boot: Some(boot()?) };
     make_manifest(snapshot, &record, owner, progress)?;
     let manifests = record.plan.volumes.iter().map(|volume| manifest(snapshot, &volume.volume));
     let manifests = manifests.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
@@ -110,7 +113,7 @@ pub fn read_imported(
 
 /// What makes a snapshot one that is there.
 pub fn enter(snapshot: &SnapshotLayout, plan: SnapshotPlan, taken_at: i64) -> Result<()> {
-    let record = Record { plan, taken_at, method: "import".to_owned(), boot: None };
+    let record = Record { plan, call: 0, taken_at, method: "import".to_owned(), boot: None };
     write(&snapshot.record(), &record)?;
     disk::persist(snapshot.root())?;
     disk::persist(snapshot.parent())
@@ -274,6 +277,7 @@ pub fn observed(
     };
     Ok(ObservedSnapshot {
         snapshot: record.plan.id.clone(),
+        call: record.call,
         taken_at: record.taken_at,
         state,
         method: record.method.clone(),

@@ -282,6 +282,12 @@ impl Snapshot {
     pub fn is_taken(&self) -> bool {
         self.seen.as_ref().is_some_and(|seen| !matches!(seen.state, SnapshotState::Taking(_)))
     }
+    /// Whether what is found is one moment. Of what a portal was taking when it was killed, or got no answer about, nobody
+    /// knows whether everything stood still until the end: it is as good as none, and is taken anew.
+    pub fn counts(&self, seen: &ObservedSnapshot) -> bool {
+        let accepted = self.create.latest.as_ref().filter(|effect| effect.outcome == Outcome::Accepted);
+        self.standing != Standing::Wanted || accepted.is_some_and(|effect| effect.attempts == seen.call)
+    }
     /// It is found otherwise than it is written down.
     pub fn is_news(&self) -> bool {
         match self.seen.as_ref().map(|seen| &seen.state) {
@@ -326,7 +332,8 @@ impl Observed {
             volume.restore = restore.map(|restore| restore.state.clone());
         }
         for snapshot in &mut self.snapshots {
-            snapshot.seen = now.snapshots.iter().find(|seen| seen.snapshot == snapshot.id).cloned();
+            let seen = now.snapshots.iter().find(|seen| seen.snapshot == snapshot.id);
+            snapshot.seen = seen.filter(|seen| snapshot.counts(seen)).cloned();
         }
     }
     /// Whether the outside world was ever asked for anything: when not, there is nothing to observe.

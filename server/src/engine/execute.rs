@@ -79,6 +79,7 @@ async fn one(
         token: recorded.token().clone(),
         environment: recorded.environment().clone(),
         step: recorded.step().clone(),
+        call: recorded.attempts(),
         enrolment,
     };
     let asked = async {

@@ -105,8 +105,8 @@ impl Machines {
         self.look(provisioner.as_ref(), environment, now).await?.ok_or_else(gone)?;
         let volumes = unowned.remains.volumes.iter().map(|volume| Step::DeleteVolume { volume: volume.clone() });
         for (index, step) in std::iter::once(Step::DeleteNetwork).chain(volumes).enumerate() {
-            let effect =
-                Effect { token: token(environment, index), environment: environment.clone(), step, enrolment: None };
+            let (token, environment) = (token(environment, index), environment.clone());
+            let effect = Effect { token, environment, step, call: 1, enrolment: None };
             provisioner.request(&effect).await.map_err(unanswered)?;
         }
         Ok(())

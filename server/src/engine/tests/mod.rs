@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use app::api::{Action, SnapshotReason, SnapshotState, SnapshotView, State};
+use provisioners::SnapshotId;
 use sqlx::Executor;
 use tempfile::TempDir;
 
@@ -20,7 +21,7 @@ use crate::domain::fixtures::{server, topology};
 use crate::domain::schedule;
 use crate::domain::topology::{Keep, Schedule, ScheduledAction, SnapshotRules, Topology};
 use crate::keys::InstallationKey;
-use crate::store::{EnvironmentRecord, NewEnvironment, OrderKey, Ordered, Quota, Store, id, sqlite_url};
+use crate::store::{EnvironmentRecord, NewEnvironment, OrderKey, Ordered, Quota, Store, Wanted, id, sqlite_url};
 
 const MORNING: i64 = 1_800_000_000_000;
 
@@ -346,6 +347,27 @@ async fn snapshots_are_taken_by_rule_while_it_runs_and_no_more_stay_than_the_tem
     house.until_nothing_is_due().await;
     let newest = house.store.snapshots(&id).await.unwrap().remove(0).view;
     assert_eq!(newest.reason, SnapshotReason::Park);
+}
+
+#[tokio::test]
+async fn of_a_snapshot_whose_portal_was_killed_before_the_thaw_nobody_knows_what_it_is_so_another_is_taken() {
+    let mut house = House::new().await;
+    house.order("shop", shop()).await;
+    let id = house.until("shop", State::Ready).await.summary.id;
+    house.world.with(|state| state.script = vec![Fault::HangsDone].into());
+    let wanted = Wanted { environment: &id, reason: SnapshotReason::Demand, label: "", actor: Some("anna") };
+    let mut tx = house.store.write().await.unwrap();
+    let snapshot = SnapshotId::new(tx.want_snapshot(&wanted, house.clock.now()).await.unwrap().snapshot);
+    tx.touch(&id, house.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    house.bell.ring(&id);
+    house.world.hanging.subscribe().wait_for(|hanging| *hanging > 0).await.unwrap();
+    let call = |house: &House| house.world.with(|state| state.snapshots[&snapshot].1);
+    assert_eq!(call(&house), 1, "it is there as a whole");
+
+    house.start().await;
+    house.next_snapshot(&id, None).await;
+    assert_eq!(call(&house), 2);
 }
 
 /// Runs order → ready → park → resume → delete with one fault at the `at`-th call, and a crash where a call hangs. Says

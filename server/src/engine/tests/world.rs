@@ -61,7 +61,8 @@ pub struct State {
     pub forgotten: BTreeSet<ServerId>,
     /// Services never end when they are asked to.
     pub stubborn: bool,
-    pub snapshots: BTreeMap<SnapshotId, (EnvironmentId, Vec<VolumeId>)>,
+    /// With the call that took each.
+    pub snapshots: BTreeMap<SnapshotId, (EnvironmentId, i64, Vec<VolumeId>)>,
     /// Servers that stand still, and for which freeze.
     pub frozen: BTreeMap<ServerId, String>,
     /// Servers that cannot be held still.
@@ -144,7 +145,7 @@ impl World {
                     assert!(state.frozen.contains_key(server), "{server} writes while a snapshot is taken");
                 }
                 let volumes = snapshot.volumes.iter().map(|volume| volume.volume.clone()).collect();
-                state.snapshots.insert(snapshot.id.clone(), (environment, volumes));
+                state.snapshots.insert(snapshot.id.clone(), (environment, effect.call, volumes));
                 None
             }
             Step::DeleteSnapshot { snapshot } => {
@@ -236,8 +237,8 @@ impl Provisioner for World {
                     snapshots: state
                         .snapshots
                         .iter()
-                        .filter(|(_, (owner, _))| owner == environment)
-                        .map(|(snapshot, (_, volumes))| complete(snapshot, volumes))
+                        .filter(|(_, (owner, ..))| owner == environment)
+                        .map(|(snapshot, (_, call, volumes))| complete(snapshot, *call, volumes))
                         .collect(),
                 })
                 .collect()
@@ -320,7 +321,7 @@ impl Agents for World {
 }
 
 /// A snapshot as it is found when everything in it was read.
-fn complete(snapshot: &SnapshotId, volumes: &[VolumeId]) -> ObservedSnapshot {
+fn complete(snapshot: &SnapshotId, call: i64, volumes: &[VolumeId]) -> ObservedSnapshot {
     let content = |volume: &VolumeId| SnapshotContent {
         volume: volume.clone(),
         name: "data".into(),
@@ -328,6 +329,7 @@ fn complete(snapshot: &SnapshotId, volumes: &[VolumeId]) -> ObservedSnapshot {
     };
     ObservedSnapshot {
         snapshot: snapshot.clone(),
+        call,
         taken_at: 1,
         state: SnapshotState::Complete,
         method: "copy".into(),

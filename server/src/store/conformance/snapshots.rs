@@ -36,6 +36,7 @@ impl Fixture {
         });
         let seen = ObservedSnapshot {
             snapshot: SnapshotId::new(&snapshot.view.id),
+            call: 1,
             taken_at: NOW + 1,
             state: SnapshotState::Complete,
             method: "copy".into(),

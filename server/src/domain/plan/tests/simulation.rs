@@ -26,6 +26,8 @@ pub struct Simulation {
     pub world: World,
     /// A person said that the volumes may go without a final snapshot.
     without: bool,
+    /// Calls for snapshots whose thaw is known to have come in time.
+    proven: BTreeSet<(SnapshotId, i64)>,
 }
 
 /// What the world does at one call.
@@ -112,7 +114,13 @@ impl Simulation {
             changing: None,
             final_snapshot: None,
         };
-        Simulation { facts: Facts { intent, topology, observed }, now: 1000, world: World::default(), without: false }
+        Simulation {
+            facts: Facts { intent, topology, observed },
+            now: 1000,
+            world: World::default(),
+            without: false,
+            proven: BTreeSet::new(),
+        }
     }
 
     pub fn decide(&mut self) -> Decision {
@@ -159,8 +167,9 @@ impl Simulation {
             volume.present = self.world.volumes.contains(&volume.id);
         }
         for snapshot in &mut observed.snapshots {
-            let seen = |volumes: &BTreeSet<VolumeId>| ObservedSnapshot {
+            let seen = |(call, volumes): &(i64, BTreeSet<VolumeId>)| ObservedSnapshot {
                 snapshot: snapshot.id.clone(),
+                call: *call,
                 taken_at: self.now,
                 state: SnapshotState::Complete,
                 method: "copy".into(),
@@ -169,8 +178,11 @@ impl Simulation {
                     .map(|id| SnapshotContent { volume: id.clone(), name: id.to_string(), manifest: None })
                     .collect(),
             };
-            snapshot.seen = self.world.snapshots.get(&snapshot.id).map(seen);
+            let seen = self.world.snapshots.get(&snapshot.id).map(seen);
+            snapshot.seen = seen.filter(|seen| snapshot.counts(seen));
             if snapshot.is_news() && !snapshot.removal_requested {
+                let proven = (snapshot.id.clone(), self.world.snapshots[&snapshot.id].0);
+                assert!(self.proven.contains(&proven), "nobody knows that all stood still for {proven:?}");
                 snapshot.standing = Standing::Complete;
             }
         }
@@ -199,7 +211,8 @@ impl Simulation {
             let founded = request.after.iter().all(|earlier| accepted[*earlier]);
             let luck = if founded && !self.world.defers(&request.step) { luck() } else { Luck::Retryable };
             if matches!(luck, Luck::Good | Luck::UnknownDone | Luck::Forgotten) {
-                self.world.perform(&request.step);
+                let call = self.asked(request).latest.as_ref().unwrap().attempts;
+                self.world.perform(&request.step, call);
             }
             accepted.push(matches!(luck, Luck::Good));
             self.answer(request, luck);
@@ -237,7 +250,7 @@ impl Simulation {
         if let Step::DeleteVolume { volume } = &request.step {
             let volume = self.facts.observed.volumes.iter().find(|one| one.id == *volume).unwrap();
             assert!(volume.delete_requested, "nobody asked for {} to be deleted", volume.name);
-            let kept = self.world.snapshots.values().any(|volumes| volumes.contains(&volume.id));
+            let kept = self.world.snapshots.values().any(|(_, volumes)| volumes.contains(&volume.id));
             let used = self.facts.intent.ready_at.is_some() && volume.seen;
             assert!(!used || kept || self.without, "{} goes without a final snapshot", volume.name);
         }
@@ -287,6 +300,7 @@ impl Simulation {
         let now = self.now;
         let asked = self.asked(request);
         let effect = asked.latest.as_mut().unwrap();
+        let calls = effect.attempts;
         effect.outcome = match luck {
             Luck::Good => Outcome::Accepted,
             Luck::Retryable => Outcome::Retryable,
@@ -313,6 +327,9 @@ impl Simulation {
                     network.deleted = network.deleted.max(request.generation);
                     network.create = Asked::default();
                     network.delete = Asked::default();
+                }
+                Step::CreateSnapshot { snapshot } => {
+                    self.proven.insert((snapshot.id.clone(), calls));
                 }
                 _ => {}
             }

@@ -13,7 +13,8 @@ pub struct World {
     /// What runs or lies dead of each server, with its generation.
     pub machines: BTreeMap<ServerId, (i64, MachineState)>,
     pub volumes: BTreeSet<VolumeId>,
-    pub snapshots: BTreeMap<SnapshotId, BTreeSet<VolumeId>>,
+    /// With the call that took each.
+    pub snapshots: BTreeMap<SnapshotId, (i64, BTreeSet<VolumeId>)>,
     starts: BTreeSet<(ServerId, i64)>,
     /// Volumes that a running server has used.
     used: BTreeSet<VolumeId>,
@@ -25,7 +26,7 @@ impl World {
         self.network_lost && matches!(step, Step::StartServer { .. })
     }
 
-    pub fn perform(&mut self, step: &Step) {
+    pub fn perform(&mut self, step: &Step, call: i64) {
         match step {
             Step::CreateNetwork => {
                 self.network = true;
@@ -58,7 +59,7 @@ impl World {
             Step::CreateSnapshot { snapshot } => {
                 let volumes = snapshot.volumes.iter().map(|volume| volume.volume.clone());
                 let volumes = volumes.inspect(|volume| assert!(self.volumes.contains(volume), "{volume} is there"));
-                self.snapshots.insert(snapshot.id.clone(), volumes.collect());
+                self.snapshots.insert(snapshot.id.clone(), (call, volumes.collect()));
             }
             Step::DeleteSnapshot { snapshot } => {
                 self.snapshots.remove(snapshot);
