@@ -8,10 +8,12 @@ const AXE: &str = include_str!("axe/axe.min.js");
 const WIDTHS: [u32; 2] = [390, 1440];
 const THEMES: [&str; 2] = ["light", "dark"];
 /// How much of the window moved, how far, while the page came and its islands woke: the "cumulative layout shift".
-const SHIFTED: &str = "const done = arguments[0]; let shifted = 0; \
-    new PerformanceObserver(seen => seen.getEntries().forEach(one => { shifted += one.value; }))\
+const SHIFTED: &str = "const done = arguments[0]; let shifted = 0; const what = []; \
+    new PerformanceObserver(seen => seen.getEntries().forEach(one => { shifted += one.value; \
+        one.sources.forEach(source => what.push(`${source.node?.outerHTML?.slice(0, 160)}: \
+            ${JSON.stringify(source.previousRect)} to ${JSON.stringify(source.currentRect)}`)); }))\
         .observe({ type: 'layout-shift', buffered: true }); \
-    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(shifted))))";
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done([shifted, what]))))";
 /// Nobody sees a hundredth of a window; 0.1 is what search engines still call good.
 const SHIFTED_AT_MOST: f64 = 0.01;
 const PASSWORD: &str = "a quiet corner by the window";
@@ -222,8 +224,9 @@ async fn look(browser: &Browser, name: &str, address: &str) -> Outcome {
                 .filter(one => one.getBoundingClientRect().right > wide + 1).map(one => one.outerHTML.slice(0, 120))";
             let sticks_out = browser.page.execute(sticks_out, Vec::new()).await?;
             assert_eq!(sticks_out, Value::Array(Vec::new()), "{dressed} is wider than the window");
-            let shifted = browser.page.execute_async(SHIFTED, Vec::new()).await?.as_f64().unwrap_or(f64::NAN);
-            assert!(shifted <= SHIFTED_AT_MOST, "{dressed} moved by {shifted} while it came");
+            let moved = browser.page.execute_async(SHIFTED, Vec::new()).await?;
+            let shifted = moved[0].as_f64().unwrap_or(f64::NAN);
+            assert!(shifted <= SHIFTED_AT_MOST, "{dressed} moved while it came: {moved:#}");
             let found = accessibility(browser).await?;
             assert!(found.is_empty(), "{dressed}: {found:#?}");
             let complaints = browser.complaints().await?;

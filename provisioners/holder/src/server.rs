@@ -199,8 +199,10 @@ impl Server {
         if let Some(outlet) = self.outlet.running.take() {
             let _ = kill_process(outlet, Signal::KILL);
         }
-        // Set up completely, or ended from outside: then it ran.
-        let ran = self.exit_code.is_some() || status.terminating_signal().is_some();
+        // Set up completely, or ended from outside, however early: then it ran.
+        let ended_by_signal =
+            status.terminating_signal().is_some() || status.exit_status().is_some_and(|code| code > 128);
+        let ran = self.exit_code.is_some() || ended_by_signal;
         let said = self.last_words();
         self.state = match (&self.state, ran) {
             (ServerState::Running, true) => ServerState::Ended { reason: format!("{}{said}", ending(status)) },

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, Request, StatusCode};
 use provisioners::{AgentGateway, ServerId};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc};
 
 use super::history::{History, Stretch};
 use super::{AgentDirectory, LogBatch, logs, session};
@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub(super) log_writer: mpsc::Sender<LogBatch>,
     stored_logs: broadcast::Sender<Arc<LogBatch>>,
     servers: Mutex<HashMap<ServerId, Known>>,
+    /// Told of every new link.
+    pub(super) arrivals: Notify,
     runtime: Handle,
 }
 
@@ -103,6 +105,7 @@ impl Hub {
             log_writer,
             stored_logs,
             servers: Mutex::default(),
+            arrivals: Notify::new(),
             runtime: Handle::current(),
         };
         Self { shared: Arc::new(shared) }
@@ -132,6 +135,21 @@ impl Hub {
     /// what it missed.
     pub fn follow_logs(&self) -> broadcast::Receiver<Arc<LogBatch>> {
         self.shared.stored_logs.subscribe()
+    }
+
+    /// Returns when this server's agent is connected, and after `patience` in any case.
+    pub async fn expect(&self, server: &ServerId, patience: Duration) {
+        let connected = async {
+            loop {
+                // Listens before it looks, so that nobody arrives in between.
+                let arrival = self.shared.arrivals.notified();
+                if self.link(server).is_some() {
+                    return;
+                }
+                arrival.await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, connected).await;
     }
 
     /// Opens a stream to something on a server.

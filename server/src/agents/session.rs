@@ -100,7 +100,10 @@ impl Agent {
         if let Some(older) = known.link.replace(link.clone()) {
             older.connection.close();
         }
-        Some((link, known.last_log_seq))
+        let last_log_seq = known.last_log_seq;
+        drop(servers);
+        self.shared.arrivals.notify_waiters();
+        Some((link, last_log_seq))
     }
 
     async fn leave(&self, link: &Link) {

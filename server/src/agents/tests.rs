@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use agent::api::{Config, LogLine, Status};
 use agent::link::{Hello, LinkError};
@@ -141,4 +142,12 @@ async fn a_server_whose_agent_went_away_is_noted_as_gone_and_cannot_be_opened() 
     memory.gone.subscribe().wait_for(|gone| gone == &[1]).await.unwrap();
     assert!(matches!(hub.open(&server(), Channel::Port { port: 1 }).await, Err(OpenError::NotConnected)));
     assert!(!hub.is_connected(&server()));
+
+    let expecting = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.expect(&server(), Duration::from_secs(60)).await }
+    });
+    dial(&hub, 1, "good", router(watch::Sender::default()));
+    expecting.await.unwrap();
+    assert!(hub.is_connected(&server()), "whoever waits for it goes on when it is back");
 }

@@ -1,5 +1,7 @@
 //! Ways into a server: terminal, command, port.
 
+use std::time::Duration;
+
 use agent::api::ExecRequest;
 use app::api::{ApiError, State};
 use app::portal::{Channel, Duplex, SignedIn};
@@ -13,6 +15,8 @@ use crate::agents::OpenError;
 
 /// Of a command with everything, in bytes: more than any shell takes is a mistake.
 const LARGEST_COMMAND: usize = 32 * 1024;
+/// Agents of servers that run come back within seconds.
+const FOR_ITS_RETURN: Duration = Duration::from_secs(10);
 
 pub(super) async fn open(
     service: &Service,
@@ -31,6 +35,10 @@ pub(super) async fn open(
         // One per connection of a browser: too many to be told, and not a way to do anything on the server.
         Channel::Port { .. } => None,
     };
+    if record.summary.state == State::Ready {
+        // It lost its connection a moment ago, as all have when a portal starts.
+        service.hub.expect(&server.id, FOR_ITS_RETURN).await;
+    }
     let stream = service.hub.open(&server.id, channel).await.map_err(|error| {
         let at = format!("{}/{}", record.summary.name, server.name);
         match error {
