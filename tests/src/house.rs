@@ -90,6 +90,7 @@ impl House {
             site: Some(programs::dist().join("site")),
             agent: Some(programs::dist().join("bookend-agent")),
             local_separate_disks: plan.separate_disks,
+            no_restore_drills: false,
             public_url: plan.public_url,
             apps_domain: None,
             trusted_proxy: Vec::new(),

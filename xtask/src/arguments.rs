@@ -12,6 +12,8 @@ cargo xtask screenshots
     Writes a picture of every page, on a phone and on a desk, in both themes, to target/pictures/.
 cargo xtask bench order [--orders N] [--at-once N]
     Times orders of the scratch template on a release build, from the API call to healthy.
+cargo xtask bench park [--rounds N]
+    Times park and resume of the three servers of the queue template, data kept and health included.
 cargo xtask bench data [--megabytes N] [--files N]
     Snapshots, restores and exports of a generated tree, beside cp, rsync, restic and borg.
 cargo xtask bench page [--seconds N]
@@ -47,6 +49,9 @@ pub enum Bench {
         orders: u32,
         /// Placed together.
         at_once: u32,
+    },
+    Park {
+        rounds: u32,
     },
     Page {
         /// Each measurement takes so long.
@@ -106,14 +111,18 @@ fn parse_test<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, Stri
 }
 
 fn parse_bench<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, String> {
-    let (mut orders, mut at_once, mut seconds, mut megabytes, mut files) = (100, 200, 10, 1_000, 20_000);
+    let (mut orders, mut at_once, mut rounds, mut seconds) = (100, 200, 100, 10);
+    let (mut megabytes, mut files) = (1_000, 20_000);
     let kind = words.next();
     let mut known: Vec<(&str, &mut u32)> = match kind {
         Some("order") => vec![("--orders", &mut orders), ("--at-once", &mut at_once)],
+        Some("park") => vec![("--rounds", &mut rounds)],
         Some("page") => vec![("--seconds", &mut seconds)],
         Some("data") => vec![("--megabytes", &mut megabytes), ("--files", &mut files)],
-        Some(other) => return Err(format!("There is no bench {other:?}; there are `order`, `page` and `data`.")),
-        None => return Err("Which bench? There are `order`, `page` and `data`.".into()),
+        Some(other) => {
+            return Err(format!("There is no bench {other:?}; there are `order`, `park`, `page` and `data`."));
+        }
+        None => return Err("Which bench? There are `order`, `park`, `page` and `data`.".into()),
     };
     while let Some(word) = words.next() {
         let (name, inline) = split_value(word);
@@ -125,6 +134,7 @@ fn parse_bench<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, Str
     }
     Ok(Task::Bench(match kind {
         Some("page") => Bench::Page { seconds },
+        Some("park") => Bench::Park { rounds },
         Some("data") => Bench::Data { megabytes, files },
         _ => Bench::Order { orders, at_once },
     }))
@@ -177,6 +187,7 @@ mod tests {
     fn a_bench_takes_numbers_and_has_its_own_where_none_is_given() {
         assert_eq!(parsed("bench order"), Ok(Task::Bench(Bench::Order { orders: 100, at_once: 200 })));
         assert_eq!(parsed("bench order --at-once=3"), Ok(Task::Bench(Bench::Order { orders: 100, at_once: 3 })));
+        assert_eq!(parsed("bench park --rounds 7"), Ok(Task::Bench(Bench::Park { rounds: 7 })));
         assert_eq!(parsed("bench page --seconds 2"), Ok(Task::Bench(Bench::Page { seconds: 2 })));
     }
 

@@ -85,7 +85,7 @@ pub async fn moments(
 impl Bench {
     async fn request(&self, step: Step) -> Outcome<()> {
         let token = EffectToken::new("0".repeat(64));
-        let effect = Effect { token, environment: self.environment.clone(), step, enrolment: None };
+        let effect = Effect { token, environment: self.environment.clone(), step, call: 1, enrolment: None };
         self.local.request(&effect).await.map_err(words)
     }
 

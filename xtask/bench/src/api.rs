@@ -64,6 +64,10 @@ impl Api {
         self.post(&format!("/environments/{name}/park"), json!({}))
     }
 
+    pub fn resume(&self, name: &str) -> Outcome<Value> {
+        self.post(&format!("/environments/{name}/resume"), json!({}))
+    }
+
     pub fn delete(&self, name: &str) -> Outcome<Value> {
         self.post(&format!("/environments/{name}/delete"), json!({}))
     }

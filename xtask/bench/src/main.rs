@@ -1,6 +1,7 @@
 //! What is called fast is measured here, on a release portal, against what a bare machine does in the same run.
 //!
-//! `bench order DIST ORDERS AT_ONCE` times orders ([`order`]); `bench page DIST SECONDS LIGHTHOUSE` times pages ([`page`]).
+//! `bench order DIST ORDERS AT_ONCE` times orders ([`order`]); `bench page DIST SECONDS LIGHTHOUSE` times pages ([`page`]);
+//! `bench park DIST ROUNDS` times park and resume ([`park`]).
 //! `cargo xtask bench` builds everything and hands over.
 
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 mod api;
 mod order;
 mod page;
+mod park;
 mod portal;
 mod processes;
 mod times;
@@ -23,12 +25,18 @@ fn main() -> ExitCode {
             (Ok(orders), Ok(at_once)) => order::bench(Path::new(dist), orders, at_once),
             _ => Err("ORDERS and AT_ONCE are numbers.".into()),
         },
+        ["park", dist, rounds] => match rounds.parse() {
+            Ok(rounds) => park::bench(Path::new(dist), rounds),
+            Err(_) => Err("ROUNDS is a number.".into()),
+        },
         ["page", dist, seconds, lighthouse] => match seconds.parse() {
             Ok(seconds) => page::bench(Path::new(dist), seconds, Path::new(lighthouse)),
             Err(_) => Err("SECONDS is a number.".into()),
         },
         _ => {
-            eprintln!("usage: bench order DIST ORDERS AT_ONCE | bench page DIST SECONDS LIGHTHOUSE");
+            eprintln!(
+                "usage: bench order DIST ORDERS AT_ONCE | bench park DIST ROUNDS | bench page DIST SECONDS LIGHTHOUSE"
+            );
             return ExitCode::from(2);
         }
     };

@@ -4,9 +4,17 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::api::Api;
 use crate::{Outcome, processes};
+
+/// Without any event for so long, look all the same: a lost event must not end the run.
+const SILENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 pub struct Portal {
     pub api: Api,
@@ -46,6 +54,22 @@ impl Portal {
             .map_err(failed)?;
         let token = String::from_utf8_lossy(&token.stdout).trim().to_owned();
         Ok(Self { api: Api::new(&address, &token), process, home })
+    }
+
+    /// Waits until the environment that was answered with is in this state, told by `changes` of each change.
+    pub fn await_state(&self, changes: &Receiver<String>, environment: &Value, state: &str) -> Outcome<()> {
+        let id = environment["id"].as_str().ok_or_else(|| format!("An environment without an id: {environment}"))?;
+        let patience = Instant::now() + PATIENCE;
+        while Instant::now() < patience {
+            let now = self.api.environment(id)?;
+            match now["state"].as_str() {
+                Some(found) if found == state => return Ok(()),
+                Some("failed") => return Err(format!("An environment failed: {}", now["failure"])),
+                _ => {}
+            }
+            while changes.recv_timeout(SILENCE).is_ok_and(|changed| changed != id) {}
+        }
+        Err(format!("Environment {id} did not become {state}."))
     }
 
     /// Its own process, without those of servers.

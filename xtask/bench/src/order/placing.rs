@@ -7,15 +7,12 @@ use serde_json::Value;
 
 use super::TEMPLATE;
 use crate::Outcome;
-use crate::portal::Portal;
+use crate::portal::{PATIENCE, Portal};
 use crate::processes::{self, Memory};
 use crate::times::Times;
 
 /// Orders that are placed by so many people side by side.
 const PEOPLE: usize = 16;
-/// Without any event for so long, look all the same: a lost event must not end the run.
-const SILENCE: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_secs(600);
 
 pub struct Together {
     /// From the first order sent to the last environment ready.
@@ -29,10 +26,10 @@ pub struct Together {
 pub fn order_until_ready(portal: &Portal, changes: &Receiver<String>, name: &str) -> Outcome<Duration> {
     let begun = Instant::now();
     let ordered = portal.api.order(TEMPLATE, name)?;
-    await_state(portal, changes, &ordered, "ready")?;
+    portal.await_state(changes, &ordered, "ready")?;
     let took = begun.elapsed();
     portal.api.delete(name)?;
-    await_state(portal, changes, &ordered, "deleted")?;
+    portal.await_state(changes, &ordered, "deleted")?;
     Ok(took)
 }
 
@@ -62,21 +59,6 @@ pub fn order_at_once(portal: &Portal, count: usize) -> Outcome<Together> {
     }
     await_all(portal, "deleted", 0)?;
     Ok(Together { all_ready, each, memory })
-}
-
-fn await_state(portal: &Portal, changes: &Receiver<String>, ordered: &Value, state: &str) -> Outcome<()> {
-    let id = ordered["id"].as_str().ok_or_else(|| format!("An order without an id: {ordered}"))?;
-    let patience = Instant::now() + PATIENCE;
-    while Instant::now() < patience {
-        let now = portal.api.environment(id)?;
-        match now["state"].as_str() {
-            Some(found) if found == state => return Ok(()),
-            Some("failed") => return Err(format!("An environment failed: {}", now["failure"])),
-            _ => {}
-        }
-        while changes.recv_timeout(SILENCE).is_ok_and(|changed| changed != id) {}
-    }
-    Err(format!("Environment {id} did not become {state}."))
 }
 
 /// Waits until `count` environments, and no others, are there, all in `state`. Looks five times a second: asking after each
