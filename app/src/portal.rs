@@ -164,6 +164,15 @@ pub trait Portal: Send + Sync + 'static {
     ) -> Result<EnvironmentDetail, ApiError>;
     /// Each for itself: what is wrong with one is said of that one.
     async fn act_on_many(&self, actor: &Actor, request: ManyRequest) -> Result<Vec<ManyResult>, ApiError>;
+    /// When snapshots are taken by themselves from now on.
+    async fn set_snapshot_rule(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        rule: SnapshotRule,
+    ) -> Result<EnvironmentDetail, ApiError>;
+    /// Has the newest snapshot brought up in a place of its own, soon, to see that it can be.
+    async fn drill(&self, actor: &Actor, environment: &str) -> Result<EnvironmentDetail, ApiError>;
     /// The newest first.
     async fn snapshots(&self, actor: &Actor, environment: &str) -> Result<Vec<SnapshotView>, ApiError>;
     /// One moment of all volumes, taken as soon as nothing else is under way.

@@ -141,3 +141,37 @@ async fn what_cannot_be_kept_or_brought_back_is_said_and_changes_nothing() -> Ou
     ann.api()?.act("box", "delete").await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_says_when_snapshots_are_taken_by_themselves_and_the_template_when_nobody_does() -> Outcome {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    let house = House::open().await?;
+    let ann = house.guest("default", "ann", Role::User).await?;
+    ann.order("site", "shop").await?;
+    ann.api()?.await_state("shop", "ready").await?;
+    let rule = async |rule: Value| -> Outcome<(u16, Value)> {
+        let answer = ann.request(Method::PUT, "/environments/shop/snapshot-rule").json(&rule).send().await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
+    };
+    let before = ann.get("/environments/shop").await?.body["snapshot_rule"].clone();
+    assert_eq!((&before["rule"], &before["words"]), (&json!("template"), &json!(null)), "it has none: {before:#}");
+
+    let (status, wrong) = rule(json!({ "rule": "at", "cron": "61 * * * *", "time_zone": "Mars/Olympus" })).await?;
+    let fields: Vec<&Value> = wrong["fields"].as_array().into_iter().flatten().map(|one| &one["field"]).collect();
+    assert_eq!((status, fields), (422, vec![&json!("cron"), &json!("time_zone")]), "{wrong:#}");
+    assert_eq!(ann.get("/environments/shop").await?.body["snapshot_rule"], before);
+
+    let (status, set) = rule(json!({ "rule": "at", "cron": "30 12 * * *", "time_zone": "Europe/Berlin" })).await?;
+    assert_eq!((status, &set["snapshot_rule"]["words"]), (200, &json!("at 12:30 every day (Europe/Berlin)")));
+    assert!(set["snapshot_rule"]["next_at"].as_i64() > Some(house.now()), "{set:#}");
+    house.wait(DAY_MS);
+    let taken = newest(&ann, "shop", "complete").await?;
+    assert_eq!((&taken["reason"], &taken["actor"]), (&json!("schedule"), &json!(null)));
+
+    let (_, never) = rule(json!({ "rule": "never" })).await?;
+    assert_eq!((&never["snapshot_rule"]["rule"], &never["snapshot_rule"]["next_at"]), (&json!("never"), &json!(null)));
+    let (_, back) = rule(json!({ "rule": "template" })).await?;
+    assert_eq!(back["snapshot_rule"], before);
+    ann.api()?.act("shop", "delete").await?;
+    Ok(())
+}

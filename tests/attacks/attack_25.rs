@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use app::api::{
     Action, ApiError, DraftRequest, EnvironmentChange, EnvironmentQuery, FilePlace, FileRestore, ImportRequest,
     LogSelection, ManyRequest, OrderChange, OrderRequest, PasswordChange, PersonRequest, RestoreRequest, Role,
-    SnapshotChange, SnapshotRequest, TokenRequest, Upload,
+    SnapshotChange, SnapshotRequest, SnapshotRule, TokenRequest, Upload,
 };
 use app::portal::{Actor, Channel, Portal};
 use reqwest::Method;
@@ -60,6 +60,8 @@ const MATRIX: &[(&str, [u16; 6])] = &[
     ("events", [401, 404, 404, 200, 200, 200]),
     ("snapshots", [401, 404, 404, 200, 200, 200]),
     // The owner, and administrators of the team. It has no volumes, so that there is nothing to keep.
+    ("set_snapshot_rule", [401, 404, 404, 403, 409, 409]),
+    ("drill", [401, 404, 404, 403, 409, 409]),
     ("take_snapshot", [401, 404, 404, 403, 409, 409]),
     ("change_snapshot", [401, 404, 404, 403, 404, 404]),
     ("delete_snapshot", [401, 404, 404, 403, 404, 404]),
@@ -184,6 +186,8 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
         "repository_snapshots" => portal.repository_snapshots(actor).await.map(drop),
         "import_snapshot" => portal.import_snapshot(actor, environment, ImportRequest::default()).await.map(drop),
         "export_snapshot" => portal.export_snapshot(actor, environment, "latest").await.map(drop),
+        "set_snapshot_rule" => portal.set_snapshot_rule(actor, environment, SnapshotRule::Never).await.map(drop),
+        "drill" => portal.drill(actor, environment).await.map(drop),
         "take_snapshot" => portal.take_snapshot(actor, environment, SnapshotRequest::default()).await.map(drop),
         "change_snapshot" => {
             portal.change_snapshot(actor, environment, "latest", SnapshotChange::default()).await.map(drop)
@@ -275,7 +279,11 @@ async fn no_route_with_an_id_in_it_gives_anything_of_another_team_away() -> Outc
                         };
                         stranger.handshake(&path, &[("authorization", &token)]).await?.status
                     } else {
-                        stranger.request(method.parse()?, &path).json(&json!({})).send().await?.status()
+                        let body = match path.ends_with("/snapshot-rule") {
+                            true => json!({ "rule": "never" }),
+                            false => json!({}),
+                        };
+                        stranger.request(method.parse()?, &path).json(&body).send().await?.status()
                     };
                     assert_eq!(status, 404, "{method} {path} by {}", stranger.name);
                     asked += 1;

@@ -1,6 +1,7 @@
 //! A portal in trouble: what it says, and that nothing is damaged.
 
 mod drift;
+mod drills;
 mod kept;
 mod killed;
 mod relay;

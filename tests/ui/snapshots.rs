@@ -47,3 +47,43 @@ async fn a_person_goes_back_to_an_earlier_moment_and_brings_back_what_was_delete
     ann.api()?.act("shop", "delete").await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_has_a_restore_drilled_and_says_when_snapshots_are_taken() -> Outcome {
+    let house = House::open().await?;
+    let ann = house.resident("default", "ann", Role::User).await?;
+    ann.order("site", "shop").await?;
+    ann.api()?.await_state("shop", "ready").await?;
+    let browser = Browser::open().await?;
+    browser.go(&house.url("/sign-in?next=%2Fenvironments%2Fshop%2Fsnapshots")).await?;
+    browser.fill("name", "ann").await?;
+    browser.fill("password", PASSWORD).await?;
+    browser.press("Sign in").await?;
+    browser.await_text("h1", "Snapshots").await?;
+    browser.press("Take a snapshot").await?;
+    browser.await_text(".badge", "Complete").await?;
+
+    browser.press("Drill now").await?;
+    browser.await_text(".notice", "A restore drill has begun").await?;
+    // Without reload.
+    browser.await_text("[data-key=drill] .badge", "Restore drilled").await?;
+    browser.go(&house.url("/environments/shop")).await?;
+    browser.await_text(".environment__about .badge", "Restore drilled").await?;
+
+    browser.go(&house.url("/environments/shop/snapshots")).await?;
+    browser.await_text("[data-key=rule]", "as its template says").await?;
+    browser.click(".snapshot__rule summary").await?;
+    assert_eq!(browser.complaints().await?, Vec::<String>::new());
+    browser.fill("cron", "at noon").await?;
+    browser.press("Save").await?;
+    browser.await_text(".field", "five fields").await?;
+    let refused = browser.complaints().await?;
+    assert!(refused.iter().all(|said| said.contains("422")), "{refused:?}");
+    browser.fill("cron", "0 12 * * MON-FRI").await?;
+    browser.fill("time_zone", "Europe/Berlin").await?;
+    browser.press("Save").await?;
+    browser.await_text("[data-key=rule]", "Taken at 12:00 on weekdays (Europe/Berlin), by its own rule").await?;
+    assert_eq!(browser.complaints().await?, Vec::<String>::new());
+    ann.api()?.act("shop", "delete").await?;
+    Ok(())
+}

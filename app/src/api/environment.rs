@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::{DrillView, SnapshotRuleView};
+
 /// The label people see. Derived from what is desired and what is observed; never stored as truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
@@ -150,6 +152,10 @@ pub struct EnvironmentDetail {
     pub note: String,
     /// The same as HTML that can do no harm.
     pub note_html: String,
+    /// Absent when it has no volumes: there is nothing to restore.
+    pub drill: Option<DrillView>,
+    /// As `drill`.
+    pub snapshot_rule: Option<SnapshotRuleView>,
 }
 
 /// How far an order, a resume, a park or a delete has come, and how long the like took before.

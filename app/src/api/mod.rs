@@ -4,6 +4,7 @@
 
 mod activity;
 mod catalog;
+mod drill;
 mod environment;
 mod error;
 mod files;
@@ -15,6 +16,7 @@ mod snapshot;
 
 pub use activity::*;
 pub use catalog::*;
+pub use drill::*;
 pub use environment::*;
 pub use error::*;
 pub use files::*;

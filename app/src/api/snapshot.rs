@@ -71,6 +71,34 @@ impl SnapshotState {
     }
 }
 
+/// When snapshots of an environment are taken by themselves, while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(tag = "rule", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SnapshotRule {
+    /// As its template says.
+    #[default]
+    Template,
+    Never,
+    /// Cron of five fields, in the time zone of this IANA name.
+    At {
+        cron: String,
+        time_zone: String,
+    },
+}
+
+/// The rule that holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct SnapshotRuleView {
+    #[serde(flatten)]
+    pub rule: SnapshotRule,
+    /// “at 12:00 every day (UTC)”; absent: no snapshot is taken by itself.
+    pub words: Option<String>,
+    /// When the next one is due; absent while it does not run.
+    pub next_at: Option<i64>,
+}
+
 /// One moment of all volumes of an environment. Times are Unix milliseconds, sizes bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::Path;
 use axum::response::Response;
 
-use crate::api::{ApiError, RestoreRequest, SnapshotChange, SnapshotRequest, Verifying};
+use crate::api::{ApiError, RestoreRequest, SnapshotChange, SnapshotRequest, SnapshotRule, Verifying};
 use crate::pages;
 use crate::portal::Live;
 use crate::site::{Fields, Form, Visit, see_other};
@@ -44,6 +44,21 @@ async fn done(visit: &Visit, environment: &str, fields: &Fields) -> Result<Strin
         "unpin" => {
             portal.change_snapshot(actor, environment, snapshot, pinned(false)).await?;
             "unpin"
+        }
+        "rule" | "rule-template" | "rule-never" => {
+            let rule = match value("do") {
+                "rule" => {
+                    SnapshotRule::At { cron: value("cron").trim().into(), time_zone: value("time_zone").trim().into() }
+                }
+                "rule-never" => SnapshotRule::Never,
+                _ => SnapshotRule::Template,
+            };
+            portal.set_snapshot_rule(actor, environment, rule).await?;
+            "rule"
+        }
+        "drill" => {
+            portal.drill(actor, environment).await?;
+            "drill"
         }
         "export" => {
             portal.export_snapshot(actor, environment, snapshot).await?;

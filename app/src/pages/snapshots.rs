@@ -1,11 +1,14 @@
 //! `/environments/{environment}/snapshots`: what its volumes held, moment by moment, and the way back to each. Kept current
 //! by `fresh.js`.
 
+mod cards;
+
 use axum::extract::Path;
 use axum::response::Response;
 use leptos::either::Either;
 use leptos::prelude::*;
 
+use self::cards::{drill_card, rule_card};
 use super::shelf;
 use crate::api::{
     ApiError, EnvironmentDetail, EnvironmentSummary, ExportState, SnapshotReason, SnapshotState, SnapshotView, State,
@@ -49,6 +52,10 @@ fn content(
     let takes = matches!(summary.state, State::Ready | State::Repairing | State::Parked) && !detail.volumes.is_empty();
     let copies = copies(&summary);
     let as_it_is = copies.clone();
+    let keeps = all.iter().any(|one| one.state == SnapshotState::Complete);
+    let drill = detail.drill.filter(|_| !deleted).map(|drill| drill_card(now, &here, drill, theirs && keeps));
+    let rule = detail.snapshot_rule.filter(|_| !deleted);
+    let rule = rule.map(|rule| rule_card(visit, now, &here, rule, theirs));
     let list = if all.is_empty() {
         let text = match detail.volumes.is_empty() && !deleted {
             true => "It has no volumes, so there is nothing to keep: servers are disposable.",
@@ -87,7 +94,11 @@ fn content(
                 <a class="button" href=as_it_is>"Copy it as it is now"</a>
             </form>
         })}
-        <div data-fresh="snapshots"><section class="card" aria-label="Snapshots">{list}</section></div>
+        <div data-fresh="snapshots">
+            {drill}
+            {rule}
+            <section class="card" aria-label="Snapshots">{list}</section>
+        </div>
         <script type="module" src=fresh></script>
     }
 }
@@ -99,6 +110,8 @@ fn said(what: &str) -> Option<(&'static str, &'static str)> {
         "export" => {
             ("The snapshot is being copied to the repository", "It is there, encrypted, when its line says so.")
         }
+        "rule" => ("The rule is set", "Snapshots are taken by it from now on."),
+        "drill" => ("A restore drill has begun", "What comes of it is told here, and in the environment’s timeline."),
         "delete" => ("The snapshot is deleted", "Nothing can be restored from it any more."),
         "pin" => ("The snapshot is pinned", "It stays until somebody unpins it."),
         "verify" => {
@@ -267,7 +280,7 @@ fn reason(reason: SnapshotReason) -> &'static str {
         SnapshotReason::Restore => "Before another was restored",
         SnapshotReason::Clone => "For a copy of it",
         SnapshotReason::Change => "Before it was changed",
-        SnapshotReason::Schedule => "By its template’s rule",
+        SnapshotReason::Schedule => "By rule",
         SnapshotReason::Import => "From the repository",
     }
 }

@@ -156,6 +156,30 @@ pub enum SnapshotCommand {
     Import(ImportArguments),
     /// Let it go when it is one of many
     Unpin(OneSnapshot),
+    /// When they are taken by themselves, while it runs; with an option, set it
+    Rule {
+        #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
+        environment: String,
+        /// By a rule of its own: minute, hour, day of month, month, day of week
+        #[arg(long, value_name = "CRON")]
+        cron: Option<String>,
+        /// With --cron: IANA name
+        #[arg(long, value_name = "ZONE", requires = "cron", default_value = "UTC")]
+        time_zone: String,
+        /// As its template says
+        #[arg(long, conflicts_with_all = ["cron", "never"])]
+        template: bool,
+        /// Only when somebody asks, and before it is parked or deleted
+        #[arg(long, conflicts_with = "cron")]
+        never: bool,
+    },
+    /// Bring the newest one up in a place of its own, to see that it can be; exit code 6 when it could not
+    Drill {
+        #[arg(value_name = "ENV", add = crate::cli::complete::environments())]
+        environment: String,
+        #[command(flatten)]
+        wait: WaitArguments,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -86,6 +86,10 @@ impl Client {
         read(self.send(self.request(Method::PATCH, path)?.json(body).timeout(ANSWER_WITHIN)).await?).await
     }
 
+    pub async fn put<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, Failure> {
+        read(self.send(self.request(Method::PUT, path)?.json(body).timeout(ANSWER_WITHIN)).await?).await
+    }
+
     pub async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
         self.send(self.request(Method::DELETE, path)?.timeout(ANSWER_WITHIN)).await.map(drop)
     }

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use app::api::{
-    EnvironmentDetail, EnvironmentSummary, FileChangeKind, Page, RestoreRequest, SnapshotChange, SnapshotComparison,
-    SnapshotRequest, SnapshotState, SnapshotVerification, SnapshotView, Verifying, VolumePresence,
+    DrillReach, DrillResult, DrillView, EnvironmentDetail, EnvironmentSummary, FileChangeKind, Page, RestoreRequest,
+    SnapshotChange, SnapshotComparison, SnapshotRequest, SnapshotRule, SnapshotState, SnapshotVerification,
+    SnapshotView, Verifying, VolumePresence,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -54,6 +55,16 @@ pub async fn snapshot(client: &Client, command: SnapshotCommand, output: Output)
         }
         SnapshotCommand::Pin(one) => change(client, &one.environment, &one.snapshot, true, output).await,
         SnapshotCommand::Unpin(one) => change(client, &one.environment, &one.snapshot, false, output).await,
+        SnapshotCommand::Rule { environment, cron, time_zone, template, never } => {
+            let wanted = match (cron, template, never) {
+                (Some(cron), ..) => Some(SnapshotRule::At { cron, time_zone }),
+                (_, true, _) => Some(SnapshotRule::Template),
+                (.., true) => Some(SnapshotRule::Never),
+                _ => None,
+            };
+            rule(client, &environment, wanted, output).await
+        }
+        SnapshotCommand::Drill { environment, wait } => drill(client, &environment, &wait, output).await,
         SnapshotCommand::Export(export) => shelf::export(client, export, output).await,
         SnapshotCommand::Import(import) => shelf::import(client, import, output).await,
     }
@@ -245,6 +256,60 @@ async fn until_complete(
             return Err(Failure::environment(format!("the snapshot of “{environment}” was not complete in time")));
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn rule(client: &Client, environment: &str, wanted: Option<SnapshotRule>, output: Output) -> Result<(), Failure> {
+    let detail: EnvironmentDetail = match wanted {
+        Some(wanted) => client.put(&["environments", environment, "snapshot-rule"], &wanted).await?,
+        None => client.get(&["environments", environment], &[]).await?,
+    };
+    let Some(rule) = detail.snapshot_rule else {
+        return Err(Failure::local(format!("“{}” has no volumes: there is nothing to keep", clean(environment))));
+    };
+    output.result(&rule, || {
+        let whose = if rule.rule == SnapshotRule::Template { "as its template says" } else { "by its own rule" };
+        match &rule.words {
+            Some(words) => format!("Snapshots are taken {words}, {whose}"),
+            None => format!("No snapshots are taken by themselves, {whose}"),
+        }
+    })
+}
+
+async fn drill(client: &Client, environment: &str, wait: &WaitArguments, output: Output) -> Result<(), Failure> {
+    let mut detail: EnvironmentDetail = client.post(&["environments", environment, "drill"], &json!({}), &[]).await?;
+    let (id, began) = (detail.summary.id.clone(), Instant::now());
+    while wait.wait && detail.drill.as_ref().is_some_and(|drill| drill.since.is_some()) {
+        if wait.timeout.is_some_and(|seconds| began.elapsed() > Duration::from_secs(seconds)) {
+            return Err(Failure::environment(format!("the drill of “{}” was not over in time", clean(environment))));
+        }
+        tokio::time::sleep(LOOK).await;
+        detail = client.get(&["environments", &id], &[]).await?;
+    }
+    let drill = detail.drill.unwrap_or_default();
+    match drill.last.as_ref().and_then(|last| last.failure.as_deref()).filter(|_| drill.since.is_none()) {
+        Some(why) => {
+            let why = clean(why);
+            Err(Failure::environment(format!(
+                "what is kept of “{}” could not be brought up: {why}",
+                clean(environment)
+            )))
+        }
+        None => output.result(&drill, || drilled(&drill)),
+    }
+}
+
+fn drilled(drill: &DrillView) -> String {
+    match (&drill.since, &drill.last) {
+        (None, Some(DrillResult { reach: DrillReach::Ready, snapshot, .. })) => {
+            format!("{snapshot} was restored elsewhere, and all servers became healthy")
+        }
+        (None, Some(DrillResult { reach: DrillReach::Data, snapshot, .. })) => {
+            format!(
+                "{snapshot} was restored elsewhere, and it is what was taken; servers that need the internet stayed down"
+            )
+        }
+        _ => "A drill has begun".to_owned(),
     }
 }
 

@@ -143,6 +143,11 @@ fn to(facts: &Facts, desired: Desired, kind: &'static str, doing: &str) -> Chang
     }
 }
 
+/// It goes with all it holds, and nothing of it is kept.
+pub fn throw_away(facts: &Facts) -> Change {
+    Change { keep: Keep::Nothing, forced: true, ..to(facts, Desired::Deleted, "deleting", "Throwing away") }
+}
+
 /// There is something to keep once somebody could have used it.
 fn keep(facts: &Facts, reason: SnapshotReason) -> Keep {
     let used = facts.intent.ready_at.is_some() && facts.observed.current_volumes().any(|volume| volume.seen);

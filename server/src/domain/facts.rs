@@ -15,7 +15,7 @@ use provisioners::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::topology::Topology;
+use super::topology::{OwnRule, Topology};
 
 /// One environment, whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +48,8 @@ pub struct Intent {
     /// With [`Desired::Deleted`]: what has to be complete before volumes are deleted. `None`: there was nothing to keep, or
     /// the person does not want it kept.
     pub final_snapshot: Option<Kept>,
+    /// `None`: snapshots are taken by themselves as its template says.
+    pub snapshot_rule: Option<OwnRule>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What Bookend decides, purely: values in, values out. No I/O and no clock of its own; the time is always passed in.
 
 pub mod actions;
+pub mod drill;
 pub mod facts;
 #[cfg(test)]
 pub mod fixtures;

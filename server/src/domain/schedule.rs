@@ -8,7 +8,7 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use super::topology::{Keep, Schedule, ScheduledAction, SnapshotRules, Topology};
+use super::topology::{Keep, OwnRule, Schedule, ScheduledAction, SnapshotRules, Topology};
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ScheduleError {
@@ -27,11 +27,24 @@ pub struct Upcoming {
     pub snapshot_at: Option<i64>,
 }
 
-/// What comes next after a moment.
-pub fn upcoming(topology: &Topology, after_ms: i64) -> Upcoming {
-    let SnapshotRules { take, time_zone, .. } = &topology.snapshots;
-    let snapshot_at = take.as_ref().and_then(|cron| next_time(cron, time_zone, after_ms));
+/// What comes next after a moment; `own` is what the environment's owner says about snapshots.
+pub fn upcoming(topology: &Topology, own: Option<&OwnRule>, after_ms: i64) -> Upcoming {
+    let snapshot_at = taken(topology, own).and_then(|(cron, time_zone)| next_time(cron, time_zone, after_ms));
     Upcoming { event: next(&topology.schedules, after_ms), snapshot_at }
+}
+
+/// When snapshots are taken by themselves: cron and time zone of the owner's rule or else the template's.
+fn taken<'a>(topology: &'a Topology, own: Option<&'a OwnRule>) -> Option<(&'a str, &'a str)> {
+    let (take, time_zone) = match own {
+        Some(own) => (&own.take, &own.time_zone),
+        None => (&topology.snapshots.take, &topology.snapshots.time_zone),
+    };
+    take.as_deref().map(|cron| (cron, time_zone.as_str()))
+}
+
+/// "at 12:00 every day (UTC)"; `None`: no snapshot is taken by itself.
+pub fn describe_taken(topology: &Topology, own: Option<&OwnRule>) -> Option<String> {
+    taken(topology, own).map(|(cron, time_zone)| format!("{} ({time_zone})", when(cron)))
 }
 
 /// The rule that fires next after a moment, both in Unix milliseconds. Of several at the same time the most final wins:

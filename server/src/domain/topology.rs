@@ -157,6 +157,14 @@ pub struct SnapshotRules {
     pub keep: Keep,
 }
 
+/// What an environment's owner says in place of [`SnapshotRules::take`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnRule {
+    /// `None`: never by themselves.
+    pub take: Option<String>,
+    pub time_zone: String,
+}
+
 /// How many snapshots stay: the newest, and the newest of each of the last days, weeks and months that have any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keep {

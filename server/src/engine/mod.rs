@@ -16,6 +16,7 @@ mod bell;
 mod configuration;
 mod device;
 mod directory;
+mod drills;
 mod execute;
 mod freeze;
 mod machines;
@@ -64,6 +65,8 @@ pub struct Parts {
     pub bell: Bell,
     pub agents: Arc<dyn Agents>,
     pub provisioners: Vec<Arc<dyn Provisioner>>,
+    /// Restore drills begin by themselves, not only when somebody asks for one.
+    pub weekly_drills: bool,
 }
 
 /// What the engine asks of agents.
@@ -130,13 +133,14 @@ pub struct Engine {
 impl Engine {
     /// Starts working. [`Store::begin_life`] has been called.
     pub fn start(parts: Parts) -> Engine {
-        let Parts { store, clock, key, bell, agents, provisioners } = parts;
+        let Parts { store, clock, key, bell, agents, provisioners, weekly_drills } = parts;
         let owner = crate::store::id(clock.now());
         let provisioners: BTreeMap<_, _> =
             provisioners.into_iter().map(|provisioner| (provisioner.name().to_owned(), provisioner)).collect();
         let working = AtomicUsize::new(0);
         let shared = Arc::new(Shared { store, clock, key, bell, agents, provisioners, owner, working });
         let mut tasks = vec![tokio::spawn(dispatch(shared.clone())), tokio::spawn(heartbeat(shared.clone()))];
+        tasks.push(tokio::spawn(drills::run(shared.clone(), weekly_drills)));
         for provisioner in shared.provisioners.values() {
             tasks.push(tokio::spawn(watch::watch(shared.clone(), provisioner.clone())));
         }

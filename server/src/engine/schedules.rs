@@ -53,7 +53,7 @@ async fn obey_one(shared: &Shared, environment: &str, now: i64) -> Result<(), St
         change.note.message.push_str(", as its template's schedule says");
         tx.change_desire(environment, facts.intent.generation, &change, None, now).await?;
     }
-    tx.set_upcoming(environment, schedule::upcoming(&facts.topology, now)).await?;
+    tx.set_upcoming(environment, schedule::upcoming(&facts.topology, facts.intent.snapshot_rule.as_ref(), now)).await?;
     tx.commit().await?;
     shared.bell.ring(environment);
     Ok(())

@@ -130,6 +130,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         bell: bell.clone(),
         agents: Arc::new(hub.clone()),
         provisioners: provisioners.clone(),
+        weekly_drills: !options.no_restore_drills,
     });
     let librarian = Librarian::start(ShelfParts {
         shelf: shelf.clone(),
@@ -148,6 +149,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         clock: clock.clone(),
         provisioner,
         capabilities,
+        weekly_drills: !options.no_restore_drills,
         machines,
         trees,
         verifications: Verifications::default(),

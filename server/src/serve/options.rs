@@ -38,6 +38,11 @@ pub struct ServeOptions {
     #[arg(long, env = "BOOKEND_LOCAL_SEPARATE_DISKS")]
     pub local_separate_disks: bool,
 
+    /// Restore drills only when somebody asks for one. Else the newest snapshot of each environment is brought up once a week in
+    /// a place of its own, to see that it can be.
+    #[arg(long, env = "BOOKEND_NO_RESTORE_DRILLS")]
+    pub no_restore_drills: bool,
+
     /// The address people use when it is not the listening one: https://bookend.example.com behind a TLS proxy.
     #[arg(long, value_name = "URL", env = "BOOKEND_PUBLIC_URL")]
     pub public_url: Option<String>,
@@ -66,6 +71,7 @@ impl fmt::Debug for ServeOptions {
             .field("site", &self.site)
             .field("agent", &self.agent)
             .field("local_separate_disks", &self.local_separate_disks)
+            .field("no_restore_drills", &self.no_restore_drills)
             .field("public_url", &self.public_url)
             .field("apps_domain", &self.apps_domain)
             .field("trusted_proxy", &self.trusted_proxy)

@@ -13,6 +13,7 @@ mod channels;
 mod copies;
 mod describe;
 mod drafts;
+mod drills;
 mod environments;
 mod files;
 mod live;
@@ -24,6 +25,7 @@ mod people;
 mod profile;
 mod shelf;
 mod signing_in;
+mod snapshot_rule;
 mod snapshots;
 mod trouble;
 mod verify;
@@ -57,6 +59,8 @@ pub struct Service {
     /// Name of the provisioner that new environments get, and what it can do here.
     pub provisioner: String,
     pub capabilities: Capabilities,
+    /// Restore drills begin by themselves.
+    pub weekly_drills: bool,
     /// The provisioners, as operators may look at them.
     pub machines: Machines,
     /// What volumes and snapshots hold.
@@ -264,6 +268,17 @@ impl Portal for Service {
         change: EnvironmentChange,
     ) -> Result<EnvironmentDetail, ApiError> {
         describe::describe(self, access::person(actor)?, environment, change).await
+    }
+    async fn set_snapshot_rule(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        rule: SnapshotRule,
+    ) -> Result<EnvironmentDetail, ApiError> {
+        snapshot_rule::set(self, access::person(actor)?, environment, rule).await
+    }
+    async fn drill(&self, actor: &Actor, environment: &str) -> Result<EnvironmentDetail, ApiError> {
+        drills::drill(self, access::person(actor)?, environment).await
     }
     async fn snapshots(&self, actor: &Actor, environment: &str) -> Result<Vec<SnapshotView>, ApiError> {
         snapshots::snapshots(self, access::person(actor)?, environment).await

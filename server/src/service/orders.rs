@@ -168,7 +168,7 @@ pub(super) fn environment(
         provisioner: service.provisioner.clone(),
         parameters: values.plain.clone(),
         sealed_secrets,
-        upcoming: schedule::upcoming(&topology, now),
+        upcoming: schedule::upcoming(&topology, None, now),
         topology,
         copied: Vec::new(),
     })

@@ -166,11 +166,12 @@ pub(super) async fn restore(
     let committed = async {
         let mut tx = service.store.write().await?;
         if deleted {
-            let undeleted = tx.undelete(&record, orders::QUOTA).await?;
+            let undeleted = tx.undelete(&record, orders::QUOTA, now).await?;
             if undeleted != Undeleted::Done {
                 return Ok(undeleted);
             }
-            tx.set_upcoming(id, schedule::upcoming(&record.facts.topology, now)).await?;
+            let upcoming = schedule::upcoming(&record.facts.topology, intent.snapshot_rule.as_ref(), now);
+            tx.set_upcoming(id, upcoming).await?;
         }
         tx.change_desire(id, intent.generation, &change, Some(&by.name), now).await?;
         let used = record.facts.observed.current_volumes().any(|volume| volume.seen);

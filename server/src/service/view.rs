@@ -10,7 +10,7 @@ use app::portal::SignedIn;
 use provisioners::{Image, Secret};
 
 use super::trouble::failed;
-use super::{Service, access};
+use super::{Service, access, snapshot_rule};
 use crate::agents::STRETCH_MS;
 use crate::domain::facts::{Desired, Server};
 use crate::domain::progress::{self, Progress};
@@ -39,6 +39,10 @@ pub(super) async fn detail(
         Some(made) => Some(progress_view(service, by, record, made).await?),
         None => None,
     };
+    let drill = match record.facts.topology.volumes.is_empty() {
+        true => None,
+        false => Some(service.store.drill(&summary.id, service.weekly_drills).await.map_err(failed)?),
+    };
     Ok(EnvironmentDetail {
         provisioner: record.provisioner.clone(),
         parameters,
@@ -50,6 +54,8 @@ pub(super) async fn detail(
         progress,
         note_html: app::components::harmless_html(&record.note),
         note: record.note.clone(),
+        drill,
+        snapshot_rule: snapshot_rule::view(&record.facts, service.clock.now()),
         summary,
     })
 }

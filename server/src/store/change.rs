@@ -8,7 +8,7 @@ use super::snapshots::Wanted;
 use super::{StoreError, Tx, json};
 use crate::domain::note::Note;
 use crate::domain::schedule;
-use crate::domain::topology::Topology;
+use crate::domain::topology::{OwnRule, Topology};
 
 /// What an environment is to become.
 #[derive(Clone, Debug)]
@@ -53,7 +53,10 @@ impl Tx {
 
     /// No server runs: the environment is the other one from now on. Servers it has no more keep their rows, and their logs.
     pub(super) async fn changed(&mut self, environment: &str, now: i64) -> Result<Note, StoreError> {
-        let row = sqlx::query("select topology from environment_change where environment_id = $1")
+        let row = sqlx::query(
+            "select c.topology, e.snapshot_rule from environment_change c join environment e on e.id = c.environment_id \
+             where e.id = $1",
+        )
             .bind(environment)
             .fetch_one(self.connection())
             .await?;
@@ -67,7 +70,8 @@ impl Tx {
         .bind(topology.servers.len() as i64)
         .execute(self.connection())
         .await?;
-        self.set_upcoming(environment, schedule::upcoming(&topology, now)).await?;
+        let own: Option<OwnRule> = json::read_optional("a snapshot rule", row.try_get("snapshot_rule")?)?;
+        self.set_upcoming(environment, schedule::upcoming(&topology, own.as_ref(), now)).await?;
         for server in &topology.servers {
             let known = sqlx::query("update server set address = $3 where environment_id = $1 and name = $2")
                 .bind(environment)

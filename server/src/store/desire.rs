@@ -5,9 +5,10 @@ use app::api::SnapshotReason;
 use sqlx::Row;
 
 use super::snapshots::Wanted;
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, json};
 use crate::domain::actions::{Change, Keep};
 use crate::domain::schedule::Upcoming;
+use crate::domain::topology::OwnRule;
 
 impl Tx {
     /// Writes a change of desire that was decided on facts of this generation.
@@ -92,6 +93,25 @@ impl Tx {
             .bind(upcoming.event.map(|(at, _)| at))
             .bind(upcoming.event.map(|(_, action)| action.as_str()))
             .bind(upcoming.snapshot_at)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// When snapshots of it are taken by themselves from now on; `None`: as its template says.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn set_snapshot_rule(
+        &mut self,
+        environment: &str,
+        rule: Option<&OwnRule>,
+        next_at: Option<i64>,
+    ) -> Result<(), StoreError> {
+        sqlx::query("update environment set snapshot_rule = $2, next_snapshot_at = $3 where id = $1")
+            .bind(environment)
+            .bind(rule.map(|rule| json::write("a snapshot rule", rule)).transpose()?)
+            .bind(next_at)
             .execute(self.connection())
             .await?;
         Ok(())

@@ -291,6 +291,7 @@ impl Store {
             .await?;
         }
         if settlement.deleted_at.is_some() {
+            tx.reschedule_drills(environment, None).await?;
             tx.forget_change(environment).await?;
         }
         for snapshot in &settlement.snapshots {

@@ -8,6 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{Store, StoreError, Tx, facts, id, json};
+use crate::domain::drill;
 use crate::domain::facts::{Desired, Facts};
 use crate::domain::note::Note;
 use crate::domain::schedule::Upcoming;
@@ -196,7 +197,10 @@ impl Tx {
         for volume in new.topology.volumes.iter().filter(|volume| !new.copied.contains(&volume.name)) {
             self.insert_volume(&new.id, volume, now).await?;
         }
-        Ok(())
+        match new.team_id == drill::TEAM {
+            true => Ok(()),
+            false => self.schedule_drills(&new.id, now).await,
+        }
     }
 
     pub(super) async fn insert_server(

@@ -117,6 +117,7 @@ pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> R
         },
         changing: changing(connection, environment).await?,
         final_snapshot: kept(connection, row.try_get("final_snapshot_id")?).await?,
+        snapshot_rule: json::read_optional("a snapshot rule", row.try_get("snapshot_rule")?)?,
     };
     let servers = topology.servers.iter().filter_map(|server| servers.remove(&server.name)).collect();
     Ok(Some(Loaded {

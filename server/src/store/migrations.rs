@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, SqlStr};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 11] = [
+const MIGRATIONS: [(i64, &str, &str); 13] = [
     (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
     (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
     (3, "force", include_str!("../../../migrations/0003_force.sql")),
@@ -19,6 +19,8 @@ const MIGRATIONS: [(i64, &str, &str); 11] = [
     (9, "change", include_str!("../../../migrations/0009_change.sql")),
     (10, "snapshot rules", include_str!("../../../migrations/0010_snapshot_rules.sql")),
     (11, "shelf", include_str!("../../../migrations/0011_shelf.sql")),
+    (12, "drills", include_str!("../../../migrations/0012_drills.sql")),
+    (13, "snapshot rule", include_str!("../../../migrations/0013_snapshot_rule.sql")),
 ];
 
 /// Brings the tables up to date.

@@ -3,6 +3,7 @@
 use sqlx::Row;
 
 use super::{EnvironmentRecord, Quota, Source, StoreError, Tx, id, timeline};
+use crate::domain::drill;
 use crate::domain::note::Note;
 use crate::domain::plan::Turn;
 
@@ -70,7 +71,12 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses it.
-    pub async fn undelete(&mut self, record: &EnvironmentRecord, quota: Quota) -> Result<Undeleted, StoreError> {
+    pub async fn undelete(
+        &mut self,
+        record: &EnvironmentRecord,
+        quota: Quota,
+        now: i64,
+    ) -> Result<Undeleted, StoreError> {
         let (environment, connection) = (&record.summary.id, self.connection());
         // Orders at the same moment cannot pass.
         sqlx::query("update team set name = name where id = $1")
@@ -101,6 +107,7 @@ impl Tx {
         ] {
             sqlx::query(statement).bind(environment).execute(&mut *connection).await?;
         }
+        self.reschedule_drills(environment, Some(now + drill::WEEK_MS)).await?;
         Ok(Undeleted::Done)
     }
 

@@ -2,6 +2,7 @@
 
 mod actions;
 mod badge;
+mod drill;
 mod failure;
 mod server;
 mod sheet;
@@ -13,6 +14,7 @@ mod waiting;
 
 pub use actions::{action_form, actions, leads_on};
 pub use badge::badge;
+pub use drill::drill_badge;
 pub use failure::{Retry, failure};
 pub use server::server;
 pub use sheet::{outputs, pair, parameters, volumes};

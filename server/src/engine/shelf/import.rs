@@ -156,8 +156,8 @@ async fn bring_back(shared: &Shared, lease: &ShelfLease, next: &NextImport) -> R
     let mut tx = shared.store.write().await?;
     let expires_at = retention::undelete_until(now, &topology.snapshots);
     let snapshot = tx.imported(lease, next, expires_at, now).await?;
-    if tx.undelete(&record, NO_QUOTA).await? == Undeleted::Done {
-        tx.set_upcoming(&next.environment, schedule::upcoming(topology, now)).await?;
+    if tx.undelete(&record, NO_QUOTA, now).await? == Undeleted::Done {
+        tx.set_upcoming(&next.environment, schedule::upcoming(topology, None, now)).await?;
         let change = Change {
             desired: Desired::Running,
             renew: Vec::new(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use app::api::{Action, SnapshotReason, SnapshotState, SnapshotView, State};
+use app::api::{Action, DrillReach, DrillResult, SnapshotReason, SnapshotState, SnapshotView, State};
 use provisioners::SnapshotId;
 use sqlx::Executor;
 use tempfile::TempDir;
@@ -70,6 +70,7 @@ impl House {
             bell: self.bell.clone(),
             agents: self.world.clone(),
             provisioners: vec![self.world.clone()],
+            weekly_drills: true,
         }));
     }
 
@@ -86,7 +87,7 @@ impl House {
             provisioner: "local".into(),
             parameters: BTreeMap::new(),
             sealed_secrets: None,
-            upcoming: schedule::upcoming(&topology, now),
+            upcoming: schedule::upcoming(&topology, None, now),
             topology,
             copied: Vec::new(),
         };
@@ -133,6 +134,28 @@ impl House {
             }
         }
         panic!("no snapshot after {before:?}: {:#?}", self.show(id).await)
+    }
+
+    /// Moves the time on until a drill has ended since now, and nothing of its place is left.
+    async fn drilled(&self, id: &str) -> DrillResult {
+        let began = self.clock.now();
+        let mut news = self.bell.subscribe();
+        self.bell.tell(id);
+        for _ in 0..1_000 {
+            let last = self.store.drill(id, true).await.unwrap().last.filter(|last| last.ended_at >= began);
+            if let Some(last) = last
+                && self.store.drill_under_way().await.unwrap().is_none()
+            {
+                return last;
+            }
+            if tokio::time::timeout(Duration::from_millis(20), news.recv()).await.is_err()
+                && let Some(due) = self.store.next_due().await.unwrap()
+            {
+                self.time.fetch_max(due, Ordering::SeqCst);
+                self.bell.wake();
+            }
+        }
+        panic!("no drill ended: {:#?}", self.store.drill(id, true).await.unwrap())
     }
 
     /// Returns when the engine has dealt with all that this moment asks for.
@@ -368,6 +391,35 @@ async fn of_a_snapshot_whose_portal_was_killed_before_the_thaw_nobody_knows_what
     house.start().await;
     house.next_snapshot(&id, None).await;
     assert_eq!(call(&house), 2);
+}
+
+#[tokio::test]
+async fn every_week_the_newest_snapshot_is_brought_up_elsewhere_and_that_is_thrown_away() {
+    let house = House::new().await;
+    house.order("shop", shop()).await;
+    let id = house.until("shop", State::Ready).await.summary.id;
+    house.ask("shop", Action::Park).await;
+    house.until("shop", State::Parked).await;
+    house.ask("shop", Action::Resume).await;
+    house.until("shop", State::Ready).await;
+    let own = house.world.with(|state| state.servers.len());
+
+    let week = house.store.drill(&id, true).await.unwrap().next_at.unwrap();
+    assert!(week - house.clock.now() > 6 * 24 * 3_600_000);
+    house.time.fetch_max(week, Ordering::SeqCst);
+    let first = house.drilled(&id).await;
+    assert_eq!((first.reach, first.failure), (DrillReach::Ready, None));
+    house.world.with(|state| assert_eq!((state.servers.len(), state.volumes.len()), (own, 1), "nothing is left of it"));
+    let snapshot = house.store.snapshots(&id).await.unwrap().remove(0).view;
+    assert_eq!((&first.snapshot, snapshot.verified_at), (&snapshot.id, Some(first.ended_at)));
+
+    // Its servers come up no more: the drill says so, and the environment runs on.
+    house.world.with(|state| state.behaviour = Some(Behaviour::Fails));
+    house.time.fetch_add(8 * 24 * 3_600_000, Ordering::SeqCst);
+    let second = house.drilled(&id).await;
+    assert!(second.failure.is_some_and(|why| why.contains("set-up")), "why it failed is told");
+    assert_eq!(house.show("shop").await.summary.state, State::Ready);
+    assert!(house.timeline(&id).await.iter().any(|line| line.starts_with("drill_failed: ")));
 }
 
 /// Runs order → ready → park → resume → delete with one fault at the `at`-th call, and a crash where a call hangs. Says

@@ -103,6 +103,8 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(snapshots::snapshots, snapshots::take))
         .routes(routes!(snapshots::change, snapshots::delete))
         .routes(routes!(snapshots::restore))
+        .routes(routes!(snapshots::set_rule))
+        .routes(routes!(snapshots::drill))
         .routes(routes!(snapshots::verify))
         .routes(routes!(snapshots::compare))
         .routes(routes!(files::files))

@@ -1,7 +1,8 @@
 //! Snapshots: take them, keep them, bring one back.
 
 use app::api::{
-    EnvironmentDetail, RestoreRequest, SnapshotChange, SnapshotComparison, SnapshotRequest, SnapshotView, Verifying,
+    EnvironmentDetail, RestoreRequest, SnapshotChange, SnapshotComparison, SnapshotRequest, SnapshotRule, SnapshotView,
+    Verifying,
 };
 use axum::extract::State;
 use axum::response::Response;
@@ -98,6 +99,40 @@ pub async fn restore(
     Json(request): Json<RestoreRequest>,
 ) -> Result<(StatusCode, axum::Json<EnvironmentDetail>), Problem> {
     Ok((StatusCode::ACCEPTED, axum::Json(edge.portal.restore(&actor, &environment, request).await?)))
+}
+
+/// Set when snapshots are taken by themselves
+///
+/// As the template says, never, or by a rule of the environment's own. How many of them stay is the template's to say.
+#[utoipa::path(
+    put, path = "/environments/{environment}/snapshot-rule", tag = "snapshots", request_body = SnapshotRule,
+    params(("environment" = String, Path, description = "Name or id")),
+    responses((status = 200, body = EnvironmentDetail), Problems)
+)]
+pub async fn set_rule(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path(environment): Path<String>,
+    Json(rule): Json<SnapshotRule>,
+) -> Result<axum::Json<EnvironmentDetail>, Problem> {
+    Ok(axum::Json(edge.portal.set_snapshot_rule(&actor, &environment, rule).await?))
+}
+
+/// Drill a restore
+///
+/// The newest snapshot is restored into a place of its own that nobody can enter and that has no way out, its servers are
+/// brought up, and all of it is thrown away. The environment itself runs on untouched; its `drill` tells what came of it.
+#[utoipa::path(
+    post, path = "/environments/{environment}/drill", tag = "snapshots",
+    params(("environment" = String, Path, description = "Name or id")),
+    responses((status = 202, description = "It is being done, or waits for its turn", body = EnvironmentDetail), Problems)
+)]
+pub async fn drill(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path(environment): Path<String>,
+) -> Result<(StatusCode, axum::Json<EnvironmentDetail>), Problem> {
+    Ok((StatusCode::ACCEPTED, axum::Json(edge.portal.drill(&actor, &environment).await?)))
 }
 
 /// Verify a snapshot

@@ -147,7 +147,7 @@ pub(super) async fn what_was_deleted_can_come_back_until_its_snapshot_expires(at
     let record = at.store.environment("t", &environment).await.unwrap().unwrap();
     let undelete = async |quota| {
         let mut tx = at.store.write().await.unwrap();
-        let undeleted = tx.undelete(&record, quota).await.unwrap();
+        let undeleted = tx.undelete(&record, quota, NOW).await.unwrap();
         if undeleted == Undeleted::Done {
             tx.commit().await.unwrap();
         }

@@ -113,6 +113,7 @@ impl Simulation {
             restoring: None,
             changing: None,
             final_snapshot: None,
+            snapshot_rule: None,
         };
         Simulation {
             facts: Facts { intent, topology, observed },
