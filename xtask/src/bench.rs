@@ -9,6 +9,7 @@ use crate::Outcome;
 use crate::arguments::Bench;
 use crate::build;
 use crate::machine;
+use crate::npm;
 use crate::progress::Progress;
 use crate::run;
 use crate::up;
@@ -81,15 +82,5 @@ fn data(workspace: &Workspace, megabytes: u32, files: u32) -> Outcome<()> {
 /// The folder Lighthouse is installed in; fetched once.
 fn lighthouse(workspace: &Workspace, progress: &Progress) -> Outcome<PathBuf> {
     machine::provide(workspace, progress, "look at pages with Lighthouse", machine::LOOKING)?;
-    let folder = workspace.target.join("lighthouse");
-    if folder.join("node_modules/lighthouse").exists() {
-        progress.fresh("Lighthouse", "there");
-        return Ok(folder);
-    }
-    progress.part("Lighthouse", |part| {
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&folder).arg(LIGHTHOUSE);
-        run::logged("fetch Lighthouse", &mut npm, &workspace.log("lighthouse"), part)
-    })?;
-    Ok(folder)
+    npm::fetched(workspace, progress, "Lighthouse", "lighthouse", LIGHTHOUSE)
 }

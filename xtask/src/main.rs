@@ -16,6 +16,7 @@ mod build;
 mod debris;
 mod fingerprint;
 mod machine;
+mod npm;
 mod postgres;
 mod progress;
 mod run;

@@ -1,16 +1,20 @@
 //! `test`: everything the tests need, then the tests.
 //!
-//! Tests run real programs. They find them, and the database server, through two variables: `BOOKEND_DIST` is a folder with
-//! `bookend`, `bookend-agent` and `site/`; `BOOKEND_TEST_POSTGRES` the URL of a PostgreSQL where they may make databases.
+//! Tests run real programs. They find them through variables: `BOOKEND_DIST` is a folder with `bookend`, `bookend-agent` and
+//! `site/`; `BOOKEND_TEST_POSTGRES` the URL of a PostgreSQL where they may make databases; `BOOKEND_TEST_S3` a server that speaks
+//! S3 and checks signatures. That one comes from npm: where it cannot be had its story is left out, and this says so.
 
 use crate::Outcome;
 use crate::arguments::TestOptions;
 use crate::build::{self, Flavour};
 use crate::machine;
+use crate::npm;
 use crate::postgres;
 use crate::progress::Progress;
 use crate::wasm;
 use crate::workspace::Workspace;
+
+const S3_SERVER: &str = "s3rver@3.7.1";
 
 /// The stories that look at every page keep a picture of each.
 pub fn screenshots() -> Outcome<()> {
@@ -27,11 +31,16 @@ pub fn test(options: &TestOptions) -> Outcome<()> {
     machine::provide(&workspace, &progress, "build Bookend and run its tests", &needs)?;
     compiler.prepare(&workspace, &progress)?;
     build::everything(&workspace, &progress, &compiler, Flavour::Tests)?;
+    let s3 = npm::fetched(&workspace, &progress, "S3 server", "s3", S3_SERVER);
     let postgres = progress.part("PostgreSQL", |part| postgres::start(&workspace, part))?;
     eprintln!("{}\n", progress.end());
 
     let mut cargo = workspace.cargo();
     cargo.env("BOOKEND_DIST", workspace.test_dist()).env("BOOKEND_TEST_POSTGRES", &postgres.url);
+    match s3 {
+        Ok(home) => drop(cargo.env("BOOKEND_TEST_S3", home.join("node_modules/.bin/s3rver"))),
+        Err(why) => eprintln!("Without an S3 server, whose story is left out: {why}\n"),
+    }
     cargo.args(["test", "--workspace", "--no-fail-fast"]).args(&options.filter).arg("--").args(&options.arguments);
     let status = cargo.status().map_err(|error| format!("Cannot run cargo: {error}"))?;
     if status.success() { Ok(()) } else { Err("Not all tests passed; the failures are above.".into()) }

@@ -3,7 +3,8 @@
 //! `rustic_core` passes over much that goes wrong: a file that could not be read is left out of a snapshot with a warning, a
 //! folder that could not be listed is empty. Here nothing is passed over. Whatever goes wrong closes the gate, and a closed gate
 //! lets no snapshot through: there is none that lacks a file. What was stored until then stays, and the next export finds it.
-//! Files that are called by the hash of their content are held against it, so that a damaged one is named.
+//! Files that are called by the hash of their content are held against it, so that a damaged one is named; and what would take
+//! more memory than anything that was written in earnest is not handed on.
 
 use std::fmt;
 use std::io;
@@ -13,9 +14,14 @@ use bytes::Bytes;
 use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
 
 use crate::error::{Error, FORGET_SNAPSHOT, Outcome, REBUILD_INDEX, RESTORE_FILE};
-use crate::keys::name_of;
+use crate::keys::{Keys, name_of};
 use crate::lock::LockWatch;
 use crate::storage::{Kind, Storage, Stretch};
+
+/// Of snapshots, which programs write in a few kilobytes, and of the index, which they cut into files of some megabytes: what
+/// says that it is larger was made to fill somebody's memory.
+const LARGEST_SNAPSHOT: u64 = 16 << 20;
+const LARGEST_INDEX: u64 = 256 << 20;
 
 /// The first thing that went wrong in one operation.
 #[derive(Default)]
@@ -39,6 +45,8 @@ pub(crate) struct Backend {
     pub(crate) gate: Arc<Gate>,
     /// None while a repository is made: there is nothing yet that could be harmed.
     pub(crate) lock: Option<LockWatch>,
+    /// None while a repository is made: there is nothing yet that could be read.
+    pub(crate) keys: Option<Keys>,
 }
 
 impl Backend {
@@ -62,6 +70,49 @@ impl Backend {
         };
         self.gate.close(error.clone());
         error
+    }
+
+    /// Exactly this stretch of the data.
+    pub(crate) fn stretch(&self, pack: &Id, offset: u32, length: u32) -> Outcome<Bytes> {
+        let name = name_in(Kind::Pack, pack);
+        let stretch = Stretch { offset: offset.into(), length: length.into() };
+        self.storage
+            .read(Kind::Pack, &name, Some(stretch))
+            .map_err(|error| self.failed("read", Kind::Pack, &name, error))
+    }
+
+    /// Before it is read: rustic believes what a file says of itself.
+    fn refuse_giants(&self, kind: Kind, name: &str, sealed: &[u8]) -> Outcome<()> {
+        let most = match kind {
+            Kind::Snapshot => LARGEST_SNAPSHOT,
+            Kind::Index => LARGEST_INDEX,
+            _ => return Ok(()),
+        };
+        match self.keys.as_ref().is_some_and(|keys| keys.is_larger(sealed, most)) {
+            true => {
+                let error = giant(self.storage.location(), kind, name, most);
+                self.gate.close(error.clone());
+                Err(error)
+            }
+            false => Ok(()),
+        }
+    }
+}
+
+fn giant(location: String, kind: Kind, name: &str, most: u64) -> Error {
+    damaged(
+        location,
+        kind,
+        name,
+        format!("it takes more than {most} bytes, as nothing does that was written in earnest"),
+    )
+}
+
+/// Before anything of it is read; packed it is never larger.
+pub(crate) fn refuse_giant_snapshot(location: impl Fn() -> String, name: &str, size: u64) -> Outcome<()> {
+    match size > LARGEST_SNAPSHOT {
+        true => Err(giant(location(), Kind::Snapshot, name, LARGEST_SNAPSHOT)),
+        false => Ok(()),
     }
 }
 
@@ -121,6 +172,7 @@ impl ReadBackend for Backend {
             self.gate.close(error.clone());
             return Err(told(error));
         }
+        self.refuse_giants(kind, &name, &bytes).map_err(told)?;
         Ok(bytes)
     }
 

@@ -44,6 +44,15 @@ pub struct SnapshotMeta {
     pub manifest: serde_json::Value,
 }
 
+/// What a repository says of its snapshots.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    /// The oldest first.
+    pub found: Vec<Found>,
+    /// Of which nothing is known but that they are there, and why.
+    pub damaged: Vec<(SnapshotId, Error)>,
+}
+
 /// A snapshot in the repository, whoever made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {

@@ -2,27 +2,30 @@
 
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod lies;
 mod plan;
+mod read;
 mod staging;
 mod write;
 
 use std::collections::VecDeque;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use bytes::Bytes;
-use rustic_core::repofile::{BlobType, Node, PackId, SnapshotFile};
-use rustic_core::{BlobId, IndexedFull, NoProgressBars, PackedId, Repository as Engine, RusticError};
+use rustic_core::repofile::{Node, SnapshotFile};
+use rustic_core::{IndexedFull, NoProgressBars, Repository as Engine};
 
 use self::plan::Plan;
+use self::read::Reader;
 use self::staging::Staging;
 use self::write::Writing;
-use crate::backend::{Gate, damaged};
-use crate::error::{Error, Outcome, REBUILD_INDEX, brief};
+use crate::backend::{Gate, refuse_giant_snapshot};
+use crate::error::{Error, Outcome};
 use crate::found::Found;
-use crate::keys::name_of;
 use crate::lock::Sharing;
 use crate::storage::Kind;
 use crate::watch::Watcher;
@@ -48,6 +51,8 @@ pub struct ImportOptions {
     pub at_most_bytes: Option<u64>,
     /// The same for how many there are, folders and all.
     pub at_most_entries: Option<u64>,
+    /// Ends before more than this is on the disk: what is zero takes no room, the rest may be the same few bytes many times.
+    pub at_most_written: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,14 +79,15 @@ pub(crate) fn import(
     let engine = repository.engine(&Arc::new(Gate::default()), None, NoProgressBars {}, "open")?;
     let snapshot = repository.snapshot(&engine, id)?;
     let engine = engine.to_indexed().map_err(|error| repository.failure("read", &error))?;
-    let reader = Reader { engine: &engine, repository };
+    let reader = Reader::new(&engine, repository);
     let plan = Plan::read(&reader, id, snapshot.tree, options, watcher)?;
     watcher.begin(plan.bytes);
 
     for (path, _) in &plan.folders {
         write::folder(&staging.top, path).map_err(failed_at(&into.join(path)))?;
     }
-    write_files(&reader, &plan, &staging, into, options.ownership, watcher)?;
+    let room = Room { snapshot: id, left: options.at_most_written.map(AtomicU64::new) };
+    write_files(&reader, &plan, &staging, into, (options.ownership, &room), watcher)?;
     for (path, node) in &plan.others {
         write::other(&staging.top, path, node, options.ownership).map_err(failed_at(&into.join(path)))?;
     }
@@ -103,7 +109,7 @@ fn write_files<S: IndexedFull + Sync>(
     plan: &Plan,
     staging: &Staging,
     into: &Path,
-    ownership: Ownership,
+    (ownership, room): (Ownership, &Room<'_>),
     watcher: &Watcher,
 ) -> Outcome<()>
 where
@@ -117,13 +123,25 @@ where
             let written = failure.check().and_then(|()| {
                 let told = |error: std::io::Error| Error::Target { path: into.join(path), reason: error.to_string() };
                 let mut file = Writing::begin(&staging.top, path).map_err(told)?;
+                // Of what is the same many times in a row, as holes are, one is read.
+                let mut last = None;
                 for blob in node.content.iter().flatten() {
+                    failure.check()?;
                     if watcher.is_cancelled() {
                         return Err(Error::Cancelled);
                     }
-                    let bytes = reader.data(blob, path)?;
+                    let bytes = match last.take() {
+                        Some((same, bytes)) if same == *blob => bytes,
+                        _ => reader.data(blob, path)?,
+                    };
+                    let takes = write::room_for(&bytes);
+                    if file.would_exceed(bytes.len(), node) {
+                        return Err(room.refusal("more in a file than it says"));
+                    }
+                    room.take(takes)?;
                     file.append(&bytes).map_err(told)?;
                     watcher.advance(bytes.len() as u64);
+                    last = Some((*blob, bytes));
                 }
                 file.finish(node, ownership).map_err(told)
             });
@@ -143,45 +161,22 @@ where
     failure.check()
 }
 
-/// Reads pieces of a snapshot and says which file of the repository is damaged when one cannot be read.
-struct Reader<'a, S> {
-    engine: &'a Engine<S>,
-    repository: &'a Repository,
+/// What may still be written.
+struct Room<'a> {
+    snapshot: &'a SnapshotId,
+    left: Option<AtomicU64>,
 }
 
-impl<S: IndexedFull> Reader<'_, S> {
-    fn data<Id: PackedId + std::fmt::Display>(&self, id: &Id, path: &Path) -> Outcome<Bytes> {
-        let what = || format!("a part of /{}", path.display());
-        let pack = self.pack_of(id, what)?;
-        let blob: BlobId = (*id).into();
-        let bytes = self
-            .engine
-            .get_blob_cached(&blob, BlobType::Data)
-            .map_err(|error| self.unreadable(&pack, what(), &error))?;
-        if name_of(&bytes) != *blob.to_hex() {
-            let reason = format!("{} in it is not what was stored", what());
-            return Err(damaged(self.repository.location(), Kind::Pack, &pack.to_hex(), reason));
-        }
-        Ok(bytes)
+impl Room<'_> {
+    fn take(&self, bytes: u64) -> Outcome<()> {
+        let Some(left) = &self.left else { return Ok(()) };
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes))
+            .map(drop)
+            .map_err(|_| self.refusal("more than there is room for, or than it says"))
     }
 
-    fn pack_of<Id: PackedId>(&self, id: &Id, what: impl Fn() -> String) -> Outcome<PackId> {
-        self.engine.get_index_entry(id).map(|entry| entry.pack).map_err(|_| Error::Damaged {
-            location: self.repository.location(),
-            file: "index".into(),
-            reason: format!("it does not say where {} is: one of its files is missing", what()),
-            remedy: REBUILD_INDEX,
-        })
-    }
-
-    fn unreadable(&self, pack: &PackId, what: String, error: &RusticError) -> Error {
-        match self.repository.failure("read", error) {
-            ours @ (Error::Damaged { .. } | Error::Storage { .. }) => ours,
-            _ => {
-                let reason = format!("{what} in it cannot be decrypted ({})", brief(error));
-                damaged(self.repository.location(), Kind::Pack, &pack.to_hex(), reason)
-            }
-        }
+    fn refusal(&self, what: &str) -> Error {
+        Error::Refused { snapshot: self.snapshot.0.clone(), what: what.into() }
     }
 }
 
@@ -189,10 +184,20 @@ impl Repository {
     pub(crate) fn snapshot<S: rustic_core::Open>(&self, engine: &Engine<S>, id: &SnapshotId) -> Outcome<SnapshotFile> {
         let missing = || Error::NoSuchSnapshot { location: self.location(), id: id.0.clone() };
         let known = self.storage.list(Kind::Snapshot).map_err(self.storage_failure("list the snapshots"))?;
-        if !known.iter().any(|(name, _)| *name == id.0) {
-            return Err(missing());
-        }
-        let number = id.0.parse().map_err(|_| missing())?;
+        let (name, size) = known.into_iter().find(|(name, _)| *name == id.0).ok_or_else(missing)?;
+        self.described(engine, &name, size)
+    }
+
+    /// The snapshot that is called this and takes so many bytes.
+    pub(crate) fn described<S: rustic_core::Open>(
+        &self,
+        engine: &Engine<S>,
+        name: &str,
+        size: u64,
+    ) -> Outcome<SnapshotFile> {
+        refuse_giant_snapshot(|| self.location(), name, size)?;
+        let missing = || Error::NoSuchSnapshot { location: self.location(), id: name.to_owned() };
+        let number = name.parse().map_err(|_| missing())?;
         let mut snapshot: SnapshotFile = engine.get_file(&number).map_err(|error| self.failure("read", &error))?;
         snapshot.id = number;
         Ok(snapshot)

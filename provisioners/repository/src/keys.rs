@@ -4,6 +4,7 @@
 //! a second that trying a password costs on purpose, and because restic's lock files, which `rustic_core` does not write, are
 //! sealed with the same key.
 
+use std::io::Read;
 use std::sync::Arc;
 
 use aes256ctr_poly1305aes::aead::{Aead, Nonce};
@@ -16,6 +17,8 @@ use crate::secret::Secret;
 use crate::storage::{Kind, Storage};
 
 const NONCE: usize = 16;
+/// Of the configuration and of locks, unpacked.
+const LARGEST_SMALL_FILE: u64 = 1 << 20;
 
 /// The master key of an open repository.
 #[derive(Clone)]
@@ -97,17 +100,45 @@ impl Keys {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    /// What [`Keys::seal`] or restic sealed; restic compresses small files in repositories of its second format.
-    pub(crate) fn unseal(&self, sealed: &[u8]) -> Result<Vec<u8>, String> {
+    /// What [`Keys::seal`] or restic sealed, as it was before.
+    pub(crate) fn decrypt(&self, sealed: &[u8]) -> Result<Vec<u8>, String> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE).ok_or("it is too short")?;
-        let plain = self
-            .cipher()
-            .decrypt(Nonce::<Aes256CtrPoly1305Aes>::from_slice(nonce), sealed)
-            .map_err(|_| "its seal does not hold")?;
+        let nonce = Nonce::<Aes256CtrPoly1305Aes>::from_slice(nonce);
+        self.cipher().decrypt(nonce, sealed).map_err(|_| "its seal does not hold".to_owned())
+    }
+
+    /// The same of a small file, which restic compresses in repositories of its second format.
+    pub(crate) fn unseal(&self, sealed: &[u8]) -> Result<Vec<u8>, String> {
+        let plain = self.decrypt(sealed)?;
         match plain.split_first() {
-            Some((2, compressed)) => zstd::stream::decode_all(compressed).map_err(|error| error.to_string()),
+            Some((2, compressed)) => unpack(compressed, LARGEST_SMALL_FILE),
             _ => Ok(plain),
         }
+    }
+
+    /// Whether a file that is not data is larger than this once it is unpacked. Of one that cannot be decrypted nothing is known.
+    pub(crate) fn is_larger(&self, sealed: &[u8], most: u64) -> bool {
+        let Ok(plain) = self.decrypt(sealed) else { return false };
+        match plain.split_first() {
+            Some((2, compressed)) => {
+                let unpacked = zstd::stream::Decoder::with_buffer(compressed)
+                    .and_then(|decoder| std::io::copy(&mut decoder.take(most + 1), &mut std::io::sink()));
+                unpacked.is_ok_and(|length| length > most)
+            }
+            _ => plain.len() as u64 > most,
+        }
+    }
+}
+
+/// A few bytes may say that they are any number of others: no more of them are made than these.
+pub(crate) fn unpack(compressed: &[u8], most: u64) -> Result<Vec<u8>, String> {
+    let mut unpacked = Vec::new();
+    zstd::stream::Decoder::with_buffer(compressed)
+        .and_then(|decoder| decoder.take(most + 1).read_to_end(&mut unpacked))
+        .map_err(|error| format!("it cannot be unpacked: {error}"))?;
+    match unpacked.len() as u64 > most {
+        true => Err(format!("it is more than {most} bytes once it is unpacked")),
+        false => Ok(unpacked),
     }
 }
 
@@ -132,5 +163,19 @@ mod tests {
         sealed[20] ^= 1;
         assert!(keys.unseal(&sealed).is_err());
         assert!(keys.unseal(&sealed[..7]).is_err());
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_was_allowed() {
+        let packed = zstd::encode_all(std::io::repeat(b'a').take(1 << 20), 1).expect("packed");
+        assert!(packed.len() < 1 << 10);
+        assert_eq!(unpack(&packed, 1 << 20).map(|unpacked| unpacked.len()), Ok(1 << 20));
+        assert!(unpack(&packed, (1 << 20) - 1).is_err());
+        assert!(unpack(b"no zstd", 1 << 20).is_err());
+        let keys = Keys { master: MasterKey::new() };
+        let sealed = keys.seal(&[&[2], &packed[..]].concat()).expect("a seal");
+        assert!(keys.is_larger(&sealed, (1 << 20) - 1) && !keys.is_larger(&sealed, 1 << 20));
+        let plain = keys.seal(b"{\"pid\":1}").expect("a seal");
+        assert!(keys.is_larger(&plain, 8) && !keys.is_larger(&plain, 9));
     }
 }

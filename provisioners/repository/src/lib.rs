@@ -11,6 +11,8 @@
 //!   extended attributes and sockets come back as they were; runs of zeros come back as holes. Devices are exported and never
 //!   imported. The time of the last access and inode numbers are not kept.
 //! - Nothing follows a link, neither on the way out nor on the way in.
+//! - Nothing in a repository is believed: what says that it is larger than anything that is written in earnest is not unpacked,
+//!   and an import writes no more than it was allowed to.
 //! - A process may be killed at any moment: the repository stays valid. What it had stored and not entered in the index yet is
 //!   stored again by the next export, and freed by the next pruning.
 //! - Several processes, restic's too, may use one repository at once: they see one another's locks (`lock.rs`).
@@ -46,7 +48,7 @@ use rustic_core::{
 
 pub use crate::error::Error;
 pub use crate::export::{Exported, Unchanged};
-pub use crate::found::{Found, SnapshotId, SnapshotMeta};
+pub use crate::found::{Found, Listed, SnapshotId, SnapshotMeta};
 pub use crate::import::{ImportOptions, Imported, Ownership};
 pub use crate::secret::Secret;
 pub use crate::storage::bucket::Bucket;
@@ -79,6 +81,8 @@ pub struct Repository {
     keys: Keys,
     /// From its configuration: the same wherever it is moved to.
     id: String,
+    /// Of this process.
+    left: lock::Left,
 }
 
 impl Repository {
@@ -119,9 +123,9 @@ impl Repository {
         export::export(self, volumes, meta, unchanged, watcher)
     }
 
-    /// All snapshots, the oldest first. Takes no lock.
-    pub fn list(&self) -> Result<Vec<Found>, Error> {
-        Ok(upkeep::list(self)?.iter().map(Found::from_snapshot).collect())
+    /// All snapshots. One that is damaged keeps nobody from the others. Takes no lock.
+    pub fn list(&self) -> Result<Listed, Error> {
+        upkeep::list(self)
     }
 
     /// Makes the folder `into` with what is in the snapshot; it must be empty or not there, and its parent must be there.
@@ -168,7 +172,7 @@ impl Repository {
 
     fn unlocked(storage: Arc<dyn Storage>, password: &Secret) -> Outcome<Self> {
         let keys = Keys::unlock(storage.as_ref(), password)?;
-        let mut repository = Self { storage, keys, id: String::new() };
+        let mut repository = Self { storage, keys, id: String::new(), left: lock::Left::default() };
         let engine = repository.engine(&Arc::new(Gate::default()), None, rustic_core::NoProgressBars {}, "open")?;
         repository.id = engine.config().id.to_hex().to_string();
         Ok(repository)
@@ -176,7 +180,7 @@ impl Repository {
 
     fn lock(&self, sharing: Sharing) -> Outcome<Lock> {
         self.still_there()?;
-        Lock::take(&self.storage, &self.keys, sharing)
+        Lock::take(&self.storage, &self.keys, sharing, &self.left)
     }
 
     /// A folder that is gone is told as that, and not as the first file that is missed.
@@ -195,10 +199,18 @@ impl Repository {
         progress: impl ProgressBars,
         attempt: &'static str,
     ) -> Outcome<Engine<OpenStatus>> {
-        let backend = Backend { storage: self.storage.clone(), gate: gate.clone(), lock: lock.map(Lock::watch) };
-        engine(backend, progress)
+        engine(self.backend(gate, lock), progress)
             .and_then(|engine| engine.open(&Credentials::Masterkey(self.keys.master.clone())))
             .map_err(|error| self.failure(attempt, &error))
+    }
+
+    fn backend(&self, gate: &Arc<Gate>, lock: Option<&Lock>) -> Backend {
+        Backend {
+            storage: self.storage.clone(),
+            gate: gate.clone(),
+            lock: lock.map(Lock::watch),
+            keys: Some(self.keys.clone()),
+        }
     }
 
     fn failure(&self, attempt: &'static str, error: &RusticError) -> Error {
@@ -249,7 +261,7 @@ fn repository_at(storage: &dyn Storage) -> Outcome<bool> {
 
 fn create(storage: &Arc<dyn Storage>, password: &Secret) -> Outcome<()> {
     let failed = |error: Box<RusticError>| Error::from_rustic("make", &storage.location(), &error);
-    let backend = Backend { storage: storage.clone(), gate: Arc::default(), lock: None };
+    let backend = Backend { storage: storage.clone(), gate: Arc::default(), lock: None, keys: None };
     let key = KeyOptions::default().hostname("bookend".to_owned()).username("bookend".to_owned()).with_created(true);
     engine(backend, rustic_core::NoProgressBars {})
         .and_then(|engine| engine.init(&Credentials::password(password.reveal()), &key, &options()))

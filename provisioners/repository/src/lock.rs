@@ -5,7 +5,9 @@
 //! lock, whoever removes (forget, prune) the exclusive one; a lock is a file in `locks/`, written first and checked against the
 //! others afterwards, so that of two that cannot be together at least one steps back. A lock is renewed every five minutes.
 //! One older than half an hour, or of a process of this machine that no longer runs, counts for nothing and is removed by
-//! whoever comes next, because restic itself waits for somebody to say `unlock`. A process that could not renew its own for 22 minutes writes nothing more.
+//! whoever comes next, because restic itself waits for somebody to say `unlock`. One that could not be given back, because the
+//! place was away in that moment, is removed by the next operation of the same repository. A process that could not renew its own
+//! for 22 minutes writes nothing more.
 //!
 //! The clock is read here and not passed in: what counts is the age of files that other machines wrote.
 
@@ -82,9 +84,13 @@ pub(crate) struct Lock {
     renewal: Option<JoinHandle<()>>,
 }
 
+/// Names of locks that could not be given back.
+pub(crate) type Left = Arc<Mutex<Vec<String>>>;
+
 /// What the renewing thread and the holder share.
 struct Held {
     storage: Arc<dyn Storage>,
+    left: Left,
     keys: Keys,
     exclusive: bool,
     name: Mutex<String>,
@@ -98,13 +104,15 @@ pub(crate) struct LockWatch(Arc<Held>);
 
 impl Lock {
     /// Takes the lock or says who has it; never waits.
-    pub(crate) fn take(storage: &Arc<dyn Storage>, keys: &Keys, sharing: Sharing) -> Outcome<Self> {
+    pub(crate) fn take(storage: &Arc<dyn Storage>, keys: &Keys, sharing: Sharing, left: &Left) -> Outcome<Self> {
+        left.lock().unwrap_or_else(PoisonError::into_inner).retain(|name| storage.remove(Kind::Lock, name).is_err());
         let exclusive = sharing == Sharing::Exclusive;
         step_back_for_others(storage.as_ref(), keys, exclusive, None)?;
         let now = Timestamp::now();
         let name = write(storage.as_ref(), keys, exclusive, now)?;
         let held = Arc::new(Held {
             storage: storage.clone(),
+            left: left.clone(),
             keys: keys.clone(),
             exclusive,
             name: Mutex::new(name.clone()),
@@ -146,9 +154,7 @@ impl Drop for Lock {
         }
         self.held.renewed.store(0, Ordering::Release);
         let name = self.held.name.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Err(error) = self.held.storage.remove(Kind::Lock, &name) {
-            tracing::warn!(%error, lock = %Kind::Lock.path(&name), "a lock could not be removed; it counts for half an hour more");
-        }
+        self.held.remove(name, "a lock could not be removed; the next operation does it");
     }
 }
 
@@ -160,11 +166,17 @@ impl Held {
                 let mut name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
                 let old = std::mem::replace(&mut *name, fresh);
                 self.renewed.store(milliseconds(now), Ordering::Release);
-                if let Err(error) = self.storage.remove(Kind::Lock, &old) {
-                    tracing::warn!(%error, lock = %Kind::Lock.path(&old), "a renewed lock's old file could not be removed");
-                }
+                drop(name);
+                self.remove(old, "a renewed lock's old file could not be removed; the next operation does it");
             }
             Err(error) => tracing::warn!(%error, "a lock could not be renewed"),
+        }
+    }
+
+    fn remove(&self, name: String, otherwise: &str) {
+        if let Err(error) = self.storage.remove(Kind::Lock, &name) {
+            tracing::warn!(%error, lock = %Kind::Lock.path(&name), "{otherwise}");
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).push(name);
         }
     }
 }

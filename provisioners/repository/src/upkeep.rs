@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use rustic_core::repofile::{SnapshotFile, SnapshotId as EngineId};
+use rustic_core::repofile::SnapshotId as EngineId;
 use rustic_core::{CheckOptions, LimitOption, NoProgressBars, PruneOptions};
 
 use crate::backend::Gate;
 use crate::error::{Error, Outcome, brief};
+use crate::found::{Found, Listed};
 use crate::keys::name_of;
 use crate::lock::Sharing;
 use crate::storage::Kind;
@@ -42,10 +43,10 @@ pub(crate) fn check(repository: &Repository, read_data: bool) -> Outcome<Vec<Pro
     }
     let engine = repository.engine(&Arc::new(Gate::default()), None, NoProgressBars {}, "open")?;
     let mut trees = Vec::new();
-    for (name, _) in
+    for (name, size) in
         repository.storage.list(Kind::Snapshot).map_err(repository.storage_failure("list the snapshots"))?
     {
-        match repository.snapshot(&engine, &SnapshotId(name)) {
+        match repository.described(&engine, &name, size) {
             Ok(snapshot) => trees.push(snapshot.tree),
             // Told already.
             Err(Error::Damaged { .. }) => {}
@@ -89,21 +90,28 @@ fn changed_files(repository: &Repository, kind: Kind) -> Outcome<Vec<Problem>> {
     Ok(found.collect())
 }
 
-pub(crate) fn list(repository: &Repository) -> Outcome<Vec<SnapshotFile>> {
+pub(crate) fn list(repository: &Repository) -> Outcome<Listed> {
     repository.still_there()?;
     let engine = repository.engine(&Arc::new(Gate::default()), None, NoProgressBars {}, "open")?;
     let names = repository.storage.list(Kind::Snapshot).map_err(repository.storage_failure("list the snapshots"))?;
     let mut snapshots = Vec::new();
-    for (name, _) in names {
-        match repository.snapshot(&engine, &SnapshotId(name)) {
+    let mut damaged = Vec::new();
+    for (name, size) in names {
+        match repository.described(&engine, &name, size) {
             Ok(snapshot) => snapshots.push(snapshot),
             // Forgotten between the two looks.
-            Err(Error::NoSuchSnapshot { .. }) => {}
+            Err(Error::Damaged { .. }) if !is_there(repository, &name)? => {}
+            Err(error @ (Error::Damaged { .. } | Error::Engine { .. })) => damaged.push((SnapshotId(name), error)),
             Err(error) => return Err(error),
         }
     }
     snapshots.sort();
-    Ok(snapshots)
+    Ok(Listed { found: snapshots.iter().map(Found::from_snapshot).collect(), damaged })
+}
+
+fn is_there(repository: &Repository, snapshot: &str) -> Outcome<bool> {
+    let names = repository.storage.list(Kind::Snapshot).map_err(repository.storage_failure("list the snapshots"))?;
+    Ok(names.iter().any(|(name, _)| name == snapshot))
 }
 
 pub(crate) fn forget(repository: &Repository, ids: &[SnapshotId]) -> Outcome<()> {

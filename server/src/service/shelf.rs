@@ -10,7 +10,7 @@ use app::api::{
 };
 use app::portal::SignedIn;
 use provisioners::Manifest;
-use repository::{Error, Found};
+use repository::{Error, Found, SnapshotId};
 use serde_json::json;
 
 use super::trouble::{failed, no_such};
@@ -97,7 +97,7 @@ pub(super) async fn tell_exports(
 }
 
 pub(super) async fn list(service: &Service, by: &SignedIn) -> Result<Vec<RepositorySnapshot>, ApiError> {
-    let found = open(service)?.list().await.map_err(unusable)?;
+    let found = open(service)?.list().await.map_err(unusable)?.found;
     // Many are of one template.
     let mut known: BTreeMap<String, Option<String>> = BTreeMap::new();
     let mut all = Vec::new();
@@ -212,8 +212,13 @@ pub(super) async fn import(
 
 /// By its id, or the beginning of one that no other begins with.
 async fn find(open: &Open, snapshot: &str) -> Result<Found, ApiError> {
-    let mut named: Vec<Found> = open.list().await.map_err(unusable)?;
-    named.retain(|found| snapshot.len() >= SHORTEST_ID && found.id.0.starts_with(snapshot));
+    let is_it = |id: &SnapshotId| snapshot.len() >= SHORTEST_ID && id.0.starts_with(snapshot);
+    let listed = open.list().await.map_err(unusable)?;
+    let mut named: Vec<Found> = listed.found.into_iter().filter(|found| is_it(&found.id)).collect();
+    let damaged = listed.damaged.into_iter().find(|(id, _)| is_it(id));
+    if let (true, Some((_, why))) = (named.is_empty(), damaged) {
+        return Err(ApiError::conflict("That snapshot is damaged").with_detail(why.to_string()));
+    }
     match named.len() {
         0 => Err(no_such("snapshot in the repository", snapshot)
             .with_detail("`bookend snapshot import` lists what there is; give at least 8 digits of an id.")),

@@ -6,12 +6,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustic_core::repofile::{Node, NodeType};
-use rustic_core::{IndexedFull, Repository as Engine, TreeId};
+use rustic_core::{IndexedFull, TreeId};
 
-use super::{ImportOptions, Reader};
+use super::ImportOptions;
+use super::read::Reader;
 use crate::SnapshotId;
 use crate::error::{Error, Outcome};
 use crate::watch::Watcher;
@@ -47,7 +48,7 @@ impl Plan {
                 return Err(Error::Cancelled);
             }
             let mut names = HashSet::new();
-            for node in reader.tree(&tree, &folder)?.nodes {
+            for node in reader.folder(&tree, &folder)?.nodes {
                 let name = node.name().into_owned();
                 let path = folder.join(&name);
                 let refused = |what: String| Error::Refused { snapshot: snapshot.0.clone(), what };
@@ -114,15 +115,6 @@ fn group_of(node: &Node) -> Option<(u64, u64)> {
 
 fn is_same_file(one: &Node, other: &Node) -> bool {
     one.node_type == other.node_type && one.content == other.content && one.meta.size == other.meta.size
-}
-
-impl<S: IndexedFull> Reader<'_, S> {
-    fn tree(&self, id: &TreeId, folder: &Path) -> Outcome<rustic_core::repofile::Tree> {
-        let what = || format!("the list of what is in /{}", folder.display());
-        let engine: &Engine<S> = self.engine;
-        let pack = self.pack_of(id, what)?;
-        engine.get_tree(id).map_err(|error| self.unreadable(&pack, what(), &error))
-    }
 }
 
 #[cfg(test)]

@@ -74,11 +74,15 @@ impl Writing {
         Ok(Self { file: file.into(), length: 0 })
     }
 
+    /// Whether so many more are more than the snapshot says of the file.
+    pub(super) fn would_exceed(&self, more: usize, node: &Node) -> bool {
+        self.length.saturating_add(more as u64) > node.meta.size
+    }
+
     /// Appends; what is zero stays a hole.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut waiting = 0..0;
-        for start in (0..bytes.len()).step_by(HOLE) {
-            let end = (start + HOLE).min(bytes.len());
+        for (start, end) in stretches(bytes) {
             if is_zero(&bytes[start..end]) {
                 self.write(bytes, waiting)?;
                 waiting = end..end;
@@ -120,6 +124,18 @@ impl Writing {
         }
         Ok(())
     }
+}
+
+/// What of it takes room on the disk.
+pub(super) fn room_for(bytes: &[u8]) -> u64 {
+    stretches(bytes)
+        .filter(|(start, end)| !is_zero(&bytes[*start..*end]))
+        .map(|(start, end)| (end - start) as u64)
+        .sum()
+}
+
+fn stretches(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
+    (0..bytes.len()).step_by(HOLE).map(|start| (start, (start + HOLE).min(bytes.len())))
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

@@ -125,7 +125,7 @@ fn a_repository_in_a_bucket_is_as_good_as_one_in_a_folder() {
             .expect("an export");
     }
     let repository = Repository::open(&config("shelf", "reader")).expect("the repository");
-    let found = repository.list().expect("a list");
+    let found = repository.list().expect("a list").found;
     assert_eq!(found.len(), 4);
     let latest = found.iter().find(|found| found.tags.iter().any(|tag| tag == "snapshot=four")).expect("the latest");
     repository

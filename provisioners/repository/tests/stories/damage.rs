@@ -89,7 +89,7 @@ fn a_missing_index_is_told_with_what_makes_it_anew() {
     assert!(broken.failure.contains("restic rebuild-index"), "{}", broken.failure);
     broken.shelf.restic_does(&["rebuild-index"]);
     let repository = broken.shelf.open();
-    let id = repository.list().expect("a list")[0].id.clone();
+    let id = repository.list().expect("a list").found[0].id.clone();
     broken.shelf.import(&repository, &id).expect("an import");
 }
 

@@ -41,7 +41,7 @@ fn whoever_removes_is_alone_and_all_others_get_along() {
         drop(go_on);
         export.join().expect("no panic").expect("an export");
     });
-    assert_eq!(repository.list().expect("a list").len(), 3);
+    assert_eq!(repository.list().expect("a list").found.len(), 3);
     assert_eq!(shelf.files("locks"), Vec::<PathBuf>::new());
     repository.prune().expect("pruned");
     shelf.restic_does(&["check", "--read-data"]);
@@ -85,7 +85,7 @@ fn an_export_that_is_killed_leaves_a_sound_repository_and_a_later_one_completes(
     child.kill().expect("killed");
     child.wait().expect("an end");
 
-    assert_eq!(repository.list().expect("a list"), []);
+    assert_eq!(repository.list().expect("a list").found, []);
     assert_eq!(shelf.files("locks").len(), 1, "its lock is still there");
     shelf.restic_does(&["check", "--read-data", "--no-lock"]);
     let exported = shelf.export(&repository);

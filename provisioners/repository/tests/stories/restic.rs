@@ -40,7 +40,7 @@ fn a_repository_that_restic_made_is_listed_and_imported() {
     assert!(backup.current_dir(shelf.directory.path()).status().expect("restic").success());
 
     let repository = shelf.open();
-    let found = repository.list().expect("a list");
+    let found = repository.list().expect("a list").found;
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].host.as_str(), found[0].tags.as_slice()), ("laptop", &["by hand".to_owned()][..]));
     assert_eq!(found[0].meta, None);
@@ -58,8 +58,9 @@ fn both_add_to_one_repository_and_each_forgets_and_prunes_what_the_other_stored(
     fs::write(shelf.path("data").join("gone"), noise(4 << 20, 8)).expect("a file");
     let data = shelf.path("data").display().to_string();
     shelf.restic_does(&["backup", "--tag", "restic", &data]);
-    let theirs = repository.list().expect("a list").into_iter().find(|found| found.tags == ["restic"]).expect("theirs");
-    assert_eq!(repository.list().expect("a list").len(), 2);
+    let theirs =
+        repository.list().expect("a list").found.into_iter().find(|found| found.tags == ["restic"]).expect("theirs");
+    assert_eq!(repository.list().expect("a list").found.len(), 2);
 
     repository.forget(&[theirs.id]).expect("forgotten");
     let pruned = repository.prune().expect("pruned");

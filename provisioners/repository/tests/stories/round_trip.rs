@@ -48,7 +48,7 @@ fn an_unchanged_volume_adds_almost_nothing_even_as_a_copy_elsewhere() {
         .export(&[("data", &copy)], &meta("three"), Unchanged::ByContent, &Watcher::silent())
         .expect("an export");
     assert!((1..20_000).contains(&third.bytes_added), "{third:?}");
-    let listed: Vec<_> = repository.list().expect("a list").into_iter().filter_map(|found| found.meta).collect();
+    let listed: Vec<_> = repository.list().expect("a list").found.into_iter().filter_map(|found| found.meta).collect();
     assert_eq!(listed.len(), 3);
 }
 
@@ -83,7 +83,7 @@ fn a_link_in_place_of_a_volume_is_not_followed() {
     let link = shelf.path("link");
     let failure = repository.export(&[("data", &link)], &meta("one"), Unchanged::ByContent, &Watcher::silent());
     assert!(matches!(failure, Err(Error::Source { path, .. }) if path == link));
-    assert_eq!(repository.list().expect("a list"), []);
+    assert_eq!(repository.list().expect("a list").found, []);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn what_cannot_be_stored_ends_the_export_and_leaves_no_snapshot() {
         let failure = repository.export(&[(name, volume)], &meta("one"), Unchanged::ByContent, &Watcher::silent());
         assert!(matches!(failure, Err(Error::Source { .. })), "{name}");
     }
-    assert_eq!(repository.list().expect("a list"), []);
+    assert_eq!(repository.list().expect("a list").found, []);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn progress_reaches_the_end_and_a_cancelled_export_leaves_no_snapshot() {
     *cancelled.lock().expect("a lock") = Some(watcher.clone());
     let outcome = repository.export(&[("data", &data)], &meta("one"), Unchanged::ByContent, &watcher);
     assert!(matches!(outcome, Err(Error::Cancelled)), "{outcome:?}");
-    assert_eq!(repository.list().expect("a list"), []);
+    assert_eq!(repository.list().expect("a list").found, []);
 
     let last = Arc::new(Mutex::new(None));
     let watcher = Watcher::new({

@@ -118,7 +118,7 @@ fn send(
     if begun {
         let is_it =
             |found: &repository::Found| found.meta.as_ref().is_some_and(|there| there.snapshot == meta.snapshot);
-        if let Some(there) = repository.list()?.into_iter().find(is_it) {
+        if let Some(there) = repository.list()?.found.into_iter().find(is_it) {
             let bytes_total = there.bytes.unwrap_or(0);
             return Ok(ExportedAs { name: there.id.0, bytes_total, bytes_added: None });
         }

@@ -18,6 +18,8 @@ use crate::store::{NextImport, Quota, ShelfLease, StoreError, Undeleted};
 
 /// Pipes and the like are not counted in a manifest, nor are the folders above; a repository that lies is told by far more.
 const UNCOUNTED: u64 = 10_000;
+/// This part of the room that there is stays free, whatever an import says of itself: others live on the same disk.
+const KEPT_FREE: u64 = 10;
 /// Tries of what may pass; nothing is lost by asking again for it.
 const MOST_FAILURES: u32 = 20;
 
@@ -130,6 +132,7 @@ fn options(next: &NextImport, place: &ImportPlace) -> ImportOptions {
         ownership: Ownership::Given { user: place.owner.0, group: place.owner.1 },
         at_most_bytes: Some(sum(|manifest| manifest.bytes)),
         at_most_entries: Some(entries.saturating_add(UNCOUNTED)),
+        at_most_written: Some(place.free_bytes - place.free_bytes / KEPT_FREE),
     }
 }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use app::api::LiveEvent;
 use provisioners::Provisioner;
-use repository::{Config, Error, Found, Repository};
+use repository::{Config, Error, Listed, Repository};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
@@ -106,11 +106,11 @@ impl Open {
         self.repository.location()
     }
 
-    /// All that is in it, whoever made it; the oldest first.
+    /// All that is in it, whoever made it.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn list(&self) -> Result<Vec<Found>, Error> {
+    pub async fn list(&self) -> Result<Listed, Error> {
         let repository = self.repository.clone();
         attend::apart(move || repository.list()).await
     }

@@ -33,7 +33,7 @@ async fn forget(shared: &Shared, lease: &ShelfLease, forgettable: Vec<(String, S
     let (snapshots, names): (Vec<String>, Vec<String>) = forgettable.into_iter().unzip();
     let forgotten = during(shared, lease, move |repository| {
         // What somebody else has removed there would keep all of them from being removed.
-        let there: BTreeSet<SnapshotId> = repository.list()?.into_iter().map(|found| found.id).collect();
+        let there: BTreeSet<SnapshotId> = repository.list()?.found.into_iter().map(|found| found.id).collect();
         let names: Vec<SnapshotId> = names.into_iter().map(SnapshotId).filter(|name| there.contains(name)).collect();
         repository.forget(&names)
     });
@@ -61,12 +61,16 @@ async fn prune(shared: &Shared, lease: &ShelfLease) -> Result<Step, StoreError> 
 
 async fn look(shared: &Shared, lease: &ShelfLease) -> Result<Step, StoreError> {
     let seen = during(shared, lease, |repository| Ok((repository.list()?, repository.stored_bytes()?)));
-    let (found, stored_bytes) = match seen.await? {
+    let (listed, stored_bytes) = match seen.await? {
         Ok(seen) => seen,
         Err(error) => return Ok(trouble(&error)),
     };
+    // One of ours is not there, then, and goes there once more.
+    for (snapshot, error) in &listed.damaged {
+        tracing::warn!(%snapshot, %error, "a snapshot in the repository is damaged");
+    }
     let now = shared.clock.now();
-    let there: BTreeSet<String> = found.into_iter().map(|found| found.id.0).collect();
+    let there: BTreeSet<String> = listed.found.into_iter().map(|found| found.id.0).collect();
     let mut tx = shared.store.write().await?;
     let missing = tx.compare_exports(lease, &there, now).await?;
     tx.shelf_looked_at(lease, there.len() as u64, stored_bytes, now).await?;
