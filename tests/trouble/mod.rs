@@ -1,5 +1,6 @@
 //! A portal in trouble: what it says, and that nothing is damaged.
 
+mod damaged;
 mod drift;
 mod drills;
 mod kept;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use app::api::State;
+use provisioners::{RestoreState, VolumeSource};
 
 use super::{Shared, execute};
-use crate::domain::facts::{Failure, Observed, Snapshot, VolumeRole};
+use crate::domain::facts::{Failure, Observed, Snapshot, Volume, VolumeRole};
 use crate::domain::log::Selection;
 use crate::domain::note::Note;
 use crate::domain::plan::{Decision, plan};
@@ -66,10 +67,13 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
     };
     if !before.untouched() {
         match provisioner.observe(std::slice::from_ref(environment)).await {
-            Ok(seen) => seen
-                .iter()
-                .filter(|seen| seen.environment == *environment)
-                .for_each(|seen| loaded.facts.observed.update(seen)),
+            Ok(seen) => {
+                for seen in seen.iter().filter(|seen| seen.environment == *environment) {
+                    let observed = &mut loaded.facts.observed;
+                    observed.update(seen);
+                    shared.store.found_damaged(lease, &seen.snapshots, &unusable(observed), now).await?;
+                }
+            }
             Err(error) => {
                 let waiting_for = format!("a look at its servers: {error}");
                 shared.store.release(lease, &waiting_for, now, now + BLIND.as_millis() as i64).await?;
@@ -105,6 +109,12 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
     }
     shared.store.settle(lease, generation, &settlement, now).await?;
     Ok(Next::Done)
+}
+
+/// What volumes were to begin with and could not.
+fn unusable(observed: &Observed) -> Vec<VolumeSource> {
+    let failed = |volume: &&Volume| matches!(volume.restore, Some(RestoreState::Failed { .. }));
+    observed.volumes.iter().filter(failed).filter_map(|volume| volume.source.clone()).collect()
 }
 
 /// A failure that comes without the lines that matter gets the last ones of its server's log.

@@ -16,6 +16,7 @@ mod change;
 mod claims;
 #[cfg(test)]
 mod conformance;
+mod damage;
 mod describe;
 mod desire;
 mod drills;
