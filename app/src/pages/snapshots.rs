@@ -95,8 +95,7 @@ fn content(
             </form>
         })}
         <div data-fresh="snapshots">
-            {drill}
-            {rule}
+            <div class="snapshot-cards" data-key="cards">{rule}{drill}</div>
             <section class="card" aria-label="Snapshots">{list}</section>
         </div>
         <script type="module" src=fresh></script>

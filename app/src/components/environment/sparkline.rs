@@ -3,12 +3,14 @@ use std::fmt::Write;
 use leptos::prelude::*;
 
 /// The shape of a few values over time, the oldest first; what they are is said in words beside it. Nothing when there are
-/// no two to compare. Drawn as text, for it holds numbers alone: views of shapes would weigh more than all the rest of it.
+/// none; a single one is a level line, so that nothing moves when the second comes. Drawn as text, for it holds numbers alone: views of shapes would weigh more than all the rest of it.
 /// `least` is as high as a line must come to fill the height: next to nothing shall not look like mountains.
 pub fn sparkline(values: &[u64], least: u64) -> Option<impl IntoView + use<>> {
-    if values.len() < 2 {
-        return None;
-    }
+    let values = match values {
+        [] => return None,
+        [only] => &[*only, *only],
+        more => more,
+    };
     // What never was anything lies on the ground; the highest stays below the edge.
     let top = values.iter().copied().max().unwrap_or_default().max(least);
     let mut points = String::new();

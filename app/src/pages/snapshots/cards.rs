@@ -13,7 +13,7 @@ pub fn drill_card(now: Signal<i64>, address: &str, drill: DrillView, may_ask: bo
     let (badge, failure) = (last.clone(), last.and_then(|last| last.failure));
     let badge = drill_badge(now, Some(DrillView { last: badge, ..DrillView::default() }));
     view! {
-        <section class="card snapshot-drill" aria-labelledby="drill" data-key="drill">
+        <section class="card snapshot-card" aria-labelledby="drill" data-key="drill">
             <div>
                 <h2 id="drill">"Restore drill"</h2>
                 <p class="list__more">
@@ -29,7 +29,7 @@ pub fn drill_card(now: Signal<i64>, address: &str, drill: DrillView, may_ask: bo
             </div>
             {(may_ask && since.is_none()).then(|| view! {
                 <form method="post" action=address>
-                    <button class="button" type="submit" name="do" value="drill">{icon("shield-check")}"Drill now"</button>
+                    <button class="button" data-kind="plain" data-size="small" type="submit" name="do" value="drill">{icon("shield-check")}"Drill now"</button>
                 </form>
             })}
         </section>
@@ -65,9 +65,9 @@ pub fn rule_card(
     let (wrong_cron, wrong_zone) = (visit.message("cron"), visit.message("time_zone"));
     let address = address.to_owned();
     view! {
-        <section class="card snapshot-drill" aria-labelledby="rule" data-key="rule">
+        <section class="card snapshot-card" aria-labelledby="rule" data-key="rule">
             <div>
-                <h2 id="rule">"By themselves"</h2>
+                <h2 id="rule">"Snapshots by rule"</h2>
                 <p class="list__more">{words}{next_at.map(|at| view! { " The next one: "{moment(now, at)} })}</p>
             </div>
             {theirs.then(|| view! {
