@@ -11,7 +11,7 @@ mod files;
 mod log;
 mod operator;
 mod people;
-mod shelf;
+mod repository;
 mod snapshot;
 
 pub use activity::*;
@@ -23,7 +23,7 @@ pub use files::*;
 pub use log::*;
 pub use operator::*;
 pub use people::*;
-pub use shelf::*;
+pub use repository::*;
 pub use snapshot::*;
 
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use axum::response::Response;
 use leptos::either::Either;
 use leptos::prelude::*;
 
-use super::shelf;
+use super::repository;
 use crate::api::{ApiError, EffectView, Leftover, Operation, ProvisionerView, RepositoryView};
 use crate::components::{badge, icon, moment, notice};
 use crate::site::{Page, Place, Visit, answer};
@@ -51,7 +51,7 @@ fn content(
                 {operation.provisioners.into_iter().map(provisioner).collect::<Vec<_>>()}
             </div>
             <div>
-                {shelf::repository(now, repository)}
+                {repository::repository(now, repository)}
                 {effects(now, operation.effects)}
                 {unowned(now, leftovers)}
             </div>

@@ -9,7 +9,7 @@ use leptos::either::Either;
 use leptos::prelude::*;
 
 use self::cards::{drill_card, rule_card};
-use super::shelf;
+use super::repository;
 use crate::api::{
     ApiError, EnvironmentDetail, EnvironmentSummary, ExportState, SnapshotReason, SnapshotState, SnapshotView, State,
     WorkView,
@@ -196,7 +196,7 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
                     <p class="list__more snapshot__verified">{icon("shield-check")}"Verified "{moment(now, at)}</p>
                 })}
                 {links}
-                {one.export.map(|export| shelf::export_line(now, export))}
+                {one.export.map(|export| repository::export_line(now, export))}
                 {one.failure.map(|why| view! { <p class="list__more">{why}</p> })}
             </div>
             {forms}

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 pub use super::copy::CopyArguments;
 pub use order::{ChangeArguments, CloneArguments, OrderArguments};
 
-use super::shelf::{ExportArguments, ImportArguments};
+use super::repository::{ExportArguments, ImportArguments};
 use crate::serve::{ServeOptions, default_data_dir};
 
 #[derive(Debug, Parser)]

@@ -16,7 +16,7 @@ use super::copy::Bar;
 use super::events::Events;
 use super::failure::{Failure, exit};
 use super::output::{Output, clean, table, time};
-use super::shelf;
+use super::repository;
 use super::wait::{self, Target};
 use crate::domain::template::quantity::display_bytes;
 
@@ -65,8 +65,8 @@ pub async fn snapshot(client: &Client, command: SnapshotCommand, output: Output)
             rule(client, &environment, wanted, output).await
         }
         SnapshotCommand::Drill { environment, wait } => drill(client, &environment, &wait, output).await,
-        SnapshotCommand::Export(export) => shelf::export(client, export, output).await,
-        SnapshotCommand::Import(import) => shelf::import(client, import, output).await,
+        SnapshotCommand::Export(export) => repository::export(client, export, output).await,
+        SnapshotCommand::Import(import) => repository::import(client, import, output).await,
     }
 }
 

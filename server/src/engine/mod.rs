@@ -20,8 +20,8 @@ mod drills;
 mod execute;
 mod freeze;
 mod machines;
+mod repository;
 mod schedules;
-mod shelf;
 #[cfg(test)]
 mod tests;
 mod trees;
@@ -40,7 +40,9 @@ use tokio::task::{JoinHandle, JoinSet};
 pub use bell::Bell;
 pub use directory::Directory;
 pub use machines::{Health, Machines, Unowned};
-pub use shelf::{Librarian, Open, Settings, Shelf, ShelfError, ShelfParts};
+pub use repository::{
+    OpenRepository, RepositoryError, RepositoryHandle, RepositoryParts, RepositorySettings, RepositoryWork,
+};
 pub use trees::Trees;
 
 use crate::agents::FreezeError;

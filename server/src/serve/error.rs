@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use provisioners::local::OpenError;
 
 use crate::auth::password::PasswordError;
-use crate::engine::ShelfError;
+use crate::engine::RepositoryError;
 use crate::keys::KeyError;
 use crate::store::StoreError;
 
@@ -43,7 +43,7 @@ pub enum StartError {
     #[error("--repository: {0}")]
     Repository(String),
     #[error("--repository cannot be used: {0}")]
-    Shelf(ShelfError),
+    OpenRepository(RepositoryError),
     #[error("the site's files in {} cannot be read; build them anew with cargo xtask build", .path.display())]
     Site {
         path: PathBuf,

@@ -29,7 +29,9 @@ use crate::auth::password::Passwords;
 use crate::auth::setup::first_administrator_link;
 use crate::auth::token::DEFAULT_TEAM;
 use crate::clock::Clock;
-use crate::engine::{self, Bell, Directory, Engine, Librarian, Machines, Shelf, ShelfParts, Trees};
+use crate::engine::{
+    self, Bell, Directory, Engine, Machines, RepositoryHandle, RepositoryParts, RepositoryWork, Trees,
+};
 use crate::http::hosts::{Hosts, Origin};
 use crate::http::{self, Assets, Edge, server};
 use crate::keys::InstallationKey;
@@ -53,7 +55,7 @@ pub struct Portal {
     serving: JoinHandle<()>,
     catalog: JoinHandle<()>,
     _engine: Engine,
-    _librarian: Librarian,
+    _repository_work: RepositoryWork,
     _lock: Option<PortalLock>,
 }
 
@@ -94,12 +96,12 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let key = InstallationKey::load_or_create(&data_dir)?;
     let store = Store::open(&database_url(&data_dir, options.database_url.as_deref())).await?;
 
-    let shelf = match repository {
+    let repository = match repository {
         Some(settings) => {
-            let opened = Shelf::open(settings, &store, lock.is_some(), &store::id(clock.now())).await;
-            opened.map_err(StartError::Shelf)?
+            let opened = RepositoryHandle::open(settings, &store, lock.is_some(), &store::id(clock.now())).await;
+            opened.map_err(StartError::OpenRepository)?
         }
-        None => Shelf::default(),
+        None => RepositoryHandle::default(),
     };
 
     let bell = Bell::default();
@@ -132,8 +134,8 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         provisioners: provisioners.clone(),
         weekly_drills: !options.no_restore_drills,
     });
-    let librarian = Librarian::start(ShelfParts {
-        shelf: shelf.clone(),
+    let repository_work = RepositoryWork::start(RepositoryParts {
+        repository: repository.clone(),
         store: store.clone(),
         clock: clock.clone(),
         bell: bell.clone(),
@@ -153,7 +155,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         machines,
         trees,
         verifications: Verifications::default(),
-        shelf,
+        repository,
         bell,
         records: catalog::Records::default(),
         catalogs: catalog::Catalogs::default(),
@@ -184,7 +186,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         serving,
         catalog,
         _engine: engine,
-        _librarian: librarian,
+        _repository_work: repository_work,
         _lock: lock,
     })
 }

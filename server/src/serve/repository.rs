@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use repository::{Bucket, Config, Place, Secret};
 
 use super::StartError;
-use crate::domain::shelf::ExportPolicy;
-use crate::engine::Settings;
+use crate::domain::repository::ExportPolicy;
+use crate::engine::RepositorySettings;
 
 const PASSWORD: &str = "BOOKEND_REPOSITORY_PASSWORD";
 const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";
@@ -70,7 +70,10 @@ impl RepositoryOptions {
     ///
     /// # Errors
     /// What is missing, and where to give it.
-    pub fn settings(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Settings>, StartError> {
+    pub fn settings(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<RepositorySettings>, StartError> {
         let Some(named) = self.repository.as_deref().filter(|place| !place.is_empty()) else { return Ok(None) };
         let place = match named.split_once("://") {
             Some(("s3", rest)) => Place::Bucket(self.bucket(rest, &variable)?),
@@ -90,7 +93,7 @@ impl RepositoryOptions {
             return Err(StartError::Repository(why));
         }
         let config = Config { place, password: Secret::new(password) };
-        Ok(Some(Settings { config, policy: self.repository_export, keep_days: self.repository_keep_days }))
+        Ok(Some(RepositorySettings { config, policy: self.repository_export, keep_days: self.repository_keep_days }))
     }
 
     fn bucket(&self, place: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Bucket, StartError> {
@@ -142,7 +145,7 @@ mod tests {
     use super::*;
 
     fn folder() -> RepositoryOptions {
-        RepositoryOptions { repository: Some("/shelf".into()), ..RepositoryOptions::default() }
+        RepositoryOptions { repository: Some("/copies".into()), ..RepositoryOptions::default() }
     }
 
     fn nothing(_: &str) -> Option<String> {
@@ -174,12 +177,12 @@ mod tests {
     #[test]
     fn the_keys_of_a_bucket_come_from_a_file_or_from_the_environment() {
         let bucket =
-            RepositoryOptions { repository: Some("s3://books/shelf/1".into()), ..RepositoryOptions::default() };
+            RepositoryOptions { repository: Some("s3://books/copies/1".into()), ..RepositoryOptions::default() };
         let refused = bucket.settings(|name| (name == PASSWORD).then(|| "x".into())).unwrap_err().to_string();
         assert!(refused.contains(ACCESS_KEY), "{refused}");
         let settings = bucket.settings(|name| Some(format!("value of {name}"))).unwrap().unwrap();
         let Place::Bucket(bucket) = settings.config.place else { panic!("a bucket") };
-        assert_eq!((bucket.name.as_str(), bucket.prefix.as_str()), ("books", "shelf/1"));
+        assert_eq!((bucket.name.as_str(), bucket.prefix.as_str()), ("books", "copies/1"));
         assert_eq!(bucket.secret_key.reveal(), "value of AWS_SECRET_ACCESS_KEY");
         let text = "[default]\naws_access_key_id = A\naws_secret_access_key=B=C\n";
         assert_eq!(value_of(text, "aws_access_key_id").as_deref(), Some("A"));

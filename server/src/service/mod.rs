@@ -23,7 +23,7 @@ mod operator;
 mod orders;
 mod people;
 mod profile;
-mod shelf;
+mod repository;
 mod signing_in;
 mod snapshot_rule;
 mod snapshots;
@@ -42,7 +42,7 @@ use crate::agents::Hub;
 use crate::auth::identity::Identities;
 use crate::auth::password::Passwords;
 use crate::clock::Clock;
-use crate::engine::{Bell, Machines, Shelf, Trees};
+use crate::engine::{Bell, Machines, RepositoryHandle, Trees};
 use crate::keys::InstallationKey;
 use crate::store::{self, AuditEvent, Store, StoreError, Tx};
 
@@ -68,7 +68,7 @@ pub struct Service {
     /// Snapshots that are being verified.
     pub verifications: Verifications,
     /// The portable repository, if the portal was started with one.
-    pub shelf: Shelf,
+    pub repository: RepositoryHandle,
     /// Where everybody says what has changed; the engine and the pages hear of it.
     pub bell: Bell,
     /// How past orders went, as the catalog tells it.
@@ -193,7 +193,7 @@ impl Portal for Service {
     }
 
     async fn repository_snapshots(&self, actor: &Actor) -> Result<Vec<RepositorySnapshot>, ApiError> {
-        shelf::list(self, access::administrator(actor)?).await
+        repository::list(self, access::administrator(actor)?).await
     }
     async fn import_snapshot(
         &self,
@@ -201,12 +201,12 @@ impl Portal for Service {
         snapshot: &str,
         request: ImportRequest,
     ) -> Result<ImportView, ApiError> {
-        shelf::import(self, access::administrator(actor)?, snapshot, request).await
+        repository::import(self, access::administrator(actor)?, snapshot, request).await
     }
 
     // The team
     async fn repository(&self, actor: &Actor) -> Result<RepositoryView, ApiError> {
-        shelf::repository(self, access::person(actor)?).await
+        repository::repository(self, access::person(actor)?).await
     }
     async fn catalog(&self, actor: &Actor) -> Result<Arc<Vec<CatalogEntry>>, ApiError> {
         let by = access::person(actor)?;
@@ -374,7 +374,7 @@ impl Portal for Service {
         environment: &str,
         snapshot: &str,
     ) -> Result<SnapshotView, ApiError> {
-        shelf::export(self, access::person(actor)?, environment, snapshot).await
+        repository::export(self, access::person(actor)?, environment, snapshot).await
     }
     async fn act_on_many(&self, actor: &Actor, request: ManyRequest) -> Result<Vec<ManyResult>, ApiError> {
         environments::act_on_many(self, access::person(actor)?, request).await

@@ -8,7 +8,7 @@ use app::portal::SignedIn;
 use serde_json::json;
 
 use super::trouble::{failed, no_such, overtaken};
-use super::{Service, access, environments, orders, shelf};
+use super::{Service, access, environments, orders, repository};
 use crate::domain::actions::Change;
 use crate::domain::facts::Desired;
 use crate::domain::note::Note;
@@ -33,7 +33,7 @@ pub(super) async fn snapshots(
         view
     };
     let mut all: Vec<SnapshotView> = all.into_iter().map(|one| now(one.view)).collect();
-    shelf::tell_exports(service, &record.summary.id, &mut all).await?;
+    repository::tell_exports(service, &record.summary.id, &mut all).await?;
     Ok(all)
 }
 

@@ -13,7 +13,7 @@ mod describe;
 mod lists;
 mod logs;
 mod records;
-mod shelf;
+mod repository;
 mod snapshots;
 mod writes;
 
@@ -29,7 +29,7 @@ use records::{
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
     past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
 };
-use shelf::{
+use repository::{
     a_copy_outlives_its_snapshot_for_a_time_and_a_lost_one_is_made_again,
     a_policy_chooses_what_is_copied_and_people_may_ask_for_the_rest,
     a_repository_is_worked_on_by_one_at_a_time_and_a_late_one_writes_nothing,

@@ -6,9 +6,9 @@ use app::api::{ExportState, ExportView};
 use provisioners::SnapshotContent;
 use sqlx::Row;
 
-use super::shelf::{ShelfLease, ShelfRules, asked_for};
+use super::repository::{RepositoryLease, RepositoryRules, asked_for};
 use super::{Store, StoreError, Tx, json};
-use crate::domain::shelf::transfer;
+use crate::domain::repository::transfer;
 
 /// A snapshot that is to be copied next, with all that is written beside it.
 #[derive(Clone, Debug)]
@@ -46,15 +46,15 @@ impl Store {
     /// When the database cannot be read.
     pub async fn exports(
         &self,
-        shelf: &str,
+        repository: &str,
         environment: &str,
         now: i64,
     ) -> Result<HashMap<String, ExportView>, StoreError> {
         let rows = sqlx::query(
             "select x.* from snapshot_export x join snapshot s on s.id = x.snapshot_id \
-             where x.shelf_id = $1 and s.environment_id = $2",
+             where x.repository_id = $1 and s.environment_id = $2",
         )
-        .bind(shelf)
+        .bind(repository)
         .bind(environment)
         .fetch_all(&mut *self.read().await?)
         .await?;
@@ -87,20 +87,29 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses it.
-    pub async fn want_export(&mut self, shelf: &str, snapshot: &str, actor: &str, now: i64) -> Result<(), StoreError> {
+    pub async fn want_export(
+        &mut self,
+        repository: &str,
+        snapshot: &str,
+        actor: &str,
+        now: i64,
+    ) -> Result<(), StoreError> {
         sqlx::query(
-            "insert into snapshot_export (shelf_id, snapshot_id, state, actor, requested_at, failures, retry_at, \
+            "insert into snapshot_export (repository_id, snapshot_id, state, actor, requested_at, failures, retry_at, \
              bytes_done, bytes_total) values ($1, $2, 'wanted', $3, $4, 0, 0, 0, 0) \
-             on conflict (shelf_id, snapshot_id) do update set actor = excluded.actor, requested_at = excluded.requested_at, \
+             on conflict (repository_id, snapshot_id) do update set actor = excluded.actor, requested_at = excluded.requested_at, \
              retry_at = 0, state = 'wanted' where snapshot_export.state in ('failed', 'forgotten')",
         )
-        .bind(shelf)
+        .bind(repository)
         .bind(snapshot)
         .bind(actor)
         .bind(now)
         .execute(self.connection())
         .await?;
-        sqlx::query("update shelf set retry_at = 0 where id = $1").bind(shelf).execute(self.connection()).await?;
+        sqlx::query("update repository set retry_at = 0 where id = $1")
+            .bind(repository)
+            .execute(self.connection())
+            .await?;
         Ok(())
     }
 
@@ -108,23 +117,28 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses it, or the repository is another's by now.
-    pub async fn enlist_exports(&mut self, lease: &ShelfLease, rules: &ShelfRules, now: i64) -> Result<(), StoreError> {
-        self.guard_shelf(lease).await?;
+    pub async fn enlist_exports(
+        &mut self,
+        lease: &RepositoryLease,
+        rules: &RepositoryRules,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        self.guard_repository(lease).await?;
         sqlx::query(
-            "delete from snapshot_export where shelf_id = $1 and state in ('wanted', 'exporting', 'failed') and snapshot_id in \
+            "delete from snapshot_export where repository_id = $1 and state in ('wanted', 'exporting', 'failed') and snapshot_id in \
              (select id from snapshot where removal_requested_at is not null or state in ('failed', 'damaged'))",
         )
-        .bind(lease.shelf())
+        .bind(lease.repository())
         .execute(self.connection())
         .await?;
         let asked_for = asked_for(rules.policy);
         sqlx::query(sqlx::AssertSqlSafe(format!(
-            "insert into snapshot_export (shelf_id, snapshot_id, state, requested_at, failures, retry_at, bytes_done, \
+            "insert into snapshot_export (repository_id, snapshot_id, state, requested_at, failures, retry_at, bytes_done, \
              bytes_total) select $1, s.id, 'wanted', $2, 0, 0, 0, 0 from snapshot s \
              where s.state = 'complete' and {asked_for} and not exists \
-             (select 1 from snapshot_export x where x.shelf_id = $1 and x.snapshot_id = s.id)"
+             (select 1 from snapshot_export x where x.repository_id = $1 and x.snapshot_id = s.id)"
         )))
-        .bind(lease.shelf())
+        .bind(lease.repository())
         .bind(now)
         .execute(self.connection())
         .await?;
@@ -135,8 +149,8 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses it, or the repository is another's by now.
-    pub async fn begin_export(&mut self, lease: &ShelfLease, now: i64) -> Result<Option<NextExport>, StoreError> {
-        self.guard_shelf(lease).await?;
+    pub async fn begin_export(&mut self, lease: &RepositoryLease, now: i64) -> Result<Option<NextExport>, StoreError> {
+        self.guard_repository(lease).await?;
         let row = sqlx::query(
             "select x.state as export_state, x.began_at, x.failures, s.id as snapshot, s.label, s.reason, s.taken_at, s.contents, \
              e.id as environment_id, e.name as environment, e.provisioner, e.parameters, p.name as owner, \
@@ -144,11 +158,11 @@ impl Tx {
              from snapshot_export x join snapshot s on s.id = x.snapshot_id join environment e on e.id = s.environment_id \
              join person p on p.id = e.owner_id join template_version v on v.id = e.template_version_id \
              join template t on t.id = v.template_id \
-             where x.shelf_id = $1 and x.state in ('wanted', 'exporting', 'failed') and x.retry_at <= $2 \
+             where x.repository_id = $1 and x.state in ('wanted', 'exporting', 'failed') and x.retry_at <= $2 \
              and s.state = 'complete' and s.removal_requested_at is null \
              order by case when x.actor is null then 1 else 0 end, x.retry_at, s.id limit 1",
         )
-        .bind(lease.shelf())
+        .bind(lease.repository())
         .bind(now)
         .fetch_optional(self.connection())
         .await?;
@@ -172,9 +186,9 @@ impl Tx {
         };
         sqlx::query(
             "update snapshot_export set state = 'exporting', began_at = $3, bytes_done = 0, bytes_total = 0 \
-             where shelf_id = $1 and snapshot_id = $2",
+             where repository_id = $1 and snapshot_id = $2",
         )
-        .bind(lease.shelf())
+        .bind(lease.repository())
         .bind(&next.snapshot)
         .bind(now)
         .execute(self.connection())
@@ -188,16 +202,16 @@ impl Tx {
     /// When the database refuses it, or the repository is another's by now.
     pub async fn export_progress(
         &mut self,
-        lease: &ShelfLease,
+        lease: &RepositoryLease,
         snapshot: &str,
         done: u64,
         total: u64,
     ) -> Result<(), StoreError> {
-        self.guard_shelf(lease).await?;
+        self.guard_repository(lease).await?;
         sqlx::query(
-            "update snapshot_export set bytes_done = $3, bytes_total = $4 where shelf_id = $1 and snapshot_id = $2",
+            "update snapshot_export set bytes_done = $3, bytes_total = $4 where repository_id = $1 and snapshot_id = $2",
         )
-        .bind(lease.shelf())
+        .bind(lease.repository())
         .bind(snapshot)
         .bind(done as i64)
         .bind(total as i64)
@@ -210,17 +224,17 @@ impl Tx {
     /// When the database refuses it, or the repository is another's by now.
     pub async fn exported(
         &mut self,
-        lease: &ShelfLease,
+        lease: &RepositoryLease,
         snapshot: &str,
         exported: &ExportedAs,
         now: i64,
     ) -> Result<(), StoreError> {
-        self.guard_shelf(lease).await?;
+        self.guard_repository(lease).await?;
         sqlx::query(
             "update snapshot_export set state = 'exported', failure = null, failures = 0, exported_at = $3, name = $4, \
-             bytes_total = $5, bytes_added = $6 where shelf_id = $1 and snapshot_id = $2",
+             bytes_total = $5, bytes_added = $6 where repository_id = $1 and snapshot_id = $2",
         )
-        .bind(lease.shelf())
+        .bind(lease.repository())
         .bind(snapshot)
         .bind(now)
         .bind(&exported.name)
@@ -235,17 +249,17 @@ impl Tx {
     /// When the database refuses it, or the repository is another's by now.
     pub async fn export_failed(
         &mut self,
-        lease: &ShelfLease,
+        lease: &RepositoryLease,
         snapshot: &str,
         failure: &str,
         retry_at: i64,
     ) -> Result<(), StoreError> {
-        self.guard_shelf(lease).await?;
+        self.guard_repository(lease).await?;
         sqlx::query(
             "update snapshot_export set state = 'failed', failure = $3, failures = failures + 1, retry_at = $4 \
-             where shelf_id = $1 and snapshot_id = $2",
+             where repository_id = $1 and snapshot_id = $2",
         )
-        .bind(lease.shelf())
+        .bind(lease.repository())
         .bind(snapshot)
         .bind(failure)
         .bind(retry_at)
@@ -258,13 +272,17 @@ impl Tx {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn forgettable(&mut self, lease: &ShelfLease, before: i64) -> Result<Vec<(String, String)>, StoreError> {
+    pub async fn forgettable(
+        &mut self,
+        lease: &RepositoryLease,
+        before: i64,
+    ) -> Result<Vec<(String, String)>, StoreError> {
         let rows = sqlx::query(
             "select x.snapshot_id, x.name from snapshot_export x join snapshot s on s.id = x.snapshot_id \
-             where x.shelf_id = $1 and x.state = 'exported' and x.name is not null and s.removed_at <= $2 \
+             where x.repository_id = $1 and x.state = 'exported' and x.name is not null and s.removed_at <= $2 \
              order by s.id limit 500",
         )
-        .bind(lease.shelf())
+        .bind(lease.repository())
         .bind(before)
         .fetch_all(self.connection())
         .await?;
@@ -273,11 +291,11 @@ impl Tx {
 
     /// # Errors
     /// When the database refuses it, or the repository is another's by now.
-    pub async fn forgotten(&mut self, lease: &ShelfLease, snapshots: &[String]) -> Result<(), StoreError> {
-        self.guard_shelf(lease).await?;
+    pub async fn forgotten(&mut self, lease: &RepositoryLease, snapshots: &[String]) -> Result<(), StoreError> {
+        self.guard_repository(lease).await?;
         for snapshot in snapshots {
-            sqlx::query("update snapshot_export set state = 'forgotten' where shelf_id = $1 and snapshot_id = $2")
-                .bind(lease.shelf())
+            sqlx::query("update snapshot_export set state = 'forgotten' where repository_id = $1 and snapshot_id = $2")
+                .bind(lease.repository())
                 .bind(snapshot)
                 .execute(self.connection())
                 .await?;
@@ -291,16 +309,16 @@ impl Tx {
     /// When the database refuses it, or the repository is another's by now.
     pub async fn compare_exports(
         &mut self,
-        lease: &ShelfLease,
+        lease: &RepositoryLease,
         there: &BTreeSet<String>,
         now: i64,
     ) -> Result<u64, StoreError> {
-        self.guard_shelf(lease).await?;
+        self.guard_repository(lease).await?;
         let rows = sqlx::query(
             "select x.snapshot_id, x.name, s.removal_requested_at from snapshot_export x \
-             join snapshot s on s.id = x.snapshot_id where x.shelf_id = $1 and x.state = 'exported'",
+             join snapshot s on s.id = x.snapshot_id where x.repository_id = $1 and x.state = 'exported'",
         )
-        .bind(lease.shelf())
+        .bind(lease.repository())
         .fetch_all(self.connection())
         .await?;
         let mut missing = 0;
@@ -313,9 +331,9 @@ impl Tx {
             let here = row.try_get::<Option<i64>, _>("removal_requested_at")?.is_none();
             sqlx::query(
                 "update snapshot_export set state = $3, failure = null, name = null, exported_at = null, began_at = null, \
-                 retry_at = $4 where shelf_id = $1 and snapshot_id = $2",
+                 retry_at = $4 where repository_id = $1 and snapshot_id = $2",
             )
-            .bind(lease.shelf())
+            .bind(lease.repository())
             .bind(row.try_get::<String, _>("snapshot_id")?)
             .bind(if here { "wanted" } else { "forgotten" })
             .bind(now)

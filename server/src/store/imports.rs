@@ -6,17 +6,17 @@ use provisioners::{Manifest, SnapshotContent, SnapshotVolume, VolumeId};
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 
-use super::shelf::ShelfLease;
+use super::repository::RepositoryLease;
 use super::snapshots::record;
 use super::{SnapshotRecord, Store, StoreError, Tx, id, json};
-use crate::domain::shelf::transfer;
+use crate::domain::repository::transfer;
 
 /// An import as a person asks for it.
 #[derive(Clone, Debug)]
 pub struct NewImport<'a> {
     /// Ordered just now, in the same transaction, without volumes.
     pub environment: &'a str,
-    pub shelf: &'a str,
+    pub repository: &'a str,
     /// What the repository calls the snapshot.
     pub name: &'a str,
     pub actor: &'a str,
@@ -96,13 +96,13 @@ impl Tx {
         let volumes: Vec<ImportedVolume> = new.volumes.iter().map(volume).collect();
         let bytes = volumes.iter().fold(0, |sum: u64, one| sum.saturating_add(one.manifest.bytes));
         sqlx::query(
-            "insert into snapshot_import (environment_id, snapshot_id, shelf_id, name, actor, volumes, label, taken_at, state, \
+            "insert into snapshot_import (environment_id, snapshot_id, repository_id, name, actor, volumes, label, taken_at, state, \
              requested_at, failures, retry_at, bytes_done, bytes_total) \
              values ($1, $2, $3, $4, $5, $6, $7, $8, 'wanted', $9, 0, 0, 0, $10)",
         )
         .bind(new.environment)
         .bind(id(now))
-        .bind(new.shelf)
+        .bind(new.repository)
         .bind(new.name)
         .bind(new.actor)
         .bind(json::write("an import's volumes", &volumes)?)
@@ -120,7 +120,10 @@ impl Tx {
         .bind(now)
         .execute(self.connection())
         .await?;
-        sqlx::query("update shelf set retry_at = 0 where id = $1").bind(new.shelf).execute(self.connection()).await?;
+        sqlx::query("update repository set retry_at = 0 where id = $1")
+            .bind(new.repository)
+            .execute(self.connection())
+            .await?;
         Ok(())
     }
 
@@ -128,14 +131,14 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses it, or the repository is another's by now.
-    pub async fn begin_import(&mut self, lease: &ShelfLease, now: i64) -> Result<Option<NextImport>, StoreError> {
-        self.guard_shelf(lease).await?;
+    pub async fn begin_import(&mut self, lease: &RepositoryLease, now: i64) -> Result<Option<NextImport>, StoreError> {
+        self.guard_repository(lease).await?;
         let row = sqlx::query(
             "select i.*, e.team_id, e.provisioner from snapshot_import i join environment e on e.id = i.environment_id \
-             where i.shelf_id = $1 and i.state in ('wanted', 'importing') and i.retry_at <= $2 \
+             where i.repository_id = $1 and i.state in ('wanted', 'importing') and i.retry_at <= $2 \
              order by i.environment_id limit 1",
         )
-        .bind(lease.shelf())
+        .bind(lease.repository())
         .bind(now)
         .fetch_optional(self.connection())
         .await?;
@@ -165,12 +168,12 @@ impl Tx {
     /// When the database refuses it, or the repository is another's by now.
     pub async fn import_progress(
         &mut self,
-        lease: &ShelfLease,
+        lease: &RepositoryLease,
         environment: &str,
         done: u64,
         total: u64,
     ) -> Result<(), StoreError> {
-        self.guard_shelf(lease).await?;
+        self.guard_repository(lease).await?;
         sqlx::query("update snapshot_import set bytes_done = $2, bytes_total = $3 where environment_id = $1")
             .bind(environment)
             .bind(done as i64)
@@ -186,12 +189,12 @@ impl Tx {
     /// When the database refuses it, or the repository is another's by now.
     pub async fn import_failed(
         &mut self,
-        lease: &ShelfLease,
+        lease: &RepositoryLease,
         environment: &str,
         failure: &str,
         retry_at: Option<i64>,
     ) -> Result<(), StoreError> {
-        self.guard_shelf(lease).await?;
+        self.guard_repository(lease).await?;
         sqlx::query(
             "update snapshot_import set state = $2, failure = $3, failures = failures + 1, retry_at = $4 \
              where environment_id = $1",
@@ -211,12 +214,12 @@ impl Tx {
     /// When the database refuses it, or the repository is another's by now.
     pub async fn imported(
         &mut self,
-        lease: &ShelfLease,
+        lease: &RepositoryLease,
         import: &NextImport,
         expires_at: i64,
         now: i64,
     ) -> Result<SnapshotRecord, StoreError> {
-        self.guard_shelf(lease).await?;
+        self.guard_repository(lease).await?;
         let volumes: Vec<&SnapshotVolume> = import.volumes.iter().map(|one| &one.volume).collect();
         let content = |one: &ImportedVolume| SnapshotContent {
             volume: one.volume.volume.clone(),

@@ -18,7 +18,7 @@ const MIGRATIONS: [(i64, &str, &str); 13] = [
     (8, "snapshots", include_str!("../../../migrations/0008_snapshots.sql")),
     (9, "change", include_str!("../../../migrations/0009_change.sql")),
     (10, "snapshot rules", include_str!("../../../migrations/0010_snapshot_rules.sql")),
-    (11, "shelf", include_str!("../../../migrations/0011_shelf.sql")),
+    (11, "repository", include_str!("../../../migrations/0011_repository.sql")),
     (12, "drills", include_str!("../../../migrations/0012_drills.sql")),
     (13, "snapshot rule", include_str!("../../../migrations/0013_snapshot_rule.sql")),
 ];

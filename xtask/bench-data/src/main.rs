@@ -74,10 +74,10 @@ fn run(agent: &Path, place: &Path, megabytes: u64, files: u64) -> Outcome<()> {
         disks::leave(&folder);
     }
     eprintln!("repositories");
-    let shelves: PathBuf = home.path().join("shelves");
-    std::fs::create_dir(&shelves).map_err(|error| format!("{}: {error}", shelves.display()))?;
-    ours::exports(&tree, &shelves, &mut table)?;
-    others::repositories(&tree, &shelves, &mut table);
+    let repositories: PathBuf = home.path().join("repositories");
+    std::fs::create_dir(&repositories).map_err(|error| format!("{}: {error}", repositories.display()))?;
+    ours::exports(&tree, &repositories, &mut table)?;
+    others::repositories(&tree, &repositories, &mut table);
     println!("{table}");
     Ok(())
 }

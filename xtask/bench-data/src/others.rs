@@ -44,11 +44,11 @@ pub fn copies(tree: &Path, folder: &Path, table: &mut Table) -> Outcome<()> {
     Ok(())
 }
 
-pub fn repositories(tree: &Path, shelves: &Path, table: &mut Table) {
+pub fn repositories(tree: &Path, repositories: &Path, table: &mut Table) {
     let from = tree.display().to_string();
-    let restic = |words: &[&str]| run("restic", &[&["--no-cache", "--repo", "restic"], words].concat(), shelves);
+    let restic = |words: &[&str]| run("restic", &[&["--no-cache", "--repo", "restic"], words].concat(), repositories);
     let measured = restic(&["init"]).and_then(|_| {
-        table.add("restic", "backup", restic(&["backup", &from])?, Some(stored(&shelves.join("restic"))));
+        table.add("restic", "backup", restic(&["backup", &from])?, Some(stored(&repositories.join("restic"))));
         table.add("restic", "backup, unchanged", restic(&["backup", &from])?, None);
         table.add("restic", "restore", restic(&["restore", "latest", "--target", "restic-restored"])?, None);
         Ok(())
@@ -56,10 +56,10 @@ pub fn repositories(tree: &Path, shelves: &Path, table: &mut Table) {
     if let Err(why) = measured {
         table.say(why);
     }
-    let _ = std::fs::remove_dir_all(shelves.join("restic-restored"));
-    let borg = |words: &[&str]| run("borg", words, shelves);
+    let _ = std::fs::remove_dir_all(repositories.join("restic-restored"));
+    let borg = |words: &[&str]| run("borg", words, repositories);
     let measured = borg(&["init", "--encryption", "repokey", "borg"]).and_then(|_| {
-        table.add("borg", "backup", borg(&["create", "borg::one", &from])?, Some(stored(&shelves.join("borg"))));
+        table.add("borg", "backup", borg(&["create", "borg::one", &from])?, Some(stored(&repositories.join("borg"))));
         table.add("borg", "backup, unchanged", borg(&["create", "borg::two", &from])?, None);
         Ok(())
     });

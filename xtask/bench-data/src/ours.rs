@@ -133,9 +133,9 @@ fn words(error: ProvisionError) -> String {
 }
 
 /// The tree to a repository, twice, and back.
-pub fn exports(tree: &Path, shelves: &Path, table: &mut Table) -> Outcome<()> {
+pub fn exports(tree: &Path, repositories: &Path, table: &mut Table) -> Outcome<()> {
     let failed = |error: repository::Error| error.to_string();
-    let folder = shelves.join("bookend");
+    let folder = repositories.join("bookend");
     let config = repository::Config { place: Place::Folder(folder.clone()), password: Secret::new("measured") };
     let repository = Repository::open_or_create(&config).map_err(failed)?;
     let meta = SnapshotMeta {
@@ -154,7 +154,7 @@ pub fn exports(tree: &Path, shelves: &Path, table: &mut Table) -> Outcome<()> {
     repository.export(&volumes, &meta, Unchanged::ByContent, &watcher).map_err(failed)?;
     table.add("bookend", "export, unchanged", meter.stop(), None);
     let meter = Meter::start();
-    let into = shelves.join("imported");
+    let into = repositories.join("imported");
     repository.import(&exported.id, &into, ImportOptions::default(), &watcher).map_err(failed)?;
     table.add("bookend", "import", meter.stop(), None);
     let _ = std::fs::remove_dir_all(into);

@@ -1,5 +1,6 @@
-//! A repository in a bucket. The server is a small one of this story's own, which speaks S3 as far as is asked of it: no real one
-//! can be had from a package. It answers in pages of three, and every thirtieth time not at all.
+//! A repository in a bucket. The server is a small one of this story's own, which speaks S3 as far as is asked of it and is as
+//! unpleasant as servers can be: it answers in pages of three, and every thirtieth time not at all. The portal's stories use one
+//! that others wrote.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +14,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::IntoResponse;
 use repository::{Bucket, Config, Error, Place, Repository, Secret, Unchanged, Watcher};
 
-use crate::shelf::{PASSWORD, Shelf, meta};
+use crate::fixture::{Fixture, PASSWORD, meta};
 use crate::trees::{assert_same, everything};
 
 #[derive(Default)]
@@ -42,7 +43,7 @@ async fn answer(
     if !text("authorization").starts_with("AWS4-HMAC-SHA256 Credential=reader/") {
         return told(StatusCode::FORBIDDEN, "InvalidAccessKeyId");
     }
-    let Some(key) = uri.path().strip_prefix("/shelf") else { return told(StatusCode::NOT_FOUND, "NoSuchBucket") };
+    let Some(key) = uri.path().strip_prefix("/books") else { return told(StatusCode::NOT_FOUND, "NoSuchBucket") };
     let mut objects = server.objects.lock().expect("a lock");
     match (method, key.trim_start_matches('/')) {
         (Method::GET, "") => (StatusCode::OK, page(&objects, uri.query().unwrap_or_default()).into()),
@@ -97,8 +98,8 @@ fn a_repository_in_a_bucket_is_as_good_as_one_in_a_folder() {
         Router::new().fallback(answer).layer(axum::extract::DefaultBodyLimit::disable()).with_state(server.clone());
     runtime.spawn(async move { axum::serve(listener, router).await });
 
-    let shelf = Shelf::new();
-    everything(&shelf.path("data"));
+    let fixture = Fixture::new();
+    everything(&fixture.path("data"));
     let config = |name: &str, access_key: &str| {
         let bucket = Bucket {
             endpoint: endpoint.clone(),
@@ -110,21 +111,21 @@ fn a_repository_in_a_bucket_is_as_good_as_one_in_a_folder() {
         };
         Config { place: Place::Bucket(bucket), password: Secret::new(PASSWORD) }
     };
-    for (name, key, why) in [("shelf", "somebody", "InvalidAccessKeyId"), ("other", "reader", "NoSuchBucket")] {
+    for (name, key, why) in [("books", "somebody", "InvalidAccessKeyId"), ("other", "reader", "NoSuchBucket")] {
         let failure = Repository::open_or_create(&config(name, key)).expect_err(why);
         assert!(matches!(&failure, Error::Storage { .. }) && failure.to_string().contains(why), "{failure}");
         assert!(!format!("{failure:?} {:?}", config(name, key)).contains("canary"));
     }
 
-    let repository = Repository::open_or_create(&config("shelf", "reader")).expect("a repository");
+    let repository = Repository::open_or_create(&config("books", "reader")).expect("a repository");
     for (name, content) in [("one", "1"), ("two", "2"), ("three", "3"), ("four", "4")] {
-        fs::write(shelf.path("data").join("a.txt"), content).expect("a file");
-        let data = shelf.path("data");
+        fs::write(fixture.path("data").join("a.txt"), content).expect("a file");
+        let data = fixture.path("data");
         repository
             .export(&[("data", &data)], &meta(name), Unchanged::ByContent, &Watcher::silent())
             .expect("an export");
     }
-    let repository = Repository::open(&config("shelf", "reader")).expect("the repository");
+    let repository = Repository::open(&config("books", "reader")).expect("the repository");
     let found = repository.list().expect("a list").found;
     assert_eq!(found.len(), 4);
     let latest = found.iter().find(|found| found.tags.iter().any(|tag| tag == "snapshot=four")).expect("the latest");
@@ -132,8 +133,8 @@ fn a_repository_in_a_bucket_is_as_good_as_one_in_a_folder() {
         .forget(&[found.iter().find(|other| other.id != latest.id).expect("another").id.clone()])
         .expect("forgotten");
     repository.prune().expect("pruned");
-    shelf.import(&repository, &latest.id).expect("an import");
-    assert_same(&shelf.path("data"), &shelf.path("imported").join("data"));
+    fixture.import(&repository, &latest.id).expect("an import");
+    assert_same(&fixture.path("data"), &fixture.path("imported").join("data"));
     assert_eq!(repository.check(true).expect("checked"), []);
 
     let locks = |key: &String| key.starts_with("of/bookend/locks/");

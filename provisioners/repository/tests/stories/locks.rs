@@ -9,14 +9,14 @@ use std::thread;
 
 use repository::{Config, Error, Place, Repository, Secret, Unchanged, Watcher};
 
-use crate::shelf::{PASSWORD, Shelf, meta, words};
+use crate::fixture::{Fixture, PASSWORD, meta, words};
 use crate::trees::noise;
 
 #[test]
 fn whoever_removes_is_alone_and_all_others_get_along() {
-    let shelf = Shelf::new();
-    fs::write(shelf.path("data").join("file"), noise(1 << 20, 1)).expect("a file");
-    let repository = shelf.open();
+    let fixture = Fixture::new();
+    fs::write(fixture.path("data").join("file"), noise(1 << 20, 1)).expect("a file");
+    let repository = fixture.open();
     let (reached, midway) = mpsc::channel();
     let (go_on, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
@@ -29,37 +29,37 @@ fn whoever_removes_is_alone_and_all_others_get_along() {
     });
     thread::scope(|scope| {
         let export = scope.spawn(|| {
-            repository.export(&[("data", &shelf.path("data"))], &meta("slow"), Unchanged::ByContent, &watcher)
+            repository.export(&[("data", &fixture.path("data"))], &meta("slow"), Unchanged::ByContent, &watcher)
         });
         midway.recv().expect("an export under way");
         let locked = repository.prune().expect_err("not now");
         assert!(matches!(&locked, Error::Locked { holder, .. } if holder.contains("bookend")), "{locked}");
-        let theirs = shelf.restic(&["prune"]).output().expect("restic");
+        let theirs = fixture.restic(&["prune"]).output().expect("restic");
         assert!(!theirs.status.success() && words(&theirs).contains("already locked"), "{}", words(&theirs));
-        shelf.restic_does(&["backup", &shelf.path("data").display().to_string()]);
-        shelf.export(&repository);
+        fixture.restic_does(&["backup", &fixture.path("data").display().to_string()]);
+        fixture.export(&repository);
         drop(go_on);
         export.join().expect("no panic").expect("an export");
     });
     assert_eq!(repository.list().expect("a list").found.len(), 3);
-    assert_eq!(shelf.files("locks"), Vec::<PathBuf>::new());
+    assert_eq!(fixture.files("locks"), Vec::<PathBuf>::new());
     repository.prune().expect("pruned");
-    shelf.restic_does(&["check", "--read-data"]);
+    fixture.restic_does(&["check", "--read-data"]);
 }
 
 #[test]
 fn restics_own_lock_is_respected() {
-    let shelf = Shelf::new();
-    let repository = shelf.open();
-    shelf.export(&repository);
-    let mut backup = shelf.restic(&["backup", "--stdin", "--json"]);
+    let fixture = Fixture::new();
+    let repository = fixture.open();
+    fixture.export(&repository);
+    let mut backup = fixture.restic(&["backup", "--stdin", "--json"]);
     let mut backup = backup.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("restic");
     let mut said = BufReader::new(backup.stdout.take().expect("its words"));
     // It reports while it reads, and it reads with the lock in its hand.
     said.read_line(&mut String::new()).expect("a line");
     let locked = repository.prune().expect_err("not now");
     assert!(matches!(&locked, Error::Locked { holder, .. } if holder.contains(&backup.id().to_string())), "{locked}");
-    shelf.export(&repository);
+    fixture.export(&repository);
     backup.stdin.take().expect("its input").write_all(b"content").expect("written");
     said.read_to_end(&mut Vec::new()).expect("its end");
     assert!(backup.wait().expect("an end").success());
@@ -68,14 +68,14 @@ fn restics_own_lock_is_respected() {
 
 #[test]
 fn an_export_that_is_killed_leaves_a_sound_repository_and_a_later_one_completes() {
-    let shelf = Shelf::new();
+    let fixture = Fixture::new();
     for number in 0..48 {
-        fs::write(shelf.path("data").join(number.to_string()), noise(1 << 20, number)).expect("a file");
+        fs::write(fixture.path("data").join(number.to_string()), noise(1 << 20, number)).expect("a file");
     }
-    let repository = shelf.open();
+    let repository = fixture.open();
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "locks::the_process_that_is_killed", "--nocapture"])
-        .env("REPOSITORY_STORY", shelf.directory.path())
+        .env("REPOSITORY_STORY", fixture.directory.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -86,14 +86,14 @@ fn an_export_that_is_killed_leaves_a_sound_repository_and_a_later_one_completes(
     child.wait().expect("an end");
 
     assert_eq!(repository.list().expect("a list").found, []);
-    assert_eq!(shelf.files("locks").len(), 1, "its lock is still there");
-    shelf.restic_does(&["check", "--read-data", "--no-lock"]);
-    let exported = shelf.export(&repository);
+    assert_eq!(fixture.files("locks").len(), 1, "its lock is still there");
+    fixture.restic_does(&["check", "--read-data", "--no-lock"]);
+    let exported = fixture.export(&repository);
     // The lock counts for nothing: nobody has to clear it away.
     repository.prune().expect("pruned");
-    assert_eq!(shelf.files("locks"), Vec::<PathBuf>::new());
-    shelf.restic_does(&["check", "--read-data"]);
-    shelf.import(&repository, &exported.id).expect("an import");
+    assert_eq!(fixture.files("locks"), Vec::<PathBuf>::new());
+    fixture.restic_does(&["check", "--read-data"]);
+    fixture.import(&repository, &exported.id).expect("an import");
 }
 
 /// Not a story of its own: a part of the one above, in a process that can be killed.

@@ -4,8 +4,8 @@
 
 mod bucket;
 mod damage;
+mod fixture;
 mod locks;
 mod restic;
 mod round_trip;
-mod shelf;
 mod trees;

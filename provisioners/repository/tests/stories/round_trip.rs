@@ -12,33 +12,33 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 use repository::{Error, ImportOptions, Ownership, Progress, Unchanged, Watcher};
 
-use crate::shelf::{Shelf, meta};
+use crate::fixture::{Fixture, meta};
 use crate::trees::{assert_same, everything, noise, put_time, stored_bytes};
 
 #[test]
 fn an_import_is_what_was_exported_in_every_respect() {
-    let shelf = Shelf::new();
-    everything(&shelf.path("data"));
-    let repository = shelf.open();
-    let exported = shelf.export(&repository);
-    let imported = shelf.import(&repository, &exported.id).expect("an import");
-    assert_same(&shelf.path("data"), &shelf.path("imported").join("data"));
+    let fixture = Fixture::new();
+    everything(&fixture.path("data"));
+    let repository = fixture.open();
+    let exported = fixture.export(&repository);
+    let imported = fixture.import(&repository, &exported.id).expect("an import");
+    assert_same(&fixture.path("data"), &fixture.path("imported").join("data"));
     assert_eq!((imported.files, imported.snapshot.meta), (exported.files, Some(meta("one"))));
-    assert!(stored_bytes(&shelf.path("imported/data/holes")) < 1 << 20, "holes take no room");
+    assert!(stored_bytes(&fixture.path("imported/data/holes")) < 1 << 20, "holes take no room");
     assert_eq!(repository.check(true).expect("checked"), []);
 }
 
 #[test]
 fn an_unchanged_volume_adds_almost_nothing_even_as_a_copy_elsewhere() {
-    let shelf = Shelf::new();
-    everything(&shelf.path("data"));
-    let repository = shelf.open();
-    let first = shelf.export(&repository);
+    let fixture = Fixture::new();
+    everything(&fixture.path("data"));
+    let repository = fixture.open();
+    let first = fixture.export(&repository);
     assert!(first.bytes_added > 3 << 20);
     // A copy has other inodes, and other times of their last change.
-    let copied = Command::new("cp").arg("-a").arg(shelf.path("data")).arg(shelf.path("copy")).status().expect("cp");
+    let copied = Command::new("cp").arg("-a").arg(fixture.path("data")).arg(fixture.path("copy")).status().expect("cp");
     assert!(copied.success());
-    let copy = shelf.path("copy");
+    let copy = fixture.path("copy");
     let second = repository
         .export(&[("data", &copy)], &meta("two"), Unchanged::ByContent, &Watcher::silent())
         .expect("an export");
@@ -54,14 +54,14 @@ fn an_unchanged_volume_adds_almost_nothing_even_as_a_copy_elsewhere() {
 
 #[test]
 fn only_who_asks_for_it_has_size_and_time_taken_for_content() {
-    let shelf = Shelf::new();
-    let (data, file) = (shelf.path("data"), shelf.path("data").join("file"));
+    let fixture = Fixture::new();
+    let (data, file) = (fixture.path("data"), fixture.path("data").join("file"));
     let write = |content: &str| {
         fs::write(&file, content).expect("a file");
         put_time(&file, 1_000_000_000, 0);
         put_time(&data, 1_000_000_000, 0);
     };
-    let repository = shelf.open();
+    let repository = fixture.open();
     let export = |unchanged| {
         repository.export(&[("data", &data)], &meta("one"), unchanged, &Watcher::silent()).expect("an export")
     };
@@ -71,16 +71,16 @@ fn only_who_asks_for_it_has_size_and_time_taken_for_content() {
     let trusting = export(Unchanged::BySizeAndTime);
     assert_eq!(trusting.bytes_added, 0);
     let careful = export(Unchanged::ByContent);
-    shelf.import(&repository, &careful.id).expect("an import");
-    assert_eq!(fs::read_to_string(shelf.path("imported/data/file")).expect("a file"), "version 2");
+    fixture.import(&repository, &careful.id).expect("an import");
+    assert_eq!(fs::read_to_string(fixture.path("imported/data/file")).expect("a file"), "version 2");
 }
 
 #[test]
 fn a_link_in_place_of_a_volume_is_not_followed() {
-    let shelf = Shelf::new();
-    symlink(shelf.path("data"), shelf.path("link")).expect("a link");
-    let repository = shelf.open();
-    let link = shelf.path("link");
+    let fixture = Fixture::new();
+    symlink(fixture.path("data"), fixture.path("link")).expect("a link");
+    let repository = fixture.open();
+    let link = fixture.path("link");
     let failure = repository.export(&[("data", &link)], &meta("one"), Unchanged::ByContent, &Watcher::silent());
     assert!(matches!(failure, Err(Error::Source { path, .. }) if path == link));
     assert_eq!(repository.list().expect("a list").found, []);
@@ -88,16 +88,16 @@ fn a_link_in_place_of_a_volume_is_not_followed() {
 
 #[test]
 fn what_cannot_be_stored_ends_the_export_and_leaves_no_snapshot() {
-    let shelf = Shelf::new();
-    let repository = shelf.open();
-    fs::write(shelf.path("data").join("fine"), "fine").expect("a file");
-    fs::write(shelf.path("data").join("grows"), noise(1 << 20, 3)).expect("a file");
-    let (data, grows) = (shelf.path("data"), shelf.path("data").join("grows"));
+    let fixture = Fixture::new();
+    let repository = fixture.open();
+    fs::write(fixture.path("data").join("fine"), "fine").expect("a file");
+    fs::write(fixture.path("data").join("grows"), noise(1 << 20, 3)).expect("a file");
+    let (data, grows) = (fixture.path("data"), fixture.path("data").join("grows"));
     // It is written to when everything was looked at, and nothing was read: a snapshot that is none.
     let watcher = Watcher::new(move |_| fs::write(&grows, noise(1 << 19, 4)).expect("a file"));
     let failure = repository.export(&[("data", &data)], &meta("one"), Unchanged::ByContent, &watcher);
     assert!(matches!(&failure, Err(Error::Source { path, .. }) if path.starts_with(&data)), "{failure:?}");
-    for (name, volume) in [("..", &data), ("a/b", &data), ("", &data), ("gone", &shelf.path("gone"))] {
+    for (name, volume) in [("..", &data), ("a/b", &data), ("", &data), ("gone", &fixture.path("gone"))] {
         let failure = repository.export(&[(name, volume)], &meta("one"), Unchanged::ByContent, &Watcher::silent());
         assert!(matches!(failure, Err(Error::Source { .. })), "{name}");
     }
@@ -106,12 +106,12 @@ fn what_cannot_be_stored_ends_the_export_and_leaves_no_snapshot() {
 
 #[test]
 fn progress_reaches_the_end_and_a_cancelled_export_leaves_no_snapshot() {
-    let shelf = Shelf::new();
+    let fixture = Fixture::new();
     for number in 0..8 {
-        fs::write(shelf.path("data").join(number.to_string()), noise(1 << 20, number)).expect("a file");
+        fs::write(fixture.path("data").join(number.to_string()), noise(1 << 20, number)).expect("a file");
     }
-    let repository = shelf.open();
-    let data = shelf.path("data");
+    let repository = fixture.open();
+    let data = fixture.path("data");
     let cancelled = Arc::new(Mutex::new(None::<Watcher>));
     let watcher = Watcher::new({
         let cancelled = cancelled.clone();
@@ -139,62 +139,63 @@ fn progress_reaches_the_end_and_a_cancelled_export_leaves_no_snapshot() {
     assert_eq!(last.lock().expect("a lock").take(), Some((8 << 20, 8 << 20)));
     let watcher = Watcher::silent();
     watcher.cancel();
-    let outcome = repository.import(&exported.id, &shelf.path("imported"), ImportOptions::default(), &watcher);
+    let outcome = repository.import(&exported.id, &fixture.path("imported"), ImportOptions::default(), &watcher);
     assert!(matches!(outcome, Err(Error::Cancelled)));
-    shelf.assert_nothing_imported();
-    shelf.restic_does(&["check"]);
+    fixture.assert_nothing_imported();
+    fixture.restic_does(&["check"]);
 }
 
 #[test]
 fn an_import_goes_into_an_empty_folder_or_a_new_one_and_nowhere_else() {
-    let shelf = Shelf::new();
-    fs::write(shelf.path("data").join("file"), "content").expect("a file");
-    let repository = shelf.open();
-    let exported = shelf.export(&repository);
-    let import = |into: &str, options| repository.import(&exported.id, &shelf.path(into), options, &Watcher::silent());
+    let fixture = Fixture::new();
+    fs::write(fixture.path("data").join("file"), "content").expect("a file");
+    let repository = fixture.open();
+    let exported = fixture.export(&repository);
+    let import =
+        |into: &str, options| repository.import(&exported.id, &fixture.path(into), options, &Watcher::silent());
 
-    fs::create_dir(shelf.path("full")).expect("a folder");
-    fs::write(shelf.path("full").join("mine"), "precious").expect("a file");
-    fs::write(shelf.path("file"), "precious").expect("a file");
-    symlink(shelf.path("full"), shelf.path("link")).expect("a link");
+    fs::create_dir(fixture.path("full")).expect("a folder");
+    fs::write(fixture.path("full").join("mine"), "precious").expect("a file");
+    fs::write(fixture.path("file"), "precious").expect("a file");
+    symlink(fixture.path("full"), fixture.path("link")).expect("a link");
     for taken in ["full", "file", "link", "no/parent"] {
         assert!(matches!(import(taken, ImportOptions::default()), Err(Error::Target { .. })), "{taken}");
     }
-    assert_eq!(fs::read_dir(shelf.path("full")).expect("a folder").count(), 1);
+    assert_eq!(fs::read_dir(fixture.path("full")).expect("a folder").count(), 1);
     let small = ImportOptions { at_most_bytes: Some(6), ..ImportOptions::default() };
     assert!(matches!(import("imported", small), Err(Error::Refused { .. })));
     // The volume's folder, and the file in it.
     let few = ImportOptions { at_most_entries: Some(1), ..ImportOptions::default() };
     assert!(matches!(import("imported", few), Err(Error::Refused { .. })));
-    shelf.assert_nothing_imported();
+    fixture.assert_nothing_imported();
 
     // What a process that was killed left is in nobody's way.
-    fs::create_dir_all(shelf.path(".empty.importing/data/half")).expect("folders");
-    fs::create_dir(shelf.path("empty")).expect("a folder");
+    fs::create_dir_all(fixture.path(".empty.importing/data/half")).expect("folders");
+    fs::create_dir(fixture.path("empty")).expect("a folder");
     import("empty", ImportOptions::default()).expect("an import");
-    assert_same(&shelf.path("data"), &shelf.path("empty/data"));
-    assert!(!shelf.path(".empty.importing").exists());
+    assert_same(&fixture.path("data"), &fixture.path("empty/data"));
+    assert!(!fixture.path(".empty.importing").exists());
 }
 
 #[test]
 fn imported_files_belong_to_whom_they_are_given_and_run_as_nobody_else() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let shelf = Shelf::new();
-    let (file, folder) = (shelf.path("data").join("file"), shelf.path("data").join("folder"));
+    let fixture = Fixture::new();
+    let (file, folder) = (fixture.path("data").join("file"), fixture.path("data").join("folder"));
     fs::write(&file, "content").expect("a file");
     fs::create_dir(&folder).expect("a folder");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o6751)).expect("a mode");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o2750)).expect("a mode");
-    let repository = shelf.open();
-    let exported = shelf.export(&repository);
+    let repository = fixture.open();
+    let exported = fixture.export(&repository);
     let own = fs::metadata(&file).expect("a file");
     // To somebody else where that is allowed.
     let user = if own.uid() == 0 { 4_747 } else { own.uid() };
     let ownership = Ownership::Given { user, group: own.gid() };
     let options = ImportOptions { ownership, ..ImportOptions::default() };
-    repository.import(&exported.id, &shelf.path("imported"), options, &Watcher::silent()).expect("an import");
+    repository.import(&exported.id, &fixture.path("imported"), options, &Watcher::silent()).expect("an import");
     let seen = |name: &str| {
-        let metadata = fs::metadata(shelf.path("imported/data").join(name)).expect("metadata");
+        let metadata = fs::metadata(fixture.path("imported/data").join(name)).expect("metadata");
         (metadata.mode() & 0o7777, metadata.uid(), metadata.gid())
     };
     assert_eq!(seen("file"), (0o751, user, own.gid()));
@@ -245,11 +246,11 @@ fn plant(top: &Path, tree: &BTreeMap<Vec<Vec<u8>>, Leaf>) {
 
 #[test]
 fn any_tree_comes_back_as_it_was() {
-    let shelf = Shelf::new();
-    let repository = shelf.open();
+    let fixture = Fixture::new();
+    let repository = fixture.open();
     let tree = prop::collection::btree_map(prop::collection::vec(name(), 1..4), leaf(), 0..20);
     proptest!(ProptestConfig::with_cases(24), |(tree in tree)| {
-        let case = tempfile::tempdir_in(shelf.directory.path()).expect("a folder");
+        let case = tempfile::tempdir_in(fixture.directory.path()).expect("a folder");
         let (volume, into) = (case.path().join("volume"), case.path().join("imported"));
         fs::create_dir(&volume).expect("a folder");
         plant(&volume, &tree);
@@ -259,5 +260,5 @@ fn any_tree_comes_back_as_it_was() {
         repository.import(&exported.id, &into, ImportOptions::default(), &Watcher::silent()).expect("an import");
         assert_same(&volume, &into.join("v"));
     });
-    shelf.restic_does(&["check", "--read-data"]);
+    fixture.restic_does(&["check", "--read-data"]);
 }

@@ -12,8 +12,8 @@ mod live;
 mod operator;
 mod people;
 mod profile;
+mod repository;
 mod session;
-mod shelf;
 mod snapshots;
 mod sockets;
 mod tokens;
@@ -110,10 +110,10 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(files::files))
         .routes(routes!(files::download_file, files::upload_file))
         .routes(routes!(files::restore_file))
-        .routes(routes!(shelf::export))
-        .routes(routes!(shelf::repository))
-        .routes(routes!(shelf::repository_snapshots))
-        .routes(routes!(shelf::import))
+        .routes(routes!(repository::export))
+        .routes(routes!(repository::repository))
+        .routes(routes!(repository::repository_snapshots))
+        .routes(routes!(repository::import))
         .routes(routes!(activity::act_on_many))
         .routes(routes!(activity::activity))
         .routes(routes!(live::logs))

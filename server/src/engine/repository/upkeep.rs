@@ -6,17 +6,17 @@ use repository::{Error, SnapshotId};
 
 use super::attend::{Far, Subject, apart, attend};
 use super::{Shared, Step};
-use crate::store::{ShelfLease, StoreError};
+use crate::store::{RepositoryLease, StoreError};
 
 /// Does one thing of it. `None`: there is nothing to do. `changed`: something was brought there since it was looked at.
-pub(super) async fn tidy(shared: &Shared, lease: &ShelfLease, changed: bool) -> Result<Option<Step>, StoreError> {
+pub(super) async fn tidy(shared: &Shared, lease: &RepositoryLease, changed: bool) -> Result<Option<Step>, StoreError> {
     let now = shared.clock.now();
     let rules = shared.open.rules(now);
     let mut tx = shared.store.write().await?;
     let forgettable = tx.forgettable(lease, rules.forget_before).await?;
     let prune = tx.is_pruning_wanted(lease).await?;
     drop(tx);
-    let looked_at = shared.store.shelf_standing(lease.shelf()).await?.looked_at;
+    let looked_at = shared.store.repository_standing(lease.repository()).await?.looked_at;
     if !forgettable.is_empty() {
         return forget(shared, lease, forgettable).await.map(Some);
     }
@@ -29,7 +29,11 @@ pub(super) async fn tidy(shared: &Shared, lease: &ShelfLease, changed: bool) -> 
     }
 }
 
-async fn forget(shared: &Shared, lease: &ShelfLease, forgettable: Vec<(String, String)>) -> Result<Step, StoreError> {
+async fn forget(
+    shared: &Shared,
+    lease: &RepositoryLease,
+    forgettable: Vec<(String, String)>,
+) -> Result<Step, StoreError> {
     let (snapshots, names): (Vec<String>, Vec<String>) = forgettable.into_iter().unzip();
     let forgotten = during(shared, lease, move |repository| {
         // What somebody else has removed there would keep all of them from being removed.
@@ -47,7 +51,7 @@ async fn forget(shared: &Shared, lease: &ShelfLease, forgettable: Vec<(String, S
     Ok(Step::Done)
 }
 
-async fn prune(shared: &Shared, lease: &ShelfLease) -> Result<Step, StoreError> {
+async fn prune(shared: &Shared, lease: &RepositoryLease) -> Result<Step, StoreError> {
     let pruned = match during(shared, lease, |repository| repository.prune()).await? {
         Ok(pruned) => pruned,
         Err(error) => return Ok(trouble(&error)),
@@ -59,7 +63,7 @@ async fn prune(shared: &Shared, lease: &ShelfLease) -> Result<Step, StoreError> 
     look(shared, lease).await
 }
 
-async fn look(shared: &Shared, lease: &ShelfLease) -> Result<Step, StoreError> {
+async fn look(shared: &Shared, lease: &RepositoryLease) -> Result<Step, StoreError> {
     let seen = during(shared, lease, |repository| Ok((repository.list()?, repository.stored_bytes()?)));
     let (listed, stored_bytes) = match seen.await? {
         Ok(seen) => seen,
@@ -73,7 +77,7 @@ async fn look(shared: &Shared, lease: &ShelfLease) -> Result<Step, StoreError> {
     let there: BTreeSet<String> = listed.found.into_iter().map(|found| found.id.0).collect();
     let mut tx = shared.store.write().await?;
     let missing = tx.compare_exports(lease, &there, now).await?;
-    tx.shelf_looked_at(lease, there.len() as u64, stored_bytes, now).await?;
+    tx.repository_looked_at(lease, there.len() as u64, stored_bytes, now).await?;
     tx.commit().await?;
     if missing > 0 {
         tracing::warn!(missing, "snapshots that had been exported are not in the repository any more");
@@ -83,7 +87,7 @@ async fn look(shared: &Shared, lease: &ShelfLease) -> Result<Step, StoreError> {
 
 async fn during<T: Send + 'static>(
     shared: &Shared,
-    lease: &ShelfLease,
+    lease: &RepositoryLease,
     work: impl FnOnce(&repository::Repository) -> Result<T, Error> + Send + 'static,
 ) -> Result<Result<T, Error>, StoreError> {
     let repository = shared.open.repository.clone();

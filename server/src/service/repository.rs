@@ -16,8 +16,8 @@ use serde_json::json;
 use super::trouble::{failed, no_such};
 use super::{Service, access, catalog, environments, orders, snapshots};
 use crate::domain::note::Note;
-use crate::domain::shelf::Description;
-use crate::engine::Open;
+use crate::domain::repository::Description;
+use crate::engine::OpenRepository;
 use crate::store::{NewImport, Ordered};
 
 const IMPORTS: u32 = 20;
@@ -25,10 +25,10 @@ const IMPORTS: u32 = 20;
 const SHORTEST_ID: usize = 8;
 
 pub(super) async fn repository(service: &Service, by: &SignedIn) -> Result<RepositoryView, ApiError> {
-    let Some(open) = service.shelf.get() else {
+    let Some(open) = service.repository.get() else {
         return Ok(RepositoryView { export: "none".into(), ..RepositoryView::default() });
     };
-    let standing = service.store.shelf_standing(open.id()).await.map_err(failed)?;
+    let standing = service.store.repository_standing(open.id()).await.map_err(failed)?;
     let administrator = by.role == Role::Administrator;
     let imports = match administrator {
         true => service.store.imports(&by.team_id, IMPORTS, service.clock.now()).await.map_err(failed)?,
@@ -88,8 +88,8 @@ pub(super) async fn tell_exports(
     environment: &str,
     all: &mut [SnapshotView],
 ) -> Result<(), ApiError> {
-    let Some(shelf) = service.shelf.id() else { return Ok(()) };
-    let mut exports = service.store.exports(shelf, environment, service.clock.now()).await.map_err(failed)?;
+    let Some(repository) = service.repository.id() else { return Ok(()) };
+    let mut exports = service.store.exports(repository, environment, service.clock.now()).await.map_err(failed)?;
     for one in all {
         one.export = exports.remove(&one.id);
     }
@@ -180,7 +180,7 @@ pub(super) async fn import(
     let now = service.clock.now();
     let import = NewImport {
         environment: &new.id,
-        shelf: open.id(),
+        repository: open.id(),
         name: &found.id.0,
         actor: &by.name,
         label: &description.label,
@@ -211,7 +211,7 @@ pub(super) async fn import(
 }
 
 /// By its id, or the beginning of one that no other begins with.
-async fn find(open: &Open, snapshot: &str) -> Result<Found, ApiError> {
+async fn find(open: &OpenRepository, snapshot: &str) -> Result<Found, ApiError> {
     let is_it = |id: &SnapshotId| snapshot.len() >= SHORTEST_ID && id.0.starts_with(snapshot);
     let listed = open.list().await.map_err(unusable)?;
     let mut named: Vec<Found> = listed.found.into_iter().filter(|found| is_it(&found.id)).collect();
@@ -250,8 +250,8 @@ fn description(found: &Found) -> Option<Description> {
     found.meta.as_ref().and_then(|meta| Description::read(&meta.manifest))
 }
 
-fn open(service: &Service) -> Result<&Open, ApiError> {
-    service.shelf.get().ok_or_else(|| {
+fn open(service: &Service) -> Result<&OpenRepository, ApiError> {
+    service.repository.get().ok_or_else(|| {
         ApiError::conflict("This portal has no repository").with_detail(
             "Its operator gives it one with `bookend serve --repository PLACE`: a folder on another disk, or a bucket.",
         )

@@ -1,5 +1,5 @@
 -- The portable repositories that portals of this database use, by the id in a repository's own configuration.
-create table shelf (
+create table repository (
     id text primary key,
     -- As it was named last.
     location text not null,
@@ -22,7 +22,7 @@ create table shelf (
 
 -- Copies of snapshots in a repository.
 create table snapshot_export (
-    shelf_id text not null references shelf (id),
+    repository_id text not null references repository (id),
     snapshot_id text not null references snapshot (id),
     -- wanted | exporting | exported | failed | forgotten
     state text not null,
@@ -40,9 +40,9 @@ create table snapshot_export (
     name text,
     -- New in the repository, as stored; null: not known, because the portal was killed in that moment.
     bytes_added bigint,
-    primary key (shelf_id, snapshot_id)
+    primary key (repository_id, snapshot_id)
 );
-create index snapshot_export_open on snapshot_export (shelf_id, retry_at) where state in ('wanted', 'exporting', 'failed');
+create index snapshot_export_open on snapshot_export (repository_id, retry_at) where state in ('wanted', 'exporting', 'failed');
 create index snapshot_export_of on snapshot_export (snapshot_id);
 
 -- Snapshots that come from a repository, each for an environment that is made of it, and is deleted until then.
@@ -50,7 +50,7 @@ create table snapshot_import (
     environment_id text primary key references environment (id),
     -- What it is to be called here.
     snapshot_id text not null,
-    shelf_id text not null references shelf (id),
+    repository_id text not null references repository (id),
     name text not null,
     actor text not null,
     -- JSON list of volume id, name and manifest.
@@ -67,4 +67,4 @@ create table snapshot_import (
     bytes_done bigint not null,
     bytes_total bigint not null
 );
-create index snapshot_import_open on snapshot_import (shelf_id, retry_at) where state in ('wanted', 'importing');
+create index snapshot_import_open on snapshot_import (repository_id, retry_at) where state in ('wanted', 'importing');

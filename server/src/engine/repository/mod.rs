@@ -1,5 +1,5 @@
 //! The portable repository: brings snapshots there, and from there. One portal at a time works on a repository, and on one thing
-//! at a time (`store::shelf`); which one, and what it does next, is asked of the database before every step, so that a portal
+//! at a time (`store::repository`); which one, and what it does next, is asked of the database before every step, so that a portal
 //! that was killed in the middle is taken over by the next, or by itself.
 //!
 //! Guaranteed: an environment never waits for its copies, and nothing that goes wrong with a repository harms one. What is copied
@@ -27,8 +27,8 @@ use tokio::task::JoinHandle;
 
 use super::Bell;
 use crate::clock::Clock;
-use crate::domain::shelf::{ExportPolicy, pause_after};
-use crate::store::{ShelfLease, ShelfRules, Store, StoreError};
+use crate::domain::repository::{ExportPolicy, pause_after};
+use crate::store::{RepositoryLease, RepositoryRules, Store, StoreError};
 
 /// A portal that was killed is missed after this long.
 const LEASE: Duration = Duration::from_secs(15);
@@ -44,10 +44,10 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The repository this portal was started with, if any. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Shelf(Option<Arc<Open>>);
+pub struct RepositoryHandle(Option<Arc<OpenRepository>>);
 
 /// An open repository, and what is to be done with it.
-pub struct Open {
+pub struct OpenRepository {
     repository: Arc<Repository>,
     pub policy: ExportPolicy,
     pub keep_days: u32,
@@ -57,7 +57,7 @@ pub struct Open {
 
 /// What a repository is opened with.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct RepositorySettings {
     pub config: Config,
     pub policy: ExportPolicy,
     pub keep_days: u32,
@@ -65,38 +65,43 @@ pub struct Settings {
 
 /// Why a repository cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum ShelfError {
+pub enum RepositoryError {
     #[error(transparent)]
     Repository(#[from] Error),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl Shelf {
+impl RepositoryHandle {
     /// Opens the repository, or makes it in an empty place. `alone`: no other portal works on this database.
     ///
     /// # Errors
     /// The password is wrong, the place cannot be reached or is no repository; or the database's trouble.
-    pub async fn open(settings: Settings, store: &Store, alone: bool, id: &str) -> Result<Shelf, ShelfError> {
-        let Settings { config, policy, keep_days } = settings;
+    pub async fn open(
+        settings: RepositorySettings,
+        store: &Store,
+        alone: bool,
+        id: &str,
+    ) -> Result<RepositoryHandle, RepositoryError> {
+        let RepositorySettings { config, policy, keep_days } = settings;
         let repository = attend::apart(move || Repository::open_or_create(&config)).await?;
-        let installation = store.open_shelf(repository.id(), &repository.location(), alone, id).await?;
-        let open = Open { repository: Arc::new(repository), policy, keep_days, installation };
-        Ok(Shelf(Some(Arc::new(open))))
+        let installation = store.open_repository(repository.id(), &repository.location(), alone, id).await?;
+        let open = OpenRepository { repository: Arc::new(repository), policy, keep_days, installation };
+        Ok(RepositoryHandle(Some(Arc::new(open))))
     }
 
     /// `None`: the portal was started without one.
-    pub fn get(&self) -> Option<&Open> {
+    pub fn get(&self) -> Option<&OpenRepository> {
         self.0.as_deref()
     }
 
     /// `None`: the portal was started without one.
     pub fn id(&self) -> Option<&str> {
-        self.get().map(Open::id)
+        self.get().map(OpenRepository::id)
     }
 }
 
-impl Open {
+impl OpenRepository {
     pub fn id(&self) -> &str {
         self.repository.id()
     }
@@ -115,8 +120,8 @@ impl Open {
         attend::apart(move || repository.list()).await
     }
 
-    fn rules(&self, now: i64) -> ShelfRules {
-        ShelfRules {
+    fn rules(&self, now: i64) -> RepositoryRules {
+        RepositoryRules {
             policy: self.policy,
             forget_before: now - i64::from(self.keep_days) * DAY_MS,
             look_before: now - LOOK_EVERY_MS,
@@ -125,8 +130,8 @@ impl Open {
 }
 
 /// What the work stands on.
-pub struct ShelfParts {
-    pub shelf: Shelf,
+pub struct RepositoryParts {
+    pub repository: RepositoryHandle,
     pub store: Store,
     pub clock: Clock,
     pub bell: Bell,
@@ -134,7 +139,7 @@ pub struct ShelfParts {
 }
 
 struct Shared {
-    open: Arc<Open>,
+    open: Arc<OpenRepository>,
     store: Store,
     clock: Clock,
     bell: Bell,
@@ -144,21 +149,21 @@ struct Shared {
 }
 
 /// The work on the repository. Dropping it ends it where it is, as a crash would; the next one goes on.
-pub struct Librarian(Option<JoinHandle<()>>);
+pub struct RepositoryWork(Option<JoinHandle<()>>);
 
-impl Librarian {
+impl RepositoryWork {
     /// Begins to work, if there is a repository.
-    pub fn start(parts: ShelfParts) -> Librarian {
-        let ShelfParts { shelf, store, clock, bell, provisioners } = parts;
-        let Some(open) = shelf.0 else { return Librarian(None) };
+    pub fn start(parts: RepositoryParts) -> RepositoryWork {
+        let RepositoryParts { repository, store, clock, bell, provisioners } = parts;
+        let Some(open) = repository.0 else { return RepositoryWork(None) };
         let owner = crate::store::id(clock.now());
         let provisioners = provisioners.into_iter().map(|one| (one.name().to_owned(), one)).collect();
         let shared = Arc::new(Shared { open, store, clock, bell, provisioners, owner });
-        Librarian(Some(tokio::spawn(work(shared))))
+        RepositoryWork(Some(tokio::spawn(work(shared))))
     }
 }
 
-impl Drop for Librarian {
+impl Drop for RepositoryWork {
     fn drop(&mut self) {
         if let Some(task) = &self.0 {
             task.abort();
@@ -199,25 +204,27 @@ async fn changed(changes: &mut Receiver<LiveEvent>) -> bool {
 
 async fn turn(shared: &Shared) -> Result<(), StoreError> {
     let now = shared.clock.now();
-    let shelf = shared.open.id();
-    if !shared.store.shelf_is_due(shelf, &shared.open.rules(now), now).await? {
+    let repository = shared.open.id();
+    if !shared.store.repository_is_due(repository, &shared.open.rules(now), now).await? {
         return Ok(());
     }
-    let Some(lease) = shared.store.claim_shelf(shelf, &shared.owner, now, LEASE).await? else { return Ok(()) };
+    let Some(lease) = shared.store.claim_repository(repository, &shared.owner, now, LEASE).await? else {
+        return Ok(());
+    };
     let worked = work_off(shared, &lease).await;
     if !matches!(worked, Err(StoreError::LeaseLost)) {
-        shared.store.release_shelf(&lease).await?;
+        shared.store.release_repository(&lease).await?;
     }
     worked
 }
 
 /// One thing after the other, until nothing is due or the repository is in trouble.
-async fn work_off(shared: &Shared, lease: &ShelfLease) -> Result<(), StoreError> {
+async fn work_off(shared: &Shared, lease: &RepositoryLease) -> Result<(), StoreError> {
     let mut brought = false;
     loop {
         let now = shared.clock.now();
         let mut tx = shared.store.write().await?;
-        tx.keep_shelf(lease, now, LEASE).await?;
+        tx.keep_repository(lease, now, LEASE).await?;
         tx.enlist_exports(lease, &shared.open.rules(now), now).await?;
         let import = tx.begin_import(lease, now).await?;
         let export = match import {
@@ -243,14 +250,14 @@ async fn work_off(shared: &Shared, lease: &ShelfLease) -> Result<(), StoreError>
         let mut tx = shared.store.write().await?;
         match step {
             Step::Done => {
-                tx.shelf_works(lease).await?;
+                tx.repository_works(lease).await?;
                 tx.commit().await?;
             }
             Step::Trouble(why) => {
                 tracing::warn!(why, "the repository could not be used; it is tried again");
-                let failures = tx.shelf_failures(lease).await?.saturating_add(1);
+                let failures = tx.repository_failures(lease).await?.saturating_add(1);
                 let retry_at = now + pause_after(failures).as_millis() as i64;
-                tx.shelf_in_trouble(lease, &why, retry_at, now).await?;
+                tx.repository_in_trouble(lease, &why, retry_at, now).await?;
                 return tx.commit().await;
             }
         }

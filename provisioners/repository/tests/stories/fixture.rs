@@ -12,15 +12,15 @@ use tempfile::TempDir;
 
 pub const PASSWORD: &str = "correct horse";
 
-pub struct Shelf {
+pub struct Fixture {
     pub directory: TempDir,
 }
 
-impl Shelf {
+impl Fixture {
     pub fn new() -> Self {
-        let shelf = Self { directory: tempfile::tempdir().expect("a folder") };
-        fs::create_dir(shelf.path("data")).expect("a folder");
-        shelf
+        let fixture = Self { directory: tempfile::tempdir().expect("a folder") };
+        fs::create_dir(fixture.path("data")).expect("a folder");
+        fixture
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

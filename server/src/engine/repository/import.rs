@@ -11,10 +11,10 @@ use super::{Shared, Step};
 use crate::domain::actions::{Change, Keep};
 use crate::domain::facts::Desired;
 use crate::domain::note::Note;
+use crate::domain::repository::pause_after;
 use crate::domain::retention;
 use crate::domain::schedule;
-use crate::domain::shelf::pause_after;
-use crate::store::{NextImport, Quota, ShelfLease, StoreError, Undeleted};
+use crate::store::{NextImport, Quota, RepositoryLease, StoreError, Undeleted};
 
 /// Pipes and the like are not counted in a manifest, nor are the folders above; a repository that lies is told by far more.
 const UNCOUNTED: u64 = 10_000;
@@ -23,7 +23,7 @@ const KEPT_FREE: u64 = 10;
 /// Tries of what may pass; nothing is lost by asking again for it.
 const MOST_FAILURES: u32 = 20;
 
-pub(super) async fn import(shared: &Shared, lease: &ShelfLease, next: NextImport) -> Result<Step, StoreError> {
+pub(super) async fn import(shared: &Shared, lease: &RepositoryLease, next: NextImport) -> Result<Step, StoreError> {
     shared.bell.tell(&next.environment);
     let outcome = match fetch(shared, lease, &next).await? {
         Ok(()) => return bring_back(shared, lease, &next).await,
@@ -74,7 +74,7 @@ impl From<ProvisionError> for Failure {
 }
 
 /// Brings the data here, as a snapshot of its environment.
-async fn fetch(shared: &Shared, lease: &ShelfLease, next: &NextImport) -> Result<Result<(), Failure>, StoreError> {
+async fn fetch(shared: &Shared, lease: &RepositoryLease, next: &NextImport) -> Result<Result<(), Failure>, StoreError> {
     let Some(provisioner) = shared.provisioners.get(&next.provisioner) else {
         let why = format!("This portal has no provisioner “{}”.", next.provisioner);
         return Ok(Err(Failure::Here { why, passes: false }));
@@ -150,7 +150,7 @@ fn receive(
 /// The quota was judged when it was asked for.
 const NO_QUOTA: Quota = Quota { per_person: i64::MAX, per_team: i64::MAX };
 
-async fn bring_back(shared: &Shared, lease: &ShelfLease, next: &NextImport) -> Result<Step, StoreError> {
+async fn bring_back(shared: &Shared, lease: &RepositoryLease, next: &NextImport) -> Result<Step, StoreError> {
     let now = shared.clock.now();
     let Some(record) = shared.store.environment(&next.team, &next.environment).await? else {
         return Err(StoreError::NotFound);

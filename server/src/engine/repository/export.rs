@@ -8,10 +8,10 @@ use repository::{Error, Exported, Repository, SnapshotMeta, Unchanged, Watcher};
 
 use super::attend::{Subject, apart, attend, watched};
 use super::{Shared, Step};
-use crate::domain::shelf::{Description, FORMAT, described, pause_after};
-use crate::store::{ExportedAs, NextExport, ShelfLease, StoreError};
+use crate::domain::repository::{Description, FORMAT, described, pause_after};
+use crate::store::{ExportedAs, NextExport, RepositoryLease, StoreError};
 
-pub(super) async fn export(shared: &Shared, lease: &ShelfLease, next: NextExport) -> Result<Step, StoreError> {
+pub(super) async fn export(shared: &Shared, lease: &RepositoryLease, next: NextExport) -> Result<Step, StoreError> {
     shared.bell.tell(&next.environment_id);
     let subject = Subject::Export { environment: &next.environment_id, snapshot: &next.snapshot };
     let exported = match prepare(shared, &next).await {

@@ -10,7 +10,7 @@ use repository::{Error, Watcher};
 use tokio::sync::oneshot;
 
 use super::{LEASE, Shared};
-use crate::store::{ShelfLease, StoreError};
+use crate::store::{RepositoryLease, StoreError};
 
 /// Progress is written down so often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ impl Drop for Until {
 /// [`StoreError::LeaseLost`] when the repository is another's by now: the work is ended.
 pub(super) async fn attend<T>(
     shared: &Shared,
-    lease: &ShelfLease,
+    lease: &RepositoryLease,
     subject: &Subject<'_>,
     (watcher, far): (Watcher, Arc<Far>),
     work: impl Future<Output = T>,
@@ -86,12 +86,12 @@ pub(super) async fn attend<T>(
 
 async fn note(
     shared: &Shared,
-    lease: &ShelfLease,
+    lease: &RepositoryLease,
     subject: &Subject<'_>,
     (done, total): (u64, u64),
 ) -> Result<(), StoreError> {
     let mut tx = shared.store.write().await?;
-    tx.keep_shelf(lease, shared.clock.now(), LEASE).await?;
+    tx.keep_repository(lease, shared.clock.now(), LEASE).await?;
     match subject {
         Subject::Export { snapshot, .. } => tx.export_progress(lease, snapshot, done, total).await?,
         Subject::Import { environment } => tx.import_progress(lease, environment, done, total).await?,
