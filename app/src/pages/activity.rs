@@ -148,7 +148,7 @@ fn lately(now: Signal<i64>, results: Vec<Happened>) -> impl IntoView {
 
 fn result(now: Signal<i64>, happened: Happened) -> impl IntoView {
     let tone = match happened.event.kind.as_str() {
-        "failed" => Tone::Bad,
+        "failed" | "drill_failed" | "snapshot_damaged" => Tone::Bad,
         "ready" | "drift_repaired" => Tone::Good,
         _ => Tone::Quiet,
     };

@@ -95,7 +95,8 @@ impl Store {
             "select event.id, event.at, event.kind, event.message, event.server, event.actor, \
              environment.id as environment_id, environment.name as environment \
              from timeline_event event join environment on environment.id = event.environment_id \
-             where event.team_id = $1 and event.kind in ('ready', 'drift_repaired', 'parked', 'deleted', 'failed') \
+             where event.team_id = $1 and event.kind in ('ready', 'drift_repaired', 'parked', 'deleted', 'failed', \
+             'drill_failed', 'snapshot_damaged') \
              order by event.id desc limit $2",
         )
         .bind(team_id)
