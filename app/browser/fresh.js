@@ -107,5 +107,8 @@ document.addEventListener("visibilitychange", () => {
 addEventListener("pagehide", () => source?.close());
 open();
 
+// How far something has come, no event tells.
+setInterval(() => document.hidden || !document.querySelector("[data-fresh] [data-moving]") || read(), 1_000);
+
 // “Two minutes ago” grows older by itself.
 setInterval(() => document.hidden || read(), 30_000);

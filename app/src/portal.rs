@@ -196,15 +196,17 @@ pub trait Portal: Send + Sync + 'static {
         actor: &Actor,
         environment: &str,
         snapshot: &str,
-    ) -> Result<Live<Verifying>, ApiError>;
-    /// What differs between two snapshots, or between one and the volumes as they are now.
+    ) -> Result<Live<Work<SnapshotVerification>>, ApiError>;
+    /// Ends a verification, whoever listens to it.
+    async fn stop_verification(&self, actor: &Actor, environment: &str, snapshot: &str) -> Result<(), ApiError>;
+    /// What differs between two snapshots, or between one and the volumes as they are now. Who stops listening stops it.
     async fn compare_snapshots(
         &self,
         actor: &Actor,
         environment: &str,
         first: &str,
         second: Option<&str>,
-    ) -> Result<SnapshotComparison, ApiError>;
+    ) -> Result<Live<Work<SnapshotComparison>>, ApiError>;
     /// A page of a folder's names, at most `limit` of those after `after`.
     async fn files(
         &self,
@@ -224,14 +226,14 @@ pub trait Portal: Send + Sync + 'static {
         upload: Upload,
         content: Content,
     ) -> Result<FileView, ApiError>;
-    /// Brings one file or folder back from a snapshot into the volume as it is now.
+    /// Brings one file or folder back from a snapshot into the volume as it is now. Who stops listening gives it up.
     async fn restore_files(
         &self,
         actor: &Actor,
         environment: &str,
         volume: &str,
         request: FileRestore,
-    ) -> Result<FileView, ApiError>;
+    ) -> Result<Live<Work<FileView>>, ApiError>;
     /// All volumes become what they were; what they are now is kept in a snapshot first. A deleted environment comes back.
     async fn restore(
         &self,

@@ -89,7 +89,13 @@ pub trait Provisioner: Send + Sync {
     ///
     /// # Errors
     /// [`ProvisionError::Absent`] when there is no such tree.
-    async fn compare(&self, _first: &Tree, _second: &Tree, _most: usize) -> Result<Comparison, ProvisionError> {
+    async fn compare(
+        &self,
+        _first: &Tree,
+        _second: &Tree,
+        _most: usize,
+        _told: &Told,
+    ) -> Result<Comparison, ProvisionError> {
         Err(ProvisionError::Rejected { message: format!("“{}” cannot compare snapshots.", self.name()) })
     }
 
@@ -118,6 +124,7 @@ pub trait Provisioner: Send + Sync {
         _from: (&Tree, &[u8]),
         _to: (&Tree, &[u8]),
         _replace: bool,
+        _told: &Told,
     ) -> Result<FileEntry, ProvisionError> {
         Err(ProvisionError::Rejected { message: format!("“{}” cannot put files into volumes.", self.name()) })
     }

@@ -189,6 +189,8 @@ pub struct ObservedEnvironment {
 pub struct DataProgress {
     /// In words that go after "is": "copying", "comparing with the manifest".
     pub doing: String,
+    /// For how long that has been done.
+    pub passed_ms: u64,
     pub done_bytes: u64,
     pub total_bytes: u64,
 }

@@ -1,9 +1,13 @@
 //! What volumes hold, file by file: looked at, compared, verified, put there and brought back.
 
-use app::api::Role;
+use std::time::Duration;
+
+use app::api::{Role, Work};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Answer, Guest, House, Outcome};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 const FILES: &str = "/environments/shop/volumes/site/files";
 const CONTENT: &str = "/environments/shop/volumes/site/content";
@@ -174,11 +178,7 @@ async fn a_snapshot_is_verified_and_one_that_is_damaged_is_named_and_refused() -
     let before = of(&ann.get("/environments/shop/snapshots").await?.body);
     house.wait(60_000);
     let (status, found) = verify(&ann, "latest").await?;
-    assert_eq!(
-        (status, &found["event"], &found["verification"]["damaged"]),
-        (200, &json!("done"), &json!(0)),
-        "{found:#}"
-    );
+    assert_eq!((status, &found["event"], &found["result"]["damaged"]), (200, &json!("done"), &json!(0)), "{found:#}");
     let after = of(&ann.get("/environments/shop/snapshots").await?.body);
     assert!(after["verified_at"].as_i64() > before["verified_at"].as_i64(), "{after:#}");
 
@@ -187,7 +187,7 @@ async fn a_snapshot_is_verified_and_one_that_is_damaged_is_named_and_refused() -
     let file = find(&kept, "kept/word").ok_or("the snapshot's copy of a file")?;
     std::fs::write(&file, "worse")?;
     let (_, found) = verify(&ann, &snapshot).await?;
-    assert_eq!(found["verification"]["damage"][0]["path"], "kept/word", "{found:#}");
+    assert_eq!(found["result"]["damage"][0]["path"], "kept/word", "{found:#}");
     let damaged = of(&ann.get("/environments/shop/snapshots").await?.body);
     assert_eq!(damaged["state"], "damaged");
     let why = damaged["failure"].as_str().unwrap_or_default();
@@ -212,11 +212,91 @@ async fn a_snapshot_is_verified_and_one_that_is_damaged_is_named_and_refused() -
         std::fs::metadata(find(&house.data_directory().join("local/environments"), "kept/word").ok_or("a file")?)?;
     std::fs::File::open(&file)?.set_modified(original.modified().unwrap_or(before))?;
     let (_, found) = verify(&ann, &snapshot).await?;
-    assert_eq!(found["verification"]["damaged"], json!(0), "{found:#}");
+    assert_eq!(found["result"]["damaged"], json!(0), "{found:#}");
     let good = of(&ann.get("/environments/shop/snapshots").await?.body);
     assert_eq!((&good["state"], &good["failure"]), (&json!("complete"), &Value::Null));
     ann.api()?.act("shop", "delete").await?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_long_is_told_of_and_can_be_stopped() -> Outcome {
+    let house = House::open().await?;
+    let (ann, snapshot) = shop(&house).await?;
+    put(&ann, "kept/word", b"second").await?.expect_success()?;
+    let compare = format!("/environments/shop/snapshots/{snapshot}/compare?follow=true");
+    let compared = events(&ann, Method::GET, &compare, Value::Null).await?;
+    let last = compared.last().ok_or("no event")?;
+    assert_eq!((&last["event"], &last["result"]["volumes"][0]["changed"]), (&json!("done"), &json!(1)), "{last:#}");
+
+    let restore = "/environments/shop/volumes/site/restore?follow=true";
+    let elsewhere = json!({ "snapshot": snapshot, "path": "kept/word", "to": "new/folder/word" });
+    let restored = events(&ann, Method::POST, restore, elsewhere.clone()).await?;
+    let last = restored.last().ok_or("no event")?;
+    assert_eq!((&last["event"], &last["result"]["path"]), (&json!("done"), &json!("new/folder/word")), "{last:#}");
+    assert_eq!(fetch(&ann, &[("path", "new/folder/word")]).await?, (200, b"first".to_vec()));
+    let again = events(&ann, Method::POST, restore, elsewhere).await?;
+    let last = again.last().ok_or("no event")?;
+    assert_eq!((&last["event"], &last["error"]["status"]), (&json!("failed"), &json!(409)), "{last:#}");
+
+    // Nobody asks it how far it is: it has not come far.
+    let actor = ann.actor(&house).await?;
+    let mut verifying = house.use_cases().verify_snapshot(&actor, "shop", "latest").await?;
+    let all = ann.get("/environments/shop/snapshots").await?.body;
+    assert!(all[0]["verifying"].is_object(), "{all:#}");
+    let verify = format!("/environments/shop/snapshots/{snapshot}/verify");
+    assert_eq!(ann.request(Method::DELETE, &verify).send().await?.status(), 204);
+    let heard = futures::StreamExt::next(&mut verifying).await;
+    assert!(matches!(&heard, Some(Work::Failed { error }) if error.title.contains("stopped")), "{heard:?}");
+    drop(verifying);
+    let all = ann.get("/environments/shop/snapshots").await?.body;
+    assert_eq!((&all[0]["verifying"], &all[0]["state"]), (&Value::Null, &json!("complete")), "{all:#}");
+    assert_eq!(ann.request(Method::DELETE, &verify).send().await?.status(), 409);
+    ann.api()?.act("shop", "delete").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_breaks_off_leaves_nothing_behind() -> Outcome {
+    let house = House::open().await?;
+    let (ann, _) = shop(&house).await?;
+    let volumes = house.data_directory().join("local/environments");
+    let head = format!(
+        "PUT /api/v1{CONTENT}?path=new/half&replace=true HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+         content-length: 1000000\r\n\r\n",
+        house.address(),
+        ann.token
+    );
+    let mut sending = TcpStream::connect(house.address()).await?;
+    sending.write_all(head.as_bytes()).await?;
+    sending.write_all(&vec![b'x'; 300_000]).await?;
+    until(|| find(&volumes, "upload").is_some()).await?;
+    drop(sending);
+    until(|| find(&volumes, "upload").is_none()).await?;
+    assert_eq!(fetch(&ann, &[("path", "new")]).await?.0, 404, "not even the folder it was to be in");
+    ann.api()?.act("shop", "delete").await?;
+    Ok(())
+}
+
+/// Waits for what no event announces.
+async fn until(is: impl Fn() -> bool) -> Outcome {
+    let looking = async {
+        while !is() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    Ok(tokio::time::timeout(Duration::from_secs(60), looking).await?)
+}
+
+/// All events of something long.
+async fn events(guest: &Guest, method: Method, path: &str, body: Value) -> Outcome<Vec<Value>> {
+    let mut request = guest.request(method, path);
+    if !body.is_null() {
+        request = request.json(&body);
+    }
+    let text = request.send().await?.text().await?;
+    let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
+    Ok(data.map(|data| serde_json::from_str(data.trim())).collect::<Result<_, _>>()?)
 }
 
 /// The first file below a directory whose path ends like this.

@@ -67,6 +67,7 @@ const MATRIX: &[(&str, [u16; 6])] = &[
     ("delete_snapshot", [401, 404, 404, 403, 404, 404]),
     ("restore", [401, 404, 404, 403, 404, 404]),
     ("verify_snapshot", [401, 404, 404, 403, 404, 404]),
+    ("stop_verification", [401, 404, 404, 403, 404, 404]),
     ("compare_snapshots", [401, 404, 404, 403, 404, 404]),
     ("files", [401, 404, 404, 403, 404, 404]),
     ("download", [401, 404, 404, 403, 404, 404]),
@@ -195,6 +196,7 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
         "delete_snapshot" => portal.delete_snapshot(actor, environment, "latest").await,
         "restore" => portal.restore(actor, environment, RestoreRequest::default()).await.map(drop),
         "verify_snapshot" => portal.verify_snapshot(actor, environment, "latest").await.map(drop),
+        "stop_verification" => portal.stop_verification(actor, environment, "latest").await,
         "compare_snapshots" => portal.compare_snapshots(actor, environment, "latest", None).await.map(drop),
         "files" => portal.files(actor, environment, &place, None, 10).await.map(drop),
         "download" => portal.download(actor, environment, &place).await.map(drop),
@@ -203,7 +205,7 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
             portal.upload(actor, environment, &place, Upload::default(), content).await.map(drop)
         }
         "restore_files" => {
-            let request = FileRestore { snapshot: None, path: "x".into(), in_place: false };
+            let request = FileRestore { path: "x".into(), ..Default::default() };
             portal.restore_files(actor, environment, "data", request).await.map(drop)
         }
         "activity" => portal.activity(actor).await.map(drop),

@@ -26,6 +26,12 @@ fn every_command_has_help_with_usage() {
         "resume",
         "restart",
         "edit",
+        "change",
+        "snapshot",
+        "cp",
+        "restore",
+        "clone",
+        "undelete",
         "delete",
         "retry",
         "cancel",
@@ -37,10 +43,18 @@ fn every_command_has_help_with_usage() {
         assert!(top.contains(&format!("\n  {command} ")), "{command} is in the list of commands");
         assert!(help_of(&[command]).contains(&format!("Usage: bookend {command}")), "{command}");
     }
-    for nested in
-        [["token", "create"], ["token", "list"], ["token", "revoke"], ["template", "lint"], ["template", "plan"]]
-    {
-        assert!(help_of(&nested).contains(&format!("Usage: bookend {} {}", nested[0], nested[1])), "{nested:?}");
+    for (command, nested) in [
+        ("token", &["create", "list", "revoke"][..]),
+        ("template", &["lint", "plan"]),
+        (
+            "snapshot",
+            &["create", "list", "show", "label", "verify", "diff", "delete", "pin", "unpin", "export", "import"],
+        ),
+    ] {
+        for nested in nested {
+            let help = help_of(&[command, nested]);
+            assert!(help.contains(&format!("Usage: bookend {command} {nested}")), "{command} {nested}");
+        }
     }
     assert!(top.contains("Exit codes:"), "scripts find the exit codes");
 }

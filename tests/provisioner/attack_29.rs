@@ -9,7 +9,7 @@ use provisioners::conformance::settled;
 use provisioners::local::SERVERS_USER;
 use provisioners::{
     Effect, EffectToken, EnvironmentId, FileKind, FileWrite, ProvisionError, Provisioner, SnapshotId, SnapshotPlan,
-    SnapshotVolume, Step, Tree, VolumeId, VolumePlan,
+    SnapshotVolume, Step, Told, Tree, VolumeId, VolumePlan,
 };
 use tests::Outcome;
 
@@ -110,19 +110,21 @@ async fn attack_29_what_comes_back_is_what_it_was_and_lends_nobody_rights() -> O
     fs::remove_dir_all(&folder)?;
     // Where it is to go, a link waits for it.
     symlink(&trap.outside, &folder)?;
-    let back = trap.provisioner.restore_file((&then, b"folder"), (&trap.now, b"folder"), true).await;
+    let back = trap.provisioner.restore_file((&then, b"folder"), (&trap.now, b"folder"), true, &Told::default()).await;
     assert!(matches!(back, Err(ProvisionError::Rejected { .. })), "a folder in a link's place: {back:?}");
-    let inside = trap.provisioner.restore_file((&then, b"folder/run"), (&trap.now, b"folder/run"), true).await;
+    let inside =
+        trap.provisioner.restore_file((&then, b"folder/run"), (&trap.now, b"folder/run"), true, &Told::default()).await;
     assert!(matches!(inside, Err(ProvisionError::Rejected { .. })), "{inside:?}");
     fs::remove_file(&folder)?;
-    trap.provisioner.restore_file((&then, b"folder"), (&trap.now, b"folder"), false).await?;
+    trap.provisioner.restore_file((&then, b"folder"), (&trap.now, b"folder"), false, &Told::default()).await?;
     let run = fs::symlink_metadata(folder.join("run"))?;
     assert_eq!((run.mode() & 0o7777, run.nlink()), (0o755, 2), "no setuid, linked within the folder and nowhere else");
     assert_eq!(run.ino(), fs::symlink_metadata(folder.join("again"))?.ino());
     assert!(fs::symlink_metadata(folder.join("link"))?.is_symlink(), "a link comes back as a link");
     assert!(fs::symlink_metadata(folder.join("device")).is_err(), "a device does not come back");
     // One of several names alone.
-    let alone = trap.provisioner.restore_file((&then, b"elsewhere"), (&trap.now, b"alone"), false).await?;
+    let alone =
+        trap.provisioner.restore_file((&then, b"elsewhere"), (&trap.now, b"alone"), false, &Told::default()).await?;
     assert_eq!((alone.kind, alone.mode & 0o7777), (FileKind::File, 0o755));
     trap.write("folder/run").await?;
     let put = fs::symlink_metadata(folder.join("run"))?;

@@ -7,3 +7,4 @@ mod kept;
 mod killed;
 mod relay;
 mod start;
+mod unusual;

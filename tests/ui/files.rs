@@ -45,8 +45,29 @@ async fn a_person_puts_a_file_into_a_volume_and_brings_an_older_one_back() -> Ou
     browser.await_text(".notice", "word is uploaded").await?;
     assert_eq!(ann.exec("shop", "api", &["cat", "/site/notes/word"]).await?.0, "second");
 
+    // As slow as a line can be, so that there is time to change one's mind.
+    std::fs::write(place.path().join("large"), vec![b'x'; 4 << 20])?;
+    let slow = json!({ "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 128 << 10 });
+    browser.devtools("Network.enable", json!({})).await?;
+    browser.devtools("Network.emulateNetworkConditions", slow).await?;
+    let large = place.path().join("large").display().to_string();
+    browser.page.find(Locator::Css("#file")).await?.send_keys(&large).await?;
+    browser.press("Upload").await?;
+    browser.await_text(".files__going", "left").await?;
+    browser.picture("upload-under-way").await?;
+    browser.press("Cancel").await?;
+    browser.await_text(".files__going", "Cancelled").await?;
+    let fast = json!({ "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+    browser.devtools("Network.emulateNetworkConditions", fast).await?;
+    assert_eq!(ann.exec("shop", "api", &["ls", "/site/notes"]).await?.0, "<b>bold\nlink\nword\n");
+
     browser.press("Snapshots").await?;
     browser.await_text("h1", "Snapshots").await?;
+    browser.click(".snapshot__label summary").await?;
+    browser.click(".snapshot__label input[name=label]").await?;
+    browser.type_keys(" lunch").await?;
+    browser.press("Save").await?;
+    browser.await_text(".list__name", "Before lunch").await?;
     browser.press("Verify").await?;
     browser.await_text(".notice", "The snapshot is what was taken").await?;
     browser.press("Until now").await?;

@@ -103,6 +103,8 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() -> Outcom
         ("catalog-odd", "/?q=Donaudampf%20%3Cscript%3E"),
         ("template-last-order", "/catalog/queue?version=1.0.0"),
         ("template-preset", "/catalog/postgres-app?preset=private"),
+        ("template-copy", "/catalog/site?version=1.0.0&from=reading-room&data=reading-room"),
+        ("template-change", "/catalog/site?from=reading-room&change=reading-room"),
         ("template-nothing-kept", "/catalog/queue?from=nowhere&kept=true&parameters.workers=3"),
         ("environments", "/environments?view=table"),
         ("environments-cards", "/environments?view=cards&sort=state"),

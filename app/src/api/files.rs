@@ -69,7 +69,7 @@ pub struct Upload {
 }
 
 /// Brings a file or folder back from a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FileRestore {
@@ -78,7 +78,10 @@ pub struct FileRestore {
     pub snapshot: Option<String>,
     #[serde(default)]
     pub path: String,
-    /// Instead of what has that name now. Otherwise it is put beside it, under a name that says when it is from.
+    /// Where it goes in the volume. When absent: where it was, or beside that under a name that says when it is from.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// Instead of what is there now. Otherwise it goes where nothing is.
     #[serde(default)]
     pub in_place: bool,
 }

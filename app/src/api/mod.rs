@@ -13,6 +13,7 @@ mod operator;
 mod people;
 mod repository;
 mod snapshot;
+mod work;
 
 pub use activity::*;
 pub use catalog::*;
@@ -25,6 +26,7 @@ pub use operator::*;
 pub use people::*;
 pub use repository::*;
 pub use snapshot::*;
+pub use work::*;
 
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ApiError;
+use super::WorkView;
 
 /// Why a snapshot was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,21 +126,14 @@ pub struct SnapshotView {
     /// It goes by itself then.
     pub expires_at: Option<i64>,
     pub volumes: Vec<SnapshotVolumeView>,
+    /// How far it has come while it is wanted or reading; absent when that is not known.
+    #[serde(default)]
+    pub reading: Option<WorkView>,
     /// It is being read as a whole and compared, right now.
     pub verifying: Option<WorkView>,
     /// How it stands with its copy in the portable repository; absent when none is asked for.
     #[serde(default)]
     pub export: Option<super::ExportView>,
-}
-
-/// How far something long has come. Sizes are bytes, times Unix milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
-pub struct WorkView {
-    pub since: i64,
-    pub done_bytes: u64,
-    /// 0 while it is not known.
-    pub total_bytes: u64,
 }
 
 /// What a snapshot has of one volume.
@@ -155,23 +148,6 @@ pub struct SnapshotVolumeView {
     pub bytes: u64,
     /// What that takes on the disk without its holes, whatever of it is shared with other snapshots.
     pub stored_bytes: u64,
-}
-
-/// What happens while a snapshot is being verified: any number of `reading`, then one of the others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Verifying {
-    Reading {
-        progress: WorkView,
-    },
-    Done {
-        verification: SnapshotVerification,
-    },
-    /// Whether it is what was taken is not known.
-    Failed {
-        error: ApiError,
-    },
 }
 
 /// What came of reading a whole snapshot and comparing it with what was written down when it was taken.

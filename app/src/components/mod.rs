@@ -18,6 +18,8 @@ mod parameter;
 #[cfg(feature = "ssr")]
 mod pattern;
 #[cfg(feature = "ssr")]
+mod progress;
+#[cfg(feature = "ssr")]
 mod quick_order;
 #[cfg(feature = "ssr")]
 mod wordmark;
@@ -39,6 +41,8 @@ pub use notice::notice;
 pub use notify::notify;
 #[cfg(feature = "ssr")]
 pub use parameter::{parameter, parameter_rules};
+#[cfg(feature = "ssr")]
+pub use progress::progress;
 #[cfg(feature = "ssr")]
 pub use quick_order::quick_order;
 #[cfg(feature = "ssr")]

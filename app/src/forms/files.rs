@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request};
@@ -10,10 +11,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use futures_core::Stream;
 
-use crate::api::{ApiError, FilePlace, FileRestore, Upload, folder_of, path_bytes, path_text};
+use super::outcome;
+use crate::api::{ApiError, FilePlace, FileRestore, FileView, Upload, Work, path_text};
 use crate::pages;
+use crate::portal::Live;
 use crate::site::{Fields, Visit, see_other};
 
+/// What is back so soon is answered with the page it is on; of what takes longer a page tells how far it is.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// Of a form that brings no file.
 const LARGEST_FORM: usize = 64 * 1024;
 /// Of a field that is no file.
@@ -27,39 +32,47 @@ pub(crate) async fn files(
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(kind).ok();
     let body = request.into_body();
-    let (fields, done) = match boundary {
-        Some(boundary) => {
-            let mut fields = Fields::new();
-            let done = upload(&visit, &environment, &volume, boundary, body, &mut fields).await;
-            (fields, done)
-        }
+    let mut fields = Fields::new();
+    let done = match boundary {
+        Some(boundary) => upload(&visit, &environment, &volume, boundary, body, &mut fields).await.map(Restored::At),
         None => match to_bytes(body, LARGEST_FORM).await {
             Ok(bytes) => {
-                let fields: Fields = form_urlencoded::parse(&bytes).into_owned().collect();
-                let done = restore(&visit, &environment, &volume, &fields).await;
-                (fields, done)
+                fields = form_urlencoded::parse(&bytes).into_owned().collect();
+                restore(&visit, &environment, &volume, &fields).await
             }
-            Err(_) => (Fields::new(), Err(ApiError::bad_request("The form could not be read"))),
+            Err(_) => Err(ApiError::bad_request("The form could not be read")),
         },
     };
     match done {
-        Ok(address) => see_other(&address, None),
+        Ok(Restored::At(address)) => see_other(&address, None),
+        Ok(Restored::Not(work)) => {
+            let path = fields.remove("restored").unwrap_or_default();
+            pages::bringing_back(visit, environment, volume, path, work)
+        }
         Err(error) => pages::files(visit.refused(fields, error), Path((environment, volume))).await,
     }
 }
 
-/// Where it leads on to.
-async fn restore(visit: &Visit, environment: &str, volume: &str, fields: &Fields) -> Result<String, ApiError> {
+/// What became of it so far.
+enum Restored {
+    /// The address it leads on to.
+    At(String),
+    Not(Live<Work<FileView>>),
+}
+
+async fn restore(visit: &Visit, environment: &str, volume: &str, fields: &Fields) -> Result<Restored, ApiError> {
     let value = |name: &str| fields.get(name).cloned().unwrap_or_default();
     let in_place = match value("do").as_str() {
         "beside" => false,
         "in_place" => true,
         _ => return Err(ApiError::field("do", "this is not among the things to do with files")),
     };
-    let request = FileRestore { snapshot: Some(value("snapshot")), path: value("restored"), in_place };
-    let restored = visit.portal.restore_files(&visit.actor, environment, volume, request).await?;
-    let folder = path_text(folder_of(&path_bytes(&restored.path)));
-    Ok(pages::files_address(environment, volume, &[("path", &folder), ("done", "restore"), ("name", &restored.name)]))
+    let request = FileRestore { snapshot: Some(value("snapshot")), path: value("restored"), to: None, in_place };
+    let mut work = visit.portal.restore_files(&visit.actor, environment, volume, request).await?;
+    match tokio::time::timeout(AT_ONCE, outcome(&mut work)).await {
+        Ok(restored) => Ok(Restored::At(pages::restored_address(environment, volume, &restored?))),
+        Err(_) => Ok(Restored::Not(work)),
+    }
 }
 
 /// What is in front of the first file says where it goes. Where it leads on to.

@@ -14,6 +14,11 @@ mod snapshots;
 mod theme;
 mod tokens;
 
+use std::future::poll_fn;
+
+use crate::api::{ApiError, Work};
+use crate::portal::Live;
+
 pub(crate) use act::act;
 pub(crate) use describe::describe;
 pub(crate) use files::files;
@@ -26,3 +31,15 @@ pub(crate) use session::{setup, sign_in, sign_out};
 pub(crate) use snapshots::snapshots;
 pub(crate) use theme::theme;
 pub(crate) use tokens::tokens;
+
+/// What comes of it in the end.
+async fn outcome<T>(work: &mut Live<Work<T>>) -> Result<T, ApiError> {
+    loop {
+        match poll_fn(|context| work.as_mut().poll_next(context)).await {
+            Some(Work::Going { .. }) => {}
+            Some(Work::Done { result }) => return Ok(result),
+            Some(Work::Failed { error }) => return Err(error),
+            None => return Err(ApiError::internal()),
+        }
+    }
+}

@@ -1,14 +1,13 @@
 //! Takes, keeps, restores and deletes snapshots.
 
-use std::future::poll_fn;
 use std::time::Duration;
 
 use axum::extract::Path;
 use axum::response::Response;
 
-use crate::api::{ApiError, RestoreRequest, SnapshotChange, SnapshotRequest, SnapshotRule, Verifying};
+use super::outcome;
+use crate::api::{ApiError, RestoreRequest, SnapshotChange, SnapshotRequest, SnapshotRule};
 use crate::pages;
-use crate::portal::Live;
 use crate::site::{Fields, Form, Visit, see_other};
 
 /// A verification that is over so soon is answered with what was found; a longer one goes on, and the page tells of it.
@@ -37,6 +36,15 @@ async fn done(visit: &Visit, environment: &str, fields: &Fields) -> Result<Strin
             "take"
         }
         "verify" => verify(visit, environment, snapshot).await?,
+        "stop" => {
+            portal.stop_verification(actor, environment, snapshot).await?;
+            "stop"
+        }
+        "label" => {
+            let change = SnapshotChange { label: Some(value("label").to_owned()), pinned: None };
+            portal.change_snapshot(actor, environment, snapshot, change).await?;
+            "label"
+        }
         "pin" => {
             portal.change_snapshot(actor, environment, snapshot, pinned(true)).await?;
             "pin"
@@ -77,29 +85,19 @@ async fn done(visit: &Visit, environment: &str, fields: &Fields) -> Result<Strin
 async fn verify(visit: &Visit, environment: &str, snapshot: &str) -> Result<&'static str, ApiError> {
     let mut events = visit.portal.verify_snapshot(&visit.actor, environment, snapshot).await?;
     match tokio::time::timeout(AT_ONCE, outcome(&mut events)).await {
-        Ok(Some(Verifying::Done { verification })) => match verification.damage.first() {
-            None => Ok("verify"),
-            Some(first) => {
-                let place = format!("“{}” of volume “{}” {}.", first.path, first.volume, first.what);
-                let title = format!("The snapshot is damaged in {} places", verification.damaged);
-                Err(ApiError::conflict(title).with_detail(format!("{place} Nothing is restored from it any more.")))
-            }
-        },
-        Ok(Some(Verifying::Failed { error })) => Err(error),
-        Ok(_) => Err(ApiError::unavailable("The verification ended without a result").with_detail("Try again.")),
+        Ok(verification) => {
+            let verification = verification?;
+            let Some(first) = verification.damage.first() else { return Ok("verify") };
+            let place = format!("“{}” of volume “{}” {}.", first.path, first.volume, first.what);
+            let title = match verification.damaged {
+                1 => "The snapshot is damaged in one place".to_owned(),
+                places => format!("The snapshot is damaged in {places} places"),
+            };
+            Err(ApiError::conflict(title).with_detail(format!("{place} Nothing is restored from it any more.")))
+        }
         Err(_) => {
             tokio::spawn(async move { outcome(&mut events).await });
             Ok("verifying")
-        }
-    }
-}
-
-/// Follows it to its end.
-async fn outcome(events: &mut Live<Verifying>) -> Option<Verifying> {
-    loop {
-        match poll_fn(|context| events.as_mut().poll_next(context)).await {
-            Some(Verifying::Reading { .. }) => {}
-            ended => return ended,
         }
     }
 }

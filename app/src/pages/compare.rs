@@ -1,67 +1,74 @@
 //! `/environments/{environment}/snapshots/compare?first=…&second=…`: what was added, changed and removed from one moment to
-//! another. Without `second`: to the volumes as they are now.
+//! another. Without `second`: to the volumes as they are now. How far the comparison has come is told while it goes on.
 
 use axum::extract::Path;
 use axum::response::Response;
-use leptos::either::Either;
+use leptos::either::{Either, EitherOf3};
 use leptos::prelude::*;
 
 use crate::api::{
     ApiError, EnvironmentDetail, FileChangeKind, SnapshotComparison, SnapshotState, SnapshotView, State,
-    VolumeComparison, VolumePresence,
+    VolumeComparison, VolumePresence, Work,
 };
 use crate::components::{icon, notice};
-use crate::site::{Page, Place, Visit, answer, exact};
+use crate::portal::Live;
+use crate::site::{Page, Place, Visit, answer, answer_later, exact, later};
 use crate::words::{Tone, bytes};
 
 pub(crate) async fn compare(visit: Visit, Path(environment): Path<String>) -> Response {
-    let page = compose(&visit, &environment).await;
-    answer(&visit, page)
+    match compose(&visit, &environment).await {
+        Ok((page, Some(comparing))) => answer_later(&visit, page, comparing, "Comparing", result),
+        Ok((page, None)) => answer(&visit, Ok(page)),
+        Err(error) => answer(&visit, Err(error)),
+    }
 }
 
-async fn compose(visit: &Visit, environment: &str) -> Result<Page, ApiError> {
+type Comparing = Live<Work<SnapshotComparison>>;
+
+async fn compose(visit: &Visit, environment: &str) -> Result<(Page, Option<Comparing>), ApiError> {
     let asked = |name: &str| visit.query.get(name).filter(|value| !value.is_empty()).cloned();
     let detail = visit.portal.environment(&visit.actor, environment).await?;
     let mut all = visit.portal.snapshots(&visit.actor, &detail.summary.id).await?;
     all.retain(|one| matches!(one.state, SnapshotState::Complete | SnapshotState::Damaged));
     let first = asked("first").or_else(|| all.first().map(|one| one.id.clone()));
     let second = asked("second");
-    let compared = match &first {
+    let comparing = match &first {
         None => None,
         Some(first) => {
             let portal = &visit.portal;
             Some(portal.compare_snapshots(&visit.actor, &detail.summary.id, first, second.as_deref()).await)
         }
     };
-    // Who may not see any of it is told so; that these two cannot be compared is told beside the choice of others.
-    let compared = match compared {
-        Some(Err(error)) if error.status != 409 => return Err(error),
-        other => other,
+    let (comparing, refused) = match comparing {
+        None => (None, None),
+        Some(Ok(comparing)) => (Some(comparing), None),
+        // That these two cannot be compared is told beside the choice of others; who may not see them is told so.
+        Some(Err(error)) if error.status == 409 => (None, Some(error)),
+        Some(Err(error)) => return Err(error),
     };
     let title = format!("Compare snapshots of {}", detail.summary.name);
     let chosen = (first.unwrap_or_default(), second.unwrap_or_default());
-    Ok(Page::new(title, move || content(detail, all, chosen, compared)).at(Place::Environments))
+    let page = Page::new(title, move || content(detail, all, chosen, refused)).at(Place::Environments);
+    Ok((page, comparing))
 }
 
 fn content(
     detail: EnvironmentDetail,
     all: Vec<SnapshotView>,
     (first, second): (String, String),
-    compared: Option<Result<SnapshotComparison, ApiError>>,
+    refused: Option<ApiError>,
 ) -> impl IntoView + use<> {
     let summary = detail.summary;
     let deleted = summary.state == State::Deleted;
     let own = format!("/environments/{}", if deleted { &summary.id } else { &summary.name });
     let snapshots = format!("{own}/snapshots");
     let here = format!("{snapshots}/compare");
-    let result = match compared {
-        None => Either::Left(
+    let body = match (refused, all.is_empty()) {
+        (Some(error), _) => EitherOf3::A(notice(Tone::Bad, error.title, error.detail)),
+        (None, true) => EitherOf3::B(
             view! { <section class="card"><p class="card__text">"There is no snapshot to compare yet."</p></section> },
         ),
-        Some(Err(error)) => Either::Right(Either::Left(notice(Tone::Bad, error.title, error.detail))),
-        Some(Ok(compared)) => {
-            Either::Right(Either::Right(compared.volumes.into_iter().map(volume).collect::<Vec<_>>()))
-        }
+        (None, false) => EitherOf3::C(later()),
     };
     let (from, to) = (options(&all, &first), options(&all, &second));
     view! {
@@ -88,8 +95,16 @@ fn content(
                 <button class="button" data-kind="primary" type="submit">{icon("git-compare")}"Compare"</button>
             </form>
         })}
-        {result}
+        {body}
     }
+}
+
+fn result(compared: Result<SnapshotComparison, ApiError>) -> impl IntoView + use<> {
+    let body = match compared {
+        Ok(compared) => Either::Left(compared.volumes.into_iter().map(volume).collect::<Vec<_>>()),
+        Err(error) => Either::Right(notice(Tone::Bad, error.title, error.detail)),
+    };
+    view! { <div class="compare__result">{body}</div> }
 }
 
 fn options(all: &[SnapshotView], chosen: &str) -> Vec<impl IntoView + use<>> {

@@ -32,7 +32,7 @@ pub(crate) use edit::edit;
 pub(crate) use environment::environment;
 pub(crate) use environments::{MANY, Ticked, confirm_many, environments};
 pub(crate) use error::error_content;
-pub(crate) use files::{address as files_address, files, volumes};
+pub(crate) use files::{address as files_address, bringing_back, files, restored_address, volumes};
 pub(crate) use logs::logs;
 pub(crate) use operator::operator;
 pub(crate) use palette::palette;

@@ -118,7 +118,7 @@ fn provisioner(provisioner: ProvisionerView) -> impl IntoView {
                     <div><dt>"Processors"</dt><dd>{capacity.processors}</dd></div>
                 </dl>
             })}
-            <p><a href=theirs>{format!("{here} have something there")}</a></p>
+            <p><a href=theirs>{here}{if provisioner.environments == 1 { " has" } else { " have" }}" something there"</a></p>
         </section>
     }
 }

@@ -20,7 +20,8 @@ pub(crate) fn export_line(now: Signal<i64>, export: ExportView) -> impl IntoView
         }
         ExportState::Exporting => {
             let far = progress.map(far).unwrap_or_default();
-            view! { <p class="list__more">{format!("Being copied to the repository{far}")}</p> }.into_any()
+            view! { <p class="list__more" data-moving="">{format!("Being copied to the repository{far}")}</p> }
+                .into_any()
         }
         ExportState::Exported => view! {
             <p class="list__more">

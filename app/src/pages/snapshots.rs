@@ -12,11 +12,10 @@ use self::cards::{drill_card, rule_card};
 use super::repository;
 use crate::api::{
     ApiError, EnvironmentDetail, EnvironmentSummary, ExportState, SnapshotReason, SnapshotState, SnapshotView, State,
-    WorkView,
 };
 use crate::components::{icon, moment, notice};
 use crate::site::{Page, Place, Visit, answer};
-use crate::words::{Tone, bytes, count, span};
+use crate::words::{Tone, bytes, count, far};
 
 pub(crate) async fn snapshots(visit: Visit, Path(environment): Path<String>) -> Response {
     let page = compose(&visit, &environment).await;
@@ -118,8 +117,12 @@ fn said(what: &str) -> Option<(&'static str, &'static str)> {
         }
         "verifying" => (
             "The snapshot is being verified",
-            "All of it is read and compared with what was written down when it was taken.",
+            "All of it is read and compared with what was written down when it was taken. Its line tells how far that is.",
         ),
+        "stop" => {
+            ("The verification was stopped", "Whether the snapshot is what was taken was not found out this time.")
+        }
+        "label" => ("The snapshot has another name", "It is what it was."),
         "unpin" => ("The snapshot is not pinned any more", "It goes when there are newer ones enough."),
         _ => return None,
     })
@@ -162,8 +165,10 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
     let restorable = one.state == SnapshotState::Complete;
     let readable = matches!(one.state, SnapshotState::Complete | SnapshotState::Damaged);
     let links = (theirs && readable).then(|| looks(address, &one.id, before, deleted));
-    let verifying = one.verifying.map(|work| how_far(work, now.get_untracked()));
-    let verified = one.verified_at.filter(|_| restorable && verifying.is_none());
+    let work = under_way(address, theirs, &one);
+    let verified = one.verified_at.filter(|_| restorable && one.verifying.is_none());
+    let moving = matches!(one.state, SnapshotState::Wanted | SnapshotState::Reading) || one.verifying.is_some();
+    let labelled = theirs.then(|| relabel(address, &one.id, &one.label));
     let (id, pinned) = (one.id.clone(), one.pinned);
     let again =
         one.export.as_ref().is_none_or(|export| matches!(export.state, ExportState::Failed | ExportState::Forgotten));
@@ -176,13 +181,14 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
             })}
             {(readable && one.verifying.is_none()).then(|| button(address, &id, "verify", "Verify", "shield-check"))}
             {exportable.then(|| button(address, &id, "export", "Export", "database"))}
+            {labelled}
             {(!pinned).then(|| button(address, &id, "pin", "Pin", "bookmark"))}
             {pinned.then(|| button(address, &id, "unpin", "Unpin", "bookmark"))}
             {(!pinned && one.state != SnapshotState::Wanted).then(|| button(address, &id, "delete", "Delete", "trash-2"))}
         </div>
     });
     view! {
-        <li class="list__item list__item--tall" data-key=one.id>
+        <li class="list__item list__item--tall" data-key=one.id data-moving=moving.then_some("")>
             <div>
                 <p class="list__name"><bdi>{title}</bdi>" "<span class="badge" data-tone=tone.as_str()>{word}</span></p>
                 <p class="list__more">
@@ -191,7 +197,7 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
                     {one.expires_at.filter(|_| !pinned).map(|at| view! { " · goes "{moment(now, at)} })}
                 </p>
                 {facts.map(|facts| view! { <p class="list__more">{facts}</p> })}
-                {verifying.map(|words| view! { <p class="list__more">{words}</p> })}
+                {work}
                 {verified.map(|at| view! {
                     <p class="list__more snapshot__verified">{icon("shield-check")}"Verified "{moment(now, at)}</p>
                 })}
@@ -218,20 +224,27 @@ fn looks(address: &str, id: &str, before: Option<String>, deleted: bool) -> impl
     }
 }
 
-/// "Being verified: 45 %, 12 MiB of 27 MiB, 5 MiB/s, 3 s left".
-fn how_far(work: WorkView, now: i64) -> String {
-    let WorkView { since, done_bytes, total_bytes } = work;
-    let passed = u64::try_from(now - since).unwrap_or(0).max(1);
-    let rate = done_bytes.saturating_mul(1000) / passed;
-    match (total_bytes, rate) {
-        (0, _) | (_, 0) => "Being verified".to_owned(),
-        (total, rate) => {
-            let left = span(i64::try_from(total.saturating_sub(done_bytes) / rate).unwrap_or(0).saturating_mul(1000));
-            let percent = done_bytes.min(total) / (total / 100).max(1);
-            let (done, total, rate) = (bytes(done_bytes), bytes(total), bytes(rate));
-            format!("Being verified: {} %, {done} of {total}, {rate}/s, {left} left", percent.min(100))
+/// What is being done with it, and how far that has come.
+fn under_way(address: &str, theirs: bool, one: &SnapshotView) -> Option<impl IntoView + use<>> {
+    let (word, work) = match (one.state, one.reading, one.verifying) {
+        (_, _, Some(work)) => ("Being verified", work),
+        (SnapshotState::Wanted, Some(work), _) => ("Being copied", work),
+        (SnapshotState::Reading, Some(work), _) => ("Being read", work),
+        _ => return None,
+    };
+    let words = match far(&work) {
+        far if far.is_empty() => word.to_owned(),
+        far => format!("{word}: {far}"),
+    };
+    let stop = (theirs && one.verifying.is_some()).then(|| {
+        view! {
+            <div class="snapshot__stop">
+                {button(address, &one.id, "stop", "Stop", "x")}
+                <span class="list__more">"It goes on when you leave this page."</span>
+            </div>
         }
-    }
+    });
+    Some(view! { <p class="list__more">{words}</p>{stop} })
 }
 
 /// The way back, and what it does, said before the click.
@@ -250,6 +263,23 @@ fn restore(address: &str, id: &str, deleted: bool) -> impl IntoView + use<> {
                 <button class="button" data-kind="primary" data-size="small" type="submit" name="do" value="restore">
                     {icon("rotate-ccw")}{label}
                 </button>
+            </form>
+        </details>
+    }
+}
+
+/// Another name for it, or none.
+fn relabel(address: &str, id: &str, label: &str) -> impl IntoView + use<> {
+    let (address, id, label) = (address.to_owned(), id.to_owned(), label.to_owned());
+    let field = format!("label-{id}");
+    view! {
+        <details class="snapshot__restore snapshot__label">
+            <summary>"Rename…"</summary>
+            <form method="post" action=address>
+                <input type="hidden" name="snapshot" value=id/>
+                <label class="field__label" for=field.clone()>"It is called"</label>
+                <input id=field name="label" type="text" dir="auto" maxlength="100" autocomplete="off" value=label/>
+                <button class="button" data-kind="primary" data-size="small" type="submit" name="do" value="label">"Save"</button>
             </form>
         </details>
     }
@@ -292,18 +322,5 @@ fn standing(one: &SnapshotView) -> (&'static str, Tone) {
         SnapshotState::Complete => ("Complete", Tone::Good),
         SnapshotState::Failed => ("Failed", Tone::Bad),
         SnapshotState::Damaged => ("Damaged", Tone::Bad),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_verification_tells_its_rate_and_what_is_left() {
-        let work = |done_bytes, total_bytes| WorkView { since: 0, done_bytes, total_bytes };
-        let told = how_far(work(10 << 20, 40 << 20), 10_000);
-        assert_eq!(told, "Being verified: 25 %, 10 MiB of 40 MiB, 1 MiB/s, 30 s left");
-        assert_eq!(how_far(work(0, 0), 10_000), "Being verified");
     }
 }

@@ -8,6 +8,7 @@
 
 mod assets;
 mod cookies;
+mod later;
 mod page;
 mod shell;
 mod visit;
@@ -24,6 +25,7 @@ use crate::{forms, pages};
 pub use assets::SiteAssets;
 pub use cookies::cookie;
 pub(crate) use cookies::{look_chosen, theme_chosen};
+pub(crate) use later::{answer_later, later};
 pub(crate) use page::{Page, answer, see_other, sign_in_address};
 pub(crate) use shell::{Place, theme_switch};
 pub(crate) use visit::{Fields, Form, ManyForm, Posted, Theme, Visit};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, SET_COOKIE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hydration_context::SsrSharedContext;
 use leptos::prelude::*;
@@ -87,20 +87,30 @@ pub(crate) fn sign_in_address(next: &str) -> String {
 fn respond(visit: &Visit, page: Page) -> Response {
     let status = page.status;
     let html = render(visit, page);
-    let headers = [
+    (status, html_headers(), html).into_response()
+}
+
+pub(super) fn html_headers() -> [(HeaderName, HeaderValue); 3] {
+    [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
         (CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY)),
-    ];
-    (status, headers, html).into_response()
+    ]
 }
 
-fn render(visit: &Visit, page: Page) -> String {
+pub(super) fn render(visit: &Visit, page: Page) -> String {
+    in_its_zone(visit, || {
+        let content = (page.content)();
+        shell(visit, &page.title, page.place, content).to_html()
+    })
+}
+
+/// Draws something for this visit: with times in the person's own zone.
+pub(super) fn in_its_zone(visit: &Visit, draw: impl FnOnce() -> String) -> String {
     let owner = Owner::new_root(Some(Arc::new(SsrSharedContext::new_islands())));
     let html = owner.with(|| {
         provide_context(Zone(visit.person().and_then(|person| person.time_zone.as_deref().map(Arc::from))));
-        let content = (page.content)();
-        shell(visit, &page.title, page.place, content).to_html()
+        draw()
     });
     owner.unset_with_forced_cleanup();
     html

@@ -8,7 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::{Place, end, expect_nothing, life_of_data, perform, settled};
 use crate::{
-    Comparison, EnvironmentId, FileEntry, FileKind, FileWrite, ProvisionError, Provisioner, SnapshotId, Tree, VolumeId,
+    Comparison, EnvironmentId, FileEntry, FileKind, FileWrite, ProvisionError, Provisioner, SnapshotId, Told, Tree,
+    VolumeId,
 };
 
 const REPLACE: FileWrite = FileWrite { replace: true, executable: false };
@@ -40,11 +41,11 @@ impl Both<'_> {
     }
 
     pub async fn restore(&self, path: &[u8], to: &[u8], replace: bool) -> Result<FileEntry, ProvisionError> {
-        self.provisioner.restore_file((&self.then, path), (&self.now, to), replace).await
+        self.provisioner.restore_file((&self.then, path), (&self.now, to), replace, &Told::default()).await
     }
 
     async fn changed(&self) -> Comparison {
-        self.provisioner.compare(&self.then, &self.now, 100).await.expect("a comparison")
+        self.provisioner.compare(&self.then, &self.now, 100, &Told::default()).await.expect("a comparison")
     }
 }
 

@@ -4,6 +4,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
@@ -89,8 +90,9 @@ pub fn compare(
     most: usize,
     progress: &Progress,
 ) -> Result<Comparison> {
-    let index_of = |tree| index_of(layout, owner, tree, progress);
-    let (first, second) = (index_of(first)?, index_of(second)?);
+    let (first, second) = (Side::find(layout, first, progress)?, Side::find(layout, second, progress)?);
+    progress.begin("being compared", first.to_read() + second.to_read());
+    let (first, second) = (first.index(owner, progress)?, second.index(owner, progress)?);
     let mut comparison = Comparison::default();
     for difference in index::differences(&first, &second) {
         let (kind, path, size) = match difference {
@@ -116,24 +118,41 @@ pub fn compare(
     Ok(comparison)
 }
 
-fn index_of(layout: &Layout, owner: Owner, tree: &Tree, progress: &Progress) -> Result<Index> {
-    let root = root(layout, tree)?;
-    if let Some(snapshot) = &tree.snapshot {
-        let snapshot = layout.snapshot(&tree.environment, snapshot);
-        if let Some(manifest) = snapshots::manifest(&snapshot, &tree.volume)? {
-            let path = snapshot.index(&tree.volume);
-            let kept = std::fs::read(&path).attempting(|| format!("read {}", path.display()))?;
-            if Index::digest(&kept) == manifest.digest
-                && let Some(index) = Index::from_bytes(&kept)
-            {
-                return Ok(index);
-            }
-        }
-    }
-    Ok(tree::read(&root, owner, progress)?.index)
+/// One side of a comparison.
+enum Side {
+    Known(Index),
+    /// It has to be read: where it is, and how much there is in it.
+    Unread(PathBuf, u64),
 }
 
-pub fn root(layout: &Layout, tree: &Tree) -> Result<std::path::PathBuf> {
+impl Side {
+    fn find(layout: &Layout, tree: &Tree, progress: &Progress) -> Result<Self> {
+        let root = root(layout, tree)?;
+        if let Some(snapshot) = &tree.snapshot
+            && let Some(index) = snapshots::index(&layout.snapshot(&tree.environment, snapshot), &tree.volume)?
+        {
+            return Ok(Side::Known(index));
+        }
+        let size = tree::size(&root, progress)?;
+        Ok(Side::Unread(root, size))
+    }
+
+    fn to_read(&self) -> u64 {
+        match self {
+            Side::Known(_) => 0,
+            Side::Unread(_, size) => *size,
+        }
+    }
+
+    fn index(self, owner: Owner, progress: &Progress) -> Result<Index> {
+        match self {
+            Side::Known(index) => Ok(index),
+            Side::Unread(root, _) => Ok(tree::read(&root, owner, progress)?.index),
+        }
+    }
+}
+
+pub fn root(layout: &Layout, tree: &Tree) -> Result<PathBuf> {
     let environment = layout.environment(&tree.environment);
     match &tree.snapshot {
         None if volumes::exists(&environment, &tree.volume) => Ok(volumes::data(&environment, &tree.volume)),

@@ -266,7 +266,13 @@ impl Provisioner for Local {
         Ok((Box::new(tokio::fs::File::from_std(file)), size))
     }
 
-    async fn compare(&self, first: &Tree, second: &Tree, most: usize) -> Result<Comparison, ProvisionError> {
+    async fn compare(
+        &self,
+        first: &Tree,
+        second: &Tree,
+        most: usize,
+        told: &Told,
+    ) -> Result<Comparison, ProvisionError> {
         check_tree(second)?;
         let second = second.clone();
         let while_asked = WhileAsked::new("being compared");
@@ -274,7 +280,7 @@ impl Provisioner for Local {
         let compare = move |shared: &Shared, first: &Tree| {
             files::compare(&shared.layout, shared.tools.owner, first, &second, most, &progress)
         };
-        Ok(self.look(first, compare).await?)
+        Ok(while_asked.telling(told, self.look(first, compare)).await?)
     }
 
     async fn write_file(
@@ -294,13 +300,15 @@ impl Provisioner for Local {
         (from, path): (&Tree, &[u8]),
         (to, goal): (&Tree, &[u8]),
         replace: bool,
+        told: &Told,
     ) -> Result<FileEntry, ProvisionError> {
         check_tree(from)?;
         check_volume(to)?;
-        let while_asked = WhileAsked::new("being copied");
+        let while_asked = WhileAsked::new("being brought back");
         let environment = self.shared.environment(&to.environment);
         let (from, to) = ((from.clone(), path.to_vec()), (to.clone(), goal.to_vec()));
-        Ok(environment.restore_file(&self.shared, from, to, replace, while_asked.progress()).await?)
+        let restored = environment.restore_file(&self.shared, from, to, replace, while_asked.progress());
+        Ok(while_asked.telling(told, restored).await?)
     }
 
     async fn folder(&self, tree: &Tree) -> Result<Option<PathBuf>, ProvisionError> {

@@ -124,10 +124,18 @@ impl Environment {
                 return Err(LocalError::Refused(message));
             }
             Goal::look(shared, &tree, &to)?.check(replace, kind)?;
+            let expected = kept(shared, &from)?;
+            let at = expected.as_ref().and_then(|expected| expected.find(&path));
+            if let (Some(expected), Some(at)) = (&expected, at) {
+                // Copied, and read once more.
+                progress.begin("being brought back", expected.bytes_below(at).saturating_mul(2));
+            }
             let staged = Staged::new(environment, shared, &tree)?;
             let open = staged.open()?;
             tree::copy_one(directory, staged.open()?, &name, shared.tools.support, &progress)?;
-            compare(shared, &from, &path, &staged.directory, &progress)?;
+            if let Some(expected) = &expected {
+                compare(shared, expected, &path, &staged.directory, &progress)?;
+            }
             environment.data.still(|| place(shared, &tree, &to, &open, &name, replace))?;
             files::entry(&shared.layout, &tree, &to)
         })
@@ -167,24 +175,24 @@ impl Goal {
     }
 }
 
-/// Compares what was copied from a snapshot with the snapshot's manifest.
-fn compare(shared: &Shared, from: &Tree, path: &[u8], copied: &Path, progress: &Progress) -> Result<()> {
-    let Some(id) = &from.snapshot else { return Ok(()) };
+/// What a snapshot is known to hold; `None` where a tree is none.
+fn kept(shared: &Shared, from: &Tree) -> Result<Option<Index>> {
+    let Some(id) = &from.snapshot else { return Ok(None) };
     let layout = shared.layout.snapshot(&from.environment, id);
-    let Some(manifest) = snapshots::manifest(&layout, &from.volume)? else {
+    if !snapshots::has_manifest(&layout) {
         return Err(LocalError::Later("The snapshot is still being read for its manifest.".to_owned()));
-    };
-    let kept = layout.index(&from.volume);
-    let kept = std::fs::read(&kept).attempting(|| format!("read {}", kept.display()))?;
-    let expected = Some(&kept).filter(|kept| Index::digest(kept) == manifest.digest);
-    let Some(expected) = expected.and_then(|kept| Index::from_bytes(kept)) else {
-        let message = "The snapshot is damaged: the list of its files is. Choose another one.";
-        return Err(LocalError::Refused(message.to_owned()));
-    };
+    }
+    let damaged =
+        || LocalError::Refused("The snapshot is damaged: the list of its files is. Choose another one.".into());
+    snapshots::index(&layout, &from.volume)?.ok_or_else(damaged).map(Some)
+}
+
+/// Compares what was copied from a snapshot with what it is known to hold.
+fn compare(shared: &Shared, expected: &Index, path: &[u8], copied: &Path, progress: &Progress) -> Result<()> {
     let found = tree::read(copied, shared.tools.owner, progress)?.index;
     let name = last(path)?;
     let damage = match (expected.find(path), found.find(name.to_bytes())) {
-        (Some(expected_at), Some(found_at)) => index::damage_below(&expected, expected_at, &found, found_at),
+        (Some(expected_at), Some(found_at)) => index::damage_below(expected, expected_at, &found, found_at),
         _ => Some((String::from_utf8_lossy(path).into_owned(), "was not there when the snapshot was taken")),
     };
     match damage {

@@ -148,7 +148,9 @@ pub fn make_manifest(snapshot: &SnapshotLayout, record: &Record, owner: Owner, p
         progress.begin("being written to the disk", 0);
         tree::persist_all(snapshot.root())?;
     }
-    progress.begin("being read for its manifest", 0);
+    let volumes = record.plan.volumes.iter();
+    let sizes = volumes.map(|volume| tree::size(&snapshot.volume(&volume.volume), progress));
+    progress.begin("being read for its manifest", sizes.sum::<Result<u64>>()?);
     disk::make_directory(&snapshot.indexes())?;
     let mut manifests = Manifests { volumes: Vec::new(), states: Vec::new() };
     for volume in &record.plan.volumes {
@@ -200,6 +202,15 @@ pub fn verify(snapshot: &SnapshotLayout, owner: Owner, progress: &Progress) -> R
     Ok(verification)
 }
 
+/// What a volume of a snapshot held, file by file; `None` when that is not known yet, or what is kept of it is damaged.
+pub fn index(snapshot: &SnapshotLayout, volume: &VolumeId) -> Result<Option<Index>> {
+    let Some(manifest) = manifest(snapshot, volume)? else { return Ok(None) };
+    let path = snapshot.index(volume);
+    let kept = std::fs::read(&path).attempting(|| format!("read {}", path.display()))?;
+    let proven = Some(&kept).filter(|kept| Index::digest(kept) == manifest.digest);
+    Ok(proven.and_then(|kept| Index::from_bytes(kept)))
+}
+
 /// Where a tree that was read is not what the manifest says; nowhere when it is.
 pub fn compare(
     snapshot: &SnapshotLayout,
@@ -211,10 +222,7 @@ pub fn compare(
     if found.digest == manifest.digest {
         return Ok(Vec::new());
     }
-    let path = snapshot.index(volume);
-    let kept = std::fs::read(&path).attempting(|| format!("read {}", path.display()))?;
-    let expected = Some(&kept).filter(|kept| Index::digest(kept) == manifest.digest);
-    let Some(expected) = expected.and_then(|kept| Index::from_bytes(kept)) else {
+    let Some(expected) = index(snapshot, volume)? else {
         return Ok(vec![(".".to_owned(), "differs, and where is not known: the list of its files is damaged too")]);
     };
     let found = &reading.index;

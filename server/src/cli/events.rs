@@ -1,8 +1,12 @@
 //! Server-sent events (WHATWG HTML, section 9.2), as far as the portal sends them: the data of each event.
 
+use app::api::Work;
 use reqwest::Response;
+use serde::de::DeserializeOwned;
 
+use super::copy::Bar;
 use super::failure::Failure;
+use super::output::Output;
 
 /// Longest event taken in, in bytes.
 const MAX_EVENT: usize = 1 << 20;
@@ -18,6 +22,21 @@ pub struct Events {
 impl Events {
     pub fn of(response: Response) -> Self {
         Self { response, pending: Vec::new(), lines: Default::default(), data: None }
+    }
+
+    /// What comes of something long in the end; told how far it has come while it goes on. Going away ends it.
+    pub async fn outcome<T: DeserializeOwned>(mut self, output: Output) -> Result<T, Failure> {
+        let mut bar = Bar::new(None, output);
+        while let Some(event) = self.next().await? {
+            let event = serde_json::from_str(&event)
+                .map_err(|error| Failure::local(format!("the portal's answer is not understood: {error}")))?;
+            match event {
+                Work::Going { progress } => bar.show(&progress),
+                Work::Done { result } => return Ok(result),
+                Work::Failed { error } => return Err(Failure::from(error)),
+            }
+        }
+        Err(Failure::unreachable("the portal went away before it was done"))
     }
 
     /// The next event's data; `None` when the portal has ended the stream.

@@ -13,6 +13,8 @@ pub mod exit {
     pub const UNREACHABLE: u8 = 7;
     /// `exec` could not run the command.
     pub const NOT_RUN: u8 = 125;
+    /// As a shell would say of SIGINT.
+    pub const INTERRUPTED: u8 = 130;
     /// Whoever read our output has gone: 128 + SIGPIPE, as a shell would say.
     pub const READER_GONE: u8 = 141;
 }

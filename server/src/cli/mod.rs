@@ -31,6 +31,7 @@ mod wait;
 mod tests;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use app::api::Action;
 use clap::{CommandFactory, Parser};
@@ -40,6 +41,9 @@ use self::arguments::{Command, CommandLine, TemplateCommand, TokenCommand};
 use self::client::Client;
 use self::failure::Failure;
 use self::output::Output;
+
+/// What was interrupted gets this long to clear away what it began.
+const CLEARED_AWAY: Duration = Duration::from_secs(1);
 
 /// Runs what the process was called with.
 pub fn run() -> ExitCode {
@@ -54,8 +58,12 @@ pub fn run() -> ExitCode {
         Err(error) => return output.fail(Failure::local(format!("no thread could be started: {error}"))),
     };
     let ended = runtime.block_on(dispatch(line, output));
-    // Somebody may still be reading standard input; nobody waits for that.
-    runtime.shutdown_background();
+    match &ended {
+        // What was begun is cleared away.
+        Err(failure) if failure.exit == failure::exit::INTERRUPTED => runtime.shutdown_timeout(CLEARED_AWAY),
+        // Somebody may still be reading standard input; nobody waits for that.
+        _ => runtime.shutdown_background(),
+    }
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(failure) => output.fail(failure),

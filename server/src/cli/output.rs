@@ -22,6 +22,8 @@ impl Output {
         if !printed.is_empty() && !printed.ends_with('\n') {
             printed.push('\n');
         }
+        // What was said in passing is over.
+        Self::draw("");
         Ok(print(&printed)?)
     }
 
@@ -32,6 +34,7 @@ impl Output {
                 true => serde_json::to_string(error).unwrap_or_else(|_| error.title.clone()),
                 false => format!("bookend: {}", clean_lines(&error.to_string())),
             };
+            Self::draw("");
             // Nobody left to tell is no further failure.
             let _ = writeln!(std::io::stderr(), "{text}");
         }
@@ -40,8 +43,17 @@ impl Output {
 
     /// For people who watch: only when standard error is a terminal.
     pub fn progress(self, text: &str) {
+        Self::draw(&format!("{}\n", clean(text)));
+    }
+
+    /// The same for what is soon said anew: the next line is written over it.
+    pub fn passing(self, text: &str) {
+        Self::draw(&clean(text));
+    }
+
+    fn draw(line: &str) {
         if std::io::stderr().is_terminal() {
-            let _ = writeln!(std::io::stderr(), "{}", clean(text));
+            let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         }
     }
 }

@@ -169,7 +169,7 @@ fn tell(progress: Option<&TransferView>, done: &str, told: &mut String, output: 
     let left = progress.milliseconds_left.map(|left| format!(", {} s left", (left + 999) / 1000)).unwrap_or_default();
     let words = format!("{percent} % {done}{rate}{left}");
     if words != *told {
-        output.progress(&words);
+        output.passing(&words);
         *told = words;
     }
 }

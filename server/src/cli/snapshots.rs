@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use app::api::{
     DrillReach, DrillResult, DrillView, EnvironmentDetail, EnvironmentSummary, FileChangeKind, Page, RestoreRequest,
     SnapshotChange, SnapshotComparison, SnapshotRequest, SnapshotRule, SnapshotState, SnapshotVerification,
-    SnapshotView, Verifying, VolumePresence,
+    SnapshotView, State, VolumePresence,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -30,7 +30,7 @@ pub async fn snapshot(client: &Client, command: SnapshotCommand, output: Output)
             let request = SnapshotRequest { label: label.unwrap_or_default() };
             let mut taken: SnapshotView = client.post(&path, &json!(request), &[]).await?;
             if wait.wait {
-                taken = until_complete(client, &environment, &taken.id, &wait).await?;
+                taken = until_complete(client, &environment, &taken.id, &wait, output).await?;
             }
             output.result(&taken, || format!("{}: {}", taken.id, taken.state.as_str()))
         }
@@ -45,16 +45,30 @@ pub async fn snapshot(client: &Client, command: SnapshotCommand, output: Output)
         SnapshotCommand::Verify(one) => verify(client, &one, output).await,
         SnapshotCommand::Diff { first, second } => {
             let path = ["environments", &first.environment, "snapshots", &first.snapshot, "compare"];
-            let query: Vec<_> = second.iter().map(|second| ("with", second.as_str())).collect();
-            let compared: SnapshotComparison = client.get(&path, &query).await?;
+            let mut query = vec![("follow", "true")];
+            query.extend(second.iter().map(|second| ("with", second.as_str())));
+            let compared: SnapshotComparison = Events::of(client.stream(&path, &query).await?).outcome(output).await?;
             output.result(&compared, || differences(&compared))
         }
         SnapshotCommand::Delete(OneSnapshot { environment, snapshot }) => {
             client.delete(&["environments", &environment, "snapshots", &snapshot]).await?;
             output.result(&json!({ "deleted": snapshot }), || format!("{} is deleted", clean(&snapshot)))
         }
-        SnapshotCommand::Pin(one) => change(client, &one.environment, &one.snapshot, true, output).await,
-        SnapshotCommand::Unpin(one) => change(client, &one.environment, &one.snapshot, false, output).await,
+        SnapshotCommand::Label { one, label } => {
+            let words = match label.trim() {
+                "" => "has no label".to_owned(),
+                label => format!("is called “{}”", clean(label)),
+            };
+            change(client, &one, SnapshotChange { label: Some(label), pinned: None }, &words, output).await
+        }
+        SnapshotCommand::Pin(one) => {
+            let words = "is pinned: it never goes by itself";
+            change(client, &one, SnapshotChange { label: None, pinned: Some(true) }, words, output).await
+        }
+        SnapshotCommand::Unpin(one) => {
+            let change_to = SnapshotChange { label: None, pinned: Some(false) };
+            change(client, &one, change_to, "is not pinned", output).await
+        }
         SnapshotCommand::Rule { environment, cron, time_zone, template, never } => {
             let wanted = match (cron, template, never) {
                 (Some(cron), ..) => Some(SnapshotRule::At { cron, time_zone }),
@@ -84,7 +98,16 @@ pub async fn undelete(client: &Client, undelete: UndeleteArguments, output: Outp
     let deleted: Page<EnvironmentSummary> = client.get(&["environments"], &query).await?;
     let id = match deleted.items.into_iter().find(|one| one.name == environment) {
         Some(found) => found.id,
-        None => environment,
+        None => {
+            let found: EnvironmentDetail = client.get(&["environments", &environment], &[]).await?;
+            // What is there would lose what it has now.
+            if found.summary.state != State::Deleted {
+                let (name, state) = (clean(&found.summary.name), found.summary.state);
+                return Err(Failure::with(exit::REFUSED, "conflict", format!("“{name}” is {state}, not deleted"))
+                    .detail(format!("`bookend restore {name} SNAPSHOT` brings an earlier moment of it back.")));
+            }
+            found.summary.id
+        }
     };
     let request = RestoreRequest::default();
     let before: EnvironmentDetail = client.post(&["environments", &id, "restore"], &json!(request), &[]).await?;
@@ -109,14 +132,13 @@ async fn came_back(
 
 async fn change(
     client: &Client,
-    environment: &str,
-    snapshot: &str,
-    pinned: bool,
+    one: &OneSnapshot,
+    change: SnapshotChange,
+    words: &str,
     output: Output,
 ) -> Result<(), Failure> {
-    let change = SnapshotChange { label: None, pinned: Some(pinned) };
-    let changed: SnapshotView = client.patch(&["environments", environment, "snapshots", snapshot], &change).await?;
-    let words = if pinned { "is pinned: it never goes by itself" } else { "is not pinned" };
+    let path = ["environments", &one.environment, "snapshots", &one.snapshot];
+    let changed: SnapshotView = client.patch(&path, &change).await?;
     output.result(&changed, || format!("{} {words}", changed.id))
 }
 
@@ -126,32 +148,19 @@ async fn find(client: &Client, one: &OneSnapshot) -> Result<SnapshotView, Failur
         "latest" => all.find(|other| other.state == SnapshotState::Complete),
         id => all.find(|other| other.id == id),
     };
-    found.ok_or_else(|| Failure::not_found(format!("there is no snapshot “{}”", clean(&one.snapshot))))
+    found.ok_or_else(|| Failure::not_found(format!("There is no snapshot “{}”", clean(&one.snapshot))))
 }
 
 /// Told how far it has come while it goes on; going away stops it.
 async fn verify(client: &Client, one: &OneSnapshot, output: Output) -> Result<(), Failure> {
     let path = ["environments", &one.environment, "snapshots", &one.snapshot, "verify"];
     let request = client.request(Method::POST, &path)?.header("accept", "text/event-stream");
-    let mut events = Events::of(client.send(request).await?);
-    let mut bar = Bar::new(None, output);
-    while let Some(event) = events.next().await? {
-        let event: Verifying = serde_json::from_str(&event)
-            .map_err(|error| Failure::local(format!("the portal's answer is not understood: {error}")))?;
-        match event {
-            Verifying::Reading { progress } => bar.set(progress.done_bytes, progress.total_bytes),
-            Verifying::Failed { error } => return Err(Failure::from(error)),
-            Verifying::Done { verification } => {
-                drop(bar);
-                output.result(&verification, || found(&verification))?;
-                return match verification.damaged {
-                    0 => Ok(()),
-                    _ => Err(Failure { exit: exit::ENVIRONMENT_FAILED, error: None }),
-                };
-            }
-        }
+    let verification: SnapshotVerification = Events::of(client.send(request).await?).outcome(output).await?;
+    output.result(&verification, || found(&verification))?;
+    match verification.damaged {
+        0 => Ok(()),
+        _ => Err(Failure { exit: exit::ENVIRONMENT_FAILED, error: None }),
     }
-    Err(Failure::unreachable("the portal went away before the snapshot was verified"))
 }
 
 fn found(verification: &SnapshotVerification) -> String {
@@ -239,8 +248,10 @@ async fn until_complete(
     environment: &str,
     snapshot: &str,
     wait: &WaitArguments,
+    output: Output,
 ) -> Result<SnapshotView, Failure> {
     let began = Instant::now();
+    let mut bar = Bar::new(None, output);
     loop {
         let found = all(client, environment).await?.into_iter().find(|one| one.id == snapshot);
         match found {
@@ -250,7 +261,11 @@ async fn until_complete(
                 return Err(Failure::environment(format!("no snapshot of “{environment}” was taken: {}", clean(&why))));
             }
             None => return Err(Failure::environment(format!("the snapshot of “{environment}” was deleted meanwhile"))),
-            Some(_) => {}
+            Some(found) => {
+                if let Some(work) = &found.reading {
+                    bar.show(work);
+                }
+            }
         }
         if wait.timeout.is_some_and(|seconds| began.elapsed() > Duration::from_secs(seconds)) {
             return Err(Failure::environment(format!("the snapshot of “{environment}” was not complete in time")));

@@ -90,7 +90,13 @@ async fn follow(
             None => detail.summary.state.to_string(),
         };
         if *told != doing {
-            output.progress(&format!("{:6.1} s  {doing}", began.elapsed().as_secs_f32()));
+            let line = format!("{:6.1} s  {doing}", began.elapsed().as_secs_f32());
+            // How far something has come is said again and again.
+            if doing.contains(" %") {
+                output.passing(&line)
+            } else {
+                output.progress(&line)
+            }
             *told = doing;
         }
         if let Some(decided) = judge(detail, target) {

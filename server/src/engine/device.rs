@@ -1,11 +1,12 @@
 //! Who a server is to the Syncthing of its peers: an Ed25519 key, a certificate made of it, and the device id, which is the
 //! certificate's hash. Made from a secret of the server's own, always the same: peers can be told of a server before it runs
 //! and after it was replaced, and nothing has to be kept. A cloned environment has other servers, therefore others' names.
+//!
+//! Everything that goes into a certificate is said here, and nothing is left to the library's choice: another certificate would
+//! be another name.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use provisioners::Secret;
-use ring::signature::{Ed25519KeyPair, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519, SerialNumber, date_time_ymd};
 use sha2::{Digest, Sha256};
 
 /// One server's identity; certificate and key as PEM.
@@ -16,71 +17,27 @@ pub(super) struct Device {
 }
 
 /// The common name Syncthing expects of its peers.
-const NAME: &[u8] = b"syncthing";
-/// Ed25519 as an algorithm's identifier (RFC 8410): SEQUENCE { OID 1.3.101.112 }.
-const ALGORITHM: [u8; 7] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70];
+const NAME: &str = "syncthing";
 /// A PKCS #8 Ed25519 key up to the seed itself (RFC 8410, section 7).
 const KEY_HEAD: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
-const INTEGER: u8 = 0x02;
-const BITS: u8 = 0x03;
-const OBJECT: u8 = 0x06;
-const TEXT: u8 = 0x0c;
-const TIME: u8 = 0x17;
-const LONG_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-
 /// The identity that belongs to this secret.
 pub(super) fn device(seed: &[u8; 32]) -> Device {
-    let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("every seed of 32 bytes is a key");
-    let certificate = certificate(&pair);
     let key = [KEY_HEAD.as_slice(), seed].concat();
+    let pair = KeyPair::from_pkcs8_der_and_sign_algo(&key.into(), &PKCS_ED25519);
+    let pair = pair.expect("every seed of 32 bytes is a key");
+    let mut claims = CertificateParams::default();
+    claims.serial_number = Some(SerialNumber::from(1));
+    (claims.not_before, claims.not_after) = (date_time_ymd(2026, 1, 1), date_time_ymd(9999, 1, 1));
+    claims.distinguished_name = DistinguishedName::new();
+    claims.distinguished_name.push(DnType::CommonName, NAME);
+    let certificate = claims.self_signed(&pair).expect("a name and two days can be written");
     Device {
-        id: device_id(&Sha256::digest(&certificate)),
-        certificate: pem("CERTIFICATE", &certificate),
-        key: Secret::new(pem("PRIVATE KEY", &key)),
+        id: device_id(&Sha256::digest(certificate.der())),
+        certificate: certificate.pem(),
+        key: Secret::new(pair.serialize_pem()),
     }
-}
-
-/// X.509 in its first version (RFC 5280): a name, a key, and no extensions. Who trusts it knows its hash.
-fn certificate(pair: &Ed25519KeyPair) -> Vec<u8> {
-    let common_name = element(SEQUENCE, &[element(OBJECT, &[vec![0x55, 0x04, 0x03]]), element(TEXT, &[NAME.to_vec()])]);
-    let name = element(SEQUENCE, &[element(SET, &[common_name])]);
-    let times = [element(TIME, &[b"260101000000Z".to_vec()]), element(LONG_TIME, &[b"99991231235959Z".to_vec()])];
-    let public = [vec![0], pair.public_key().as_ref().to_vec()];
-    let claims = element(
-        SEQUENCE,
-        &[
-            element(INTEGER, &[vec![1]]),
-            ALGORITHM.to_vec(),
-            name.clone(),
-            element(SEQUENCE, &times),
-            name,
-            element(SEQUENCE, &[ALGORITHM.to_vec(), element(BITS, &public)]),
-        ],
-    );
-    let signature = element(BITS, &[vec![0], pair.sign(&claims).as_ref().to_vec()]);
-    element(SEQUENCE, &[claims, ALGORITHM.to_vec(), signature])
-}
-
-/// One DER element of these parts; none here is longer than 65,535 bytes.
-fn element(tag: u8, parts: &[Vec<u8>]) -> Vec<u8> {
-    let content = parts.concat();
-    let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let length: &[u8] = match (high, low) {
-        (0, ..=127) => &[low],
-        (0, _) => &[0x81, low],
-        _ => &[0x82, high, low],
-    };
-    [&[tag], length, &content].concat()
-}
-
-fn pem(kind: &str, der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-    format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines.join("\n"))
 }
 
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -117,6 +74,8 @@ mod tests {
         assert_ne!(one.id, device(&[8; 32]).id);
         assert_eq!(one.key.to_string(), "***");
         assert_eq!((one.id.len(), one.id.split('-').count()), (63, 8));
+        // Also to those that were told of it by an earlier Bookend.
+        assert_eq!(one.id, "5YL2LG4-VKYDMVJ-XCAW5RW-SASDIVQ-32AQINW-ZQ2TBZR-DEOYGS5-JRLKIQL");
     }
 
     /// An id that Syncthing 1.19 gave itself.

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use provisioners::{
-    Comparison, EnvironmentId, FileEntry, FileWrite, ProvisionError, Provisioner, SnapshotId, Told, Tree, Verification,
+    Comparison, DataProgress, EnvironmentId, FileEntry, FileWrite, ProvisionError, Provisioner, SnapshotId,
+    SnapshotState, Told, Tree, Verification,
 };
 use tokio::io::AsyncRead;
 
@@ -41,8 +42,9 @@ impl Trees {
         first: &Tree,
         second: &Tree,
         most: usize,
+        told: &Told,
     ) -> Result<Comparison, ProvisionError> {
-        self.of(provisioner)?.compare(first, second, most).await
+        self.of(provisioner)?.compare(first, second, most, told).await
     }
 
     /// # Errors
@@ -90,8 +92,27 @@ impl Trees {
         from: (&Tree, &[u8]),
         to: (&Tree, &[u8]),
         replace: bool,
+        told: &Told,
     ) -> Result<FileEntry, ProvisionError> {
-        self.of(provisioner)?.restore_file(from, to, replace).await
+        self.of(provisioner)?.restore_file(from, to, replace, told).await
+    }
+
+    /// How far those snapshots of an environment have come that are being taken or read now.
+    ///
+    /// # Errors
+    /// As [`Provisioner::observe`].
+    pub async fn under_way(
+        &self,
+        provisioner: &str,
+        environment: &EnvironmentId,
+    ) -> Result<Vec<(SnapshotId, DataProgress)>, ProvisionError> {
+        let observed = self.of(provisioner)?.observe(std::slice::from_ref(environment)).await?;
+        let snapshots = observed.into_iter().flat_map(|observed| observed.snapshots);
+        let under_way = snapshots.filter_map(|snapshot| match snapshot.state {
+            SnapshotState::Taking(progress) | SnapshotState::Reading(progress) => Some((snapshot.snapshot, progress)),
+            _ => None,
+        });
+        Ok(under_way.collect())
     }
 
     fn of(&self, name: &str) -> Result<&dyn Provisioner, ProvisionError> {

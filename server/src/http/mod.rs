@@ -27,7 +27,7 @@ use axum::extract::State;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::StatusCode;
+use http::{Extensions, HeaderMap, StatusCode, Version};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
@@ -78,7 +78,11 @@ pub fn router(edge: SharedEdge, assets: Assets) -> Router {
             .and(SizeAbove::new(1024))
             // Files of volumes: their size is known, and most are no text.
             .and(NotForContentType::const_new("application/octet-stream"))
-            .and(NotForContentType::const_new("application/x-tar")),
+            .and(NotForContentType::const_new("application/x-tar"))
+            // Pages that come in pieces: a compressor waits for more.
+            .and(|_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions| {
+                !headers.contains_key("x-accel-buffering")
+            }),
     );
     let answering: Router = Router::new()
         .merge(rest)

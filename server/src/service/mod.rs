@@ -10,6 +10,7 @@ mod activity;
 pub mod catalog;
 mod change_order;
 mod channels;
+mod compare;
 mod copies;
 mod describe;
 mod drafts;
@@ -30,6 +31,7 @@ mod snapshots;
 mod trouble;
 mod verify;
 mod view;
+mod work;
 
 use std::sync::Arc;
 
@@ -308,8 +310,11 @@ impl Portal for Service {
         actor: &Actor,
         environment: &str,
         snapshot: &str,
-    ) -> Result<Live<Verifying>, ApiError> {
+    ) -> Result<Live<Work<SnapshotVerification>>, ApiError> {
         verify::verify(self, access::person(actor)?, environment, snapshot).await
+    }
+    async fn stop_verification(&self, actor: &Actor, environment: &str, snapshot: &str) -> Result<(), ApiError> {
+        verify::stop(self, access::person(actor)?, environment, snapshot).await
     }
     async fn compare_snapshots(
         &self,
@@ -317,8 +322,8 @@ impl Portal for Service {
         environment: &str,
         first: &str,
         second: Option<&str>,
-    ) -> Result<SnapshotComparison, ApiError> {
-        verify::compare(self, access::person(actor)?, environment, first, second).await
+    ) -> Result<Live<Work<SnapshotComparison>>, ApiError> {
+        compare::compare(self, access::person(actor)?, environment, first, second).await
     }
     async fn files(
         &self,
@@ -349,7 +354,7 @@ impl Portal for Service {
         environment: &str,
         volume: &str,
         request: FileRestore,
-    ) -> Result<FileView, ApiError> {
+    ) -> Result<Live<Work<FileView>>, ApiError> {
         files::restore(self, access::person(actor)?, environment, volume, request).await
     }
     async fn restore(

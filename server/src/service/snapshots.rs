@@ -5,10 +5,11 @@ use app::api::{
     SnapshotView, State,
 };
 use app::portal::SignedIn;
+use provisioners::EnvironmentId;
 use serde_json::json;
 
 use super::trouble::{failed, no_such, overtaken};
-use super::{Service, access, environments, orders, repository};
+use super::{Service, access, environments, orders, repository, work};
 use crate::domain::actions::Change;
 use crate::domain::facts::Desired;
 use crate::domain::note::Note;
@@ -28,11 +29,19 @@ pub(super) async fn snapshots(
 ) -> Result<Vec<SnapshotView>, ApiError> {
     let record = environments::find(service, by, environment).await?;
     let all = service.store.snapshots(&record.summary.id).await.map_err(failed)?;
-    let now = |mut view: SnapshotView| {
-        view.verifying = service.verifications.of(&view.id);
-        view
+    let mut all: Vec<SnapshotView> = all.into_iter().map(|one| one.view).collect();
+    let coming = |one: &SnapshotView| matches!(one.state, SnapshotState::Wanted | SnapshotState::Reading);
+    let under_way = match all.iter().any(coming) {
+        // Without it they are told of all the same.
+        true => service.trees.under_way(&record.provisioner, &EnvironmentId::new(record.summary.id.clone())).await,
+        false => Ok(Vec::new()),
     };
-    let mut all: Vec<SnapshotView> = all.into_iter().map(|one| now(one.view)).collect();
+    let under_way = under_way.unwrap_or_default();
+    for view in &mut all {
+        let found = under_way.iter().find(|(id, _)| id.as_str() == view.id);
+        view.reading = found.filter(|_| coming(view)).map(|(_, progress)| work::view(progress));
+        view.verifying = service.verifications.of(&view.id);
+    }
     repository::tell_exports(service, &record.summary.id, &mut all).await?;
     Ok(all)
 }

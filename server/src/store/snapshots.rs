@@ -341,6 +341,7 @@ pub(super) fn record(row: &AnyRow) -> Result<SnapshotRecord, StoreError> {
         pinned: row.try_get::<i64, _>("pinned")? != 0,
         expires_at: row.try_get("expires_at")?,
         volumes: volumes.iter().map(volume).collect(),
+        reading: None,
         verifying: None,
         export: None,
     };

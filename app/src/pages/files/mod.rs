@@ -11,11 +11,12 @@ use leptos::either::Either;
 use leptos::prelude::*;
 
 use crate::api::{
-    ApiError, EnvironmentDetail, FileListing, FilePlace, SnapshotState, SnapshotView, State, path_bytes, path_text,
-    shown_name,
+    ApiError, EnvironmentDetail, FileListing, FilePlace, FileView, SnapshotState, SnapshotView, State, Work, folder_of,
+    path_bytes, path_text, shown_name,
 };
-use crate::components::{icon, notice};
-use crate::site::{Page, Place, Visit, answer, exact, see_other};
+use crate::components::{icon, notice, progress};
+use crate::portal::Live;
+use crate::site::{Page, Place, Visit, answer, answer_later, exact, later, see_other};
 use crate::words::{Tone, bytes, count};
 
 /// Names on one page.
@@ -177,8 +178,56 @@ fn content(visit: &Visit, shown: Shown) -> impl IntoView + use<> {
                 </nav>
             })}
         </section>
-        {uploads.then(|| upload(&here, &path))}
+        {uploads.then(|| upload(&here, &path, visit.settings.assets.address("upload.js")))}
     }
+}
+
+/// The folder something was brought back to, with the news of it.
+pub(crate) fn restored_address(environment: &str, volume: &str, restored: &FileView) -> String {
+    let folder = path_text(folder_of(&path_bytes(&restored.path)));
+    address(environment, volume, &[("path", &folder), ("done", "restore"), ("name", &restored.name)])
+}
+
+/// Tells how far something has come that is brought back from a snapshot, then leads on to it.
+pub(crate) fn bringing_back(
+    visit: Visit,
+    environment: String,
+    volume: String,
+    path: String,
+    work: Live<Work<FileView>>,
+) -> Response {
+    let bytes = path_bytes(&path);
+    let folder = address(&environment, &volume, &[("path", &path_text(folder_of(&bytes)))]);
+    let (own, shown) = (format!("/environments/{environment}"), shown_name(&bytes));
+    let content = {
+        let (own, folder, environment) = (own.clone(), folder.clone(), environment.clone());
+        move || {
+            view! {
+                <header class="page-header">
+                    <p class="crumbs">
+                        <a href="/environments">"Environments"</a><a href=own dir="auto">{environment}</a><a href=folder>"Files"</a>
+                    </p>
+                    <h1 dir="auto">{shown}</h1>
+                    <p class="page-header__text">"It comes back from the snapshot, and is there as a whole or not at all."</p>
+                </header>
+                <section class="card" aria-label="Progress">{later()}</section>
+            }
+        }
+    };
+    let page = Page::new("Bringing back", content).at(Place::Environments);
+    answer_later(&visit, page, work, "Bringing it back", move |restored| match restored {
+        Ok(restored) => {
+            let there = restored_address(&environment, &volume, &restored);
+            let onward = format!("0;url={there}");
+            Either::Left(view! {
+                <div>
+                    <meta http-equiv="refresh" content=onward/>
+                    <p class="card__text"><bdi>{restored.name}</bdi>" is back. "<a href=there>"See it"</a></p>
+                </div>
+            })
+        }
+        Err(error) => Either::Right(notice(Tone::Bad, error.title, error.detail)),
+    })
 }
 
 /// The environment as addresses name it: the name of what is deleted may be another's by now.
@@ -255,7 +304,8 @@ fn parts(own: &str, volume: &str, path: &str, snapshot: &str) -> impl IntoView +
     }
 }
 
-fn upload(here: &str, path: &str) -> impl IntoView + use<> {
+/// Complete without script; with it, `upload.js` tells how far it has come, and can end it.
+fn upload(here: &str, path: &str, script: String) -> impl IntoView + use<> {
     let (here, path) = (here.to_owned(), path.to_owned());
     view! {
         <form class="card files__upload" method="post" action=here enctype="multipart/form-data">
@@ -266,7 +316,12 @@ fn upload(here: &str, path: &str) -> impl IntoView + use<> {
             <label class="field__label" for="file">"Files"</label>
             <input id="file" name="file" type="file" multiple=true required=true/>
             <button class="button" data-kind="primary" type="submit">{icon("upload")}"Upload"</button>
+            <div class="files__going" data-going="" hidden>
+                {progress(None, String::new(), "Leaving this page ends it: of the file under way nothing is left, those before stay.")}
+                <button class="button" data-size="small" type="button" data-cancel="">{icon("x")}"Cancel"</button>
+            </div>
         </form>
+        <script type="module" src=script></script>
     }
 }
 

@@ -190,6 +190,14 @@ impl Index {
         })
     }
 
+    /// How much the files at and below this position hold; a file of several names counts once for each.
+    pub fn bytes_below(&self, position: u32) -> u64 {
+        // What is below something comes right after it.
+        let below = self.entries.iter().enumerate().skip(position as usize + 1);
+        let below = below.take_while(|(_, entry)| entry.parent >= position).map(|(at, _)| self.size(at as u32));
+        below.sum::<u64>() + self.size(position)
+    }
+
     fn inside(&self) -> Vec<Vec<u32>> {
         let mut inside = vec![Vec::new(); self.entries.len()];
         for (position, entry) in self.entries.iter().enumerate().skip(1) {

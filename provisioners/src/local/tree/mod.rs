@@ -5,6 +5,7 @@
 mod copy;
 pub mod index;
 mod read;
+mod size;
 mod walk;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -30,24 +32,30 @@ use super::moments::moment;
 use crate::{DataProgress, Manifest};
 
 /// How far something has come, and the way to stop it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
-    doing: Mutex<&'static str>,
+    /// What is being done, and since when.
+    doing: Mutex<(&'static str, Instant)>,
     done: AtomicU64,
     total: AtomicU64,
     stop: AtomicBool,
 }
 
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new("", 0)
+    }
+}
+
 impl Progress {
     pub fn new(doing: &'static str, total: u64) -> Self {
-        let progress = Self::default();
-        progress.begin(doing, total);
-        progress
+        let doing = Mutex::new((doing, Instant::now()));
+        Self { doing, done: AtomicU64::default(), total: AtomicU64::new(total), stop: AtomicBool::default() }
     }
 
     /// Begins the next part.
     pub fn begin(&self, doing: &'static str, total: u64) {
-        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = (doing, Instant::now());
         self.done.store(0, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
     }
@@ -70,8 +78,10 @@ impl Progress {
     }
 
     pub fn told(&self) -> DataProgress {
+        let (doing, since) = *self.doing.lock().unwrap_or_else(PoisonError::into_inner);
         DataProgress {
-            doing: (*self.doing.lock().unwrap_or_else(PoisonError::into_inner)).to_owned(),
+            doing: doing.to_owned(),
+            passed_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
             done_bytes: self.done(),
             total_bytes: self.total.load(Ordering::Relaxed),
         }
@@ -157,6 +167,11 @@ pub fn copy_one(from: OwnedFd, to: OwnedFd, name: &CStr, support: Support, progr
 /// Reads a tree as a whole.
 pub fn read(path: &Path, owner: Owner, progress: &Progress) -> Result<Reading> {
     read::read(open(path)?, owner, progress).attempting(|| format!("read {}", path.display()))
+}
+
+/// How much there is to read in a tree, in bytes; a file of several names counts once.
+pub fn size(path: &Path, progress: &Progress) -> Result<u64> {
+    size::size(open(path)?, &progress.stop).attempting(|| format!("look through {}", path.display()))
 }
 
 /// Names the present state of a tree that can be copied in one step; `None` where no such name can be had.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use app::api::WorkView;
+use app::words::far;
+
 use crate::cli::output::Output;
-use crate::domain::template::quantity::display_bytes;
 
 /// Written over this often.
 const EVERY: Duration = Duration::from_millis(200);
@@ -47,10 +49,11 @@ impl Bar {
     }
 
     /// What somebody else has counted.
-    pub fn set(&mut self, done: u64, total: u64) {
-        self.counter.0.store(done, Ordering::Relaxed);
-        self.total = Some(total).filter(|total| *total > 0);
-        self.draw();
+    pub fn show(&mut self, work: &WorkView) {
+        if self.on && work.passed_ms >= NOT_BEFORE.as_millis() as u64 {
+            self.drawn = Some(Instant::now());
+            self.write(&far(work));
+        }
     }
 
     /// Shows how it comes along for as long as it takes.
@@ -64,6 +67,11 @@ impl Bar {
         }
     }
 
+    fn write(&self, line: &str) {
+        // Nobody left to tell is no failure.
+        let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
+    }
+
     fn draw(&mut self) {
         let now = Instant::now();
         let due = self.drawn.is_none_or(|drawn| now.duration_since(drawn) >= EVERY);
@@ -71,9 +79,9 @@ impl Bar {
             return;
         }
         self.drawn = Some(now);
-        let line = told(self.counter.0.load(Ordering::Relaxed), self.total, now.duration_since(self.began));
-        // Nobody left to tell is no failure.
-        let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
+        let passed_ms = u64::try_from(now.duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
+        let done_bytes = self.counter.0.load(Ordering::Relaxed);
+        self.write(&far(&WorkView { passed_ms, done_bytes, total_bytes: self.total.unwrap_or(0) }));
     }
 }
 
@@ -82,35 +90,5 @@ impl Drop for Bar {
         if self.drawn.is_some() {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
-    }
-}
-
-/// "45 %, 12 MiB of 27 MiB, 5 MiB/s, 3 s left".
-fn told(done: u64, total: Option<u64>, passed: Duration) -> String {
-    let rate = done as f64 / passed.as_secs_f64().max(0.001);
-    let speed = format!("{}/s", display_bytes(rate as u64));
-    match total.filter(|total| *total > 0) {
-        None => format!("{}, {speed}", display_bytes(done)),
-        Some(total) => {
-            let percent = done.min(total) * 100 / total;
-            let left = match rate > 0.0 {
-                true => format!(", {} s left", (total.saturating_sub(done) as f64 / rate).ceil()),
-                false => String::new(),
-            };
-            format!("{percent} %, {} of {}, {speed}{left}", display_bytes(done), display_bytes(total))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rate_and_time_left_are_those_of_what_was_done_so_far() {
-        let ten = Duration::from_secs(10);
-        assert_eq!(told(10 << 20, Some(40 << 20), ten), "25 %, 10 MiB of 40 MiB, 1 MiB/s, 30 s left");
-        assert_eq!(told(10 << 20, None, ten), "10 MiB, 1 MiB/s");
-        assert!(!told(0, Some(1), ten).contains("left"));
     }
 }

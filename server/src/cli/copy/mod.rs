@@ -1,10 +1,13 @@
 //! `cp`: files and folders into volumes, and out of volumes and snapshots.
 //!
 //! Written as `scp` and `docker cp` are: one side is here, the other is `ENV:VOLUME/PATH`, or `ENV@SNAPSHOT:VOLUME/PATH` for
-//! what a snapshot holds. A folder comes as a tar archive; it is unpacked file by file here, and no link in it is made or
+//! what a snapshot holds. From a snapshot straight into the volume it is of, the portal brings it back by itself: with
+//! everything in it, compared with what was taken. Otherwise a folder comes as a tar archive; it is unpacked file by file here, and no link in it is made or
 //! followed: what is in a volume was written by whoever had a shell there.
 
+mod back;
 mod bar;
+mod part;
 mod side;
 mod unpack;
 
@@ -23,6 +26,7 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio_util::io::ReaderStream;
 
+use self::part::Part;
 use self::side::{Place, Side};
 use super::client::Client;
 use super::failure::{Failure, exit};
@@ -33,13 +37,15 @@ pub use bar::Bar;
 
 #[derive(Debug, Args)]
 pub struct CopyArguments {
-    /// A file or folder here, `-` for standard input, or ENV:VOLUME/PATH; with ENV@SNAPSHOT what a snapshot (id or `latest`) holds
+    /// A file or folder here, `-` for standard input, or ENV:VOLUME/PATH; ENV@SNAPSHOT:VOLUME/PATH is what a snapshot (id or
+    /// `latest`) holds, which may go straight back to ENV:VOLUME/PATH
     #[arg(value_name = "FROM")]
     pub from: OsString,
     /// Where it goes; `-` for standard output
     #[arg(value_name = "TO")]
     pub to: OsString,
-    /// Folders too, with everything in them; to standard output as a tar archive
+    /// Folders too, with everything in them; to standard output as a tar archive. One that comes straight back from a snapshot
+    /// takes the place of the one that is there
     #[arg(short, long)]
     pub recursive: bool,
     /// Do not write over files that are there
@@ -57,6 +63,30 @@ struct Copied {
 }
 
 pub async fn copy(client: &Client, arguments: CopyArguments, output: Output) -> Result<(), Failure> {
+    tokio::select! {
+        done = copied(client, arguments, output) => done,
+        // What was begun and is of no use to anybody goes with it.
+        () = interrupted() => Err(Failure::with(exit::INTERRUPTED, "interrupted", "interrupted")
+            .detail("Of the file that was under way nothing is left; those before it stay.")),
+    }
+}
+
+/// Somebody wants it to end.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // They end the program without a word then, as they do by themselves.
+        _ => std::future::pending().await,
+    }
+}
+
+async fn copied(client: &Client, arguments: CopyArguments, output: Output) -> Result<(), Failure> {
     let CopyArguments { from, to, recursive, no_clobber } = arguments;
     let to_standard = to == "-";
     let copied = match (Side::parse(&from)?, Side::parse(&to)?) {
@@ -71,11 +101,9 @@ pub async fn copy(client: &Client, arguments: CopyArguments, output: Output) -> 
             let bytes = put(client, &to, &target, tokio::io::stdin(), None, (no_clobber, false), &mut bar).await?.size;
             Copied { files: 1, bytes, left_out: 0 }
         }
-        (Side::Volume(from), Side::Volume(_)) => {
-            return Err(Failure::usage("one of the two has to be here").detail(format!(
-                "To bring a file back from a snapshot use the files page of “{}”, or copy it here first.",
-                from.environment
-            )));
+        (Side::Volume(from), Side::Volume(to)) => {
+            let restored = back::bring_back(client, &from, &to, recursive, no_clobber, output).await?;
+            return output.result(&restored, || format!("{} is back", clean(&restored.path)));
         }
         _ => {
             return Err(Failure::usage("neither of the two is in a volume")
@@ -122,20 +150,10 @@ async fn download(
             if no_clobber && fs::symlink_metadata(&to).is_ok() {
                 return Ok(Copied { left_out: 1, ..Copied::default() });
             }
-            let mut part = to.clone().into_os_string();
-            part.push(".part");
-            let part = PathBuf::from(part);
-            let file = tokio::fs::File::create(&part).await.map_err(|error| unwritten(&to, &error))?;
-            let copied = to_writer(response, file, &mut bar).await;
-            let moved = copied.and_then(|copied| {
-                fs::rename(&part, &to).map_err(|error| unwritten(&to, &error))?;
-                Ok(copied)
-            });
-            if moved.is_err() {
-                // What is left of it is of no use to anybody.
-                let _ = fs::remove_file(&part);
-            }
-            moved
+            let (part, file) = Part::create(&to).map_err(|error| unwritten(&to, &error))?;
+            let copied = to_writer(response, tokio::fs::File::from_std(file), &mut bar).await?;
+            part.finish().map_err(|error| unwritten(&to, &error))?;
+            Ok(copied)
         }
         (Some(to), true) => {
             let to = if to.is_dir() { to.join(name) } else { to.to_owned() };
@@ -253,10 +271,12 @@ async fn put(
         .map_err(|error| Failure::local(format!("the portal's answer is not understood: {error}")))
 }
 
-async fn is_folder(client: &Client, to: &Place) -> Result<bool, Failure> {
-    let path = path_text(&to.path);
-    let address = ["environments", &to.environment, "volumes", &to.volume, "files"];
-    match client.get::<FileListing>(&address, &[("path", path.as_str()), ("limit", "1")]).await {
+async fn is_folder(client: &Client, place: &Place) -> Result<bool, Failure> {
+    let path = path_text(&place.path);
+    let address = ["environments", &place.environment, "volumes", &place.volume, "files"];
+    let mut query = vec![("path", path.as_str()), ("limit", "1")];
+    query.extend(place.snapshot.as_deref().map(|snapshot| ("snapshot", snapshot)));
+    match client.get::<FileListing>(&address, &query).await {
         Ok(_) => Ok(true),
         Err(failure) if matches!(failure.exit, exit::NOT_FOUND | exit::REFUSED) => Ok(false),
         Err(failure) => Err(failure),
@@ -284,7 +304,7 @@ fn tree(root: &Path) -> std::io::Result<(Vec<PathBuf>, u64)> {
 /// A path that names a file to be.
 fn named(to: &Place) -> Result<Vec<u8>, Failure> {
     match to.path.is_empty() || to.path.ends_with(b"/") {
-        true => Err(Failure::usage("what is the file to be called?").detail(format!("Write it as {to}NAME."))),
+        true => Err(Failure::usage("the file needs a name there").detail(format!("Write it as {to}NAME."))),
         false => Ok(to.path.clone()),
     }
 }

@@ -33,6 +33,9 @@ impl Side {
     /// When it is neither.
     pub fn parse(text: &OsStr) -> Result<Side, Failure> {
         let bytes = text.as_bytes();
+        if bytes.is_empty() {
+            return Err(Failure::usage("an empty name names no file"));
+        }
         if bytes == b"-" {
             return Ok(Side::Standard);
         }

@@ -11,22 +11,32 @@ use reqwest::Response;
 use tar::EntryType;
 use tokio::sync::mpsc;
 
-use super::{Bar, Copied, cut_off, unwritten};
+use super::{Bar, Copied, Part, cut_off, unwritten};
 use crate::cli::failure::Failure;
+
+enum Piece {
+    Next(Vec<u8>),
+    /// All has come.
+    End,
+}
 
 /// What comes, as it comes, for a reader that waits for it.
 struct Pieces {
-    received: mpsc::Receiver<io::Result<Vec<u8>>>,
+    received: mpsc::Receiver<Piece>,
     piece: io::Cursor<Vec<u8>>,
+    ended: bool,
 }
 
 impl Read for Pieces {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.piece.read(buffer)? {
+                0 if self.ended => return Ok(0),
                 0 => match self.received.blocking_recv() {
-                    Some(piece) => self.piece = io::Cursor::new(piece?),
-                    None => return Ok(0),
+                    Some(Piece::Next(piece)) => self.piece = io::Cursor::new(piece),
+                    Some(Piece::End) => self.ended = true,
+                    // Cut off, or nobody wants it any more.
+                    None => return Err(io::ErrorKind::UnexpectedEof.into()),
                 },
                 read => return Ok(read),
             }
@@ -38,24 +48,24 @@ pub async fn unpack(mut response: Response, to: PathBuf, no_clobber: bool, mut b
     let (pieces, received) = mpsc::channel(8);
     let target = to.clone();
     let unpacking = tokio::task::spawn_blocking(move || {
-        write_all(Pieces { received, piece: io::Cursor::default() }, &target, no_clobber)
+        write_all(Pieces { received, piece: io::Cursor::default(), ended: false }, &target, no_clobber)
     });
-    let receiving = async {
+    let receiving = async move {
         loop {
             match response.chunk().await {
                 Ok(Some(piece)) => {
                     bar.add(piece.len() as u64);
                     // The unpacking has ended: its error says why.
-                    if pieces.send(Ok(piece.to_vec())).await.is_err() {
+                    if pieces.send(Piece::Next(piece.to_vec())).await.is_err() {
                         return Ok(());
                     }
                 }
                 Ok(None) => {
-                    drop(pieces);
+                    let _ = pieces.send(Piece::End).await;
                     return Ok(());
                 }
                 Err(error) => {
-                    let _ = pieces.send(Err(io::ErrorKind::UnexpectedEof.into())).await;
+                    drop(pieces);
                     return Err(cut_off(error));
                 }
             }
@@ -88,12 +98,13 @@ fn write_all(pieces: impl Read, to: &Path, no_clobber: bool) -> io::Result<Copie
                     continue;
                 }
                 let executable = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
-                let mut file = fs::File::create(&target)?;
+                let (part, mut file) = Part::create(&target)?;
                 copied.bytes += io::copy(&mut entry, &mut file)?;
-                copied.files += 1;
                 if executable {
                     file.set_permissions(fs::Permissions::from_mode(0o755))?;
                 }
+                part.finish()?;
+                copied.files += 1;
             }
             _ => copied.left_out += 1,
         }

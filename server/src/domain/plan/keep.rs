@@ -204,9 +204,10 @@ fn wish(step: Step, asked: &crate::domain::facts::Asked, what: String) -> Wish<'
 }
 
 fn words(progress: &provisioners::DataProgress) -> String {
-    match progress.total_bytes {
-        0 => progress.doing.clone(),
-        total => format!("{}, {} %", progress.doing, progress.done_bytes.saturating_mul(100) / total),
+    let provisioners::DataProgress { doing, passed_ms, done_bytes, total_bytes } = progress.clone();
+    match total_bytes {
+        0 => doing,
+        _ => format!("{doing}, {}", app::words::far(&app::api::WorkView { passed_ms, done_bytes, total_bytes })),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use app::api::{FileListing, FilePlace, FileRestore, FileView, Upload, path_text};
+use app::api::{FileListing, FilePlace, FileRestore, FileView, Upload, Work, path_text};
 use app::portal::Download;
 use axum::body::Body;
 use axum::extract::State;
@@ -13,9 +13,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::Problems;
+use super::{Problems, live};
 use crate::http::SharedEdge;
 use crate::http::extract::{By, Json, Path, Query};
+use crate::http::identify::Caller;
 use crate::http::problem::Problem;
 
 /// Names on a page, when nobody says how many.
@@ -147,23 +148,46 @@ pub async fn upload_file(
     Ok((StatusCode::CREATED, axum::Json(written)))
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct FollowQuery {
+    /// Tell how far it has come meanwhile, as server-sent events, with status 200. For what may take longer than a minute.
+    #[serde(default)]
+    #[param(required = false)]
+    follow: bool,
+}
+
 /// Restore a file or folder
 ///
 /// From a snapshot into the volume as it is now: beside what is there, or in its place. What comes back is compared with what
-/// was taken before anything changes. For the owner and administrators, while the environment runs or is parked.
+/// was taken before anything changes. Whoever goes away gives it up. For the owner and administrators, while the environment
+/// runs or is parked.
 #[utoipa::path(
     post, path = "/environments/{environment}/volumes/{volume}/restore", tag = "files", request_body = FileRestore,
-    params(("environment" = String, Path, description = "Name or id"), ("volume" = String, Path, description = "Name")),
-    responses((status = 201, body = FileView), Problems)
+    params(
+        ("environment" = String, Path, description = "Name or id"),
+        ("volume" = String, Path, description = "Name"),
+        FollowQuery
+    ),
+    responses(
+        (status = 200, body = Work<FileView>, content_type = "text/event-stream"),
+        (status = 201, body = FileView),
+        Problems
+    )
 )]
 pub async fn restore_file(
     State(edge): State<SharedEdge>,
-    By(actor): By,
+    caller: Caller,
     Path((environment, volume)): Path<(String, String)>,
+    Query(query): Query<FollowQuery>,
     Json(request): Json<FileRestore>,
-) -> Result<(StatusCode, axum::Json<FileView>), Problem> {
-    let restored = edge.portal.restore_files(&actor, &environment, &volume, request).await?;
-    Ok((StatusCode::CREATED, axum::Json(restored)))
+) -> Result<Response, Problem> {
+    let restored = edge.portal.restore_files(&caller.actor, &environment, &volume, request).await?;
+    match query.follow {
+        true => Ok(live::stream(&edge, &caller, restored)),
+        false => Ok((StatusCode::CREATED, axum::Json(live::result(restored).await?)).into_response()),
+    }
 }
 
 /// To be saved, never to be shown, under this name: RFC 6266, with a plain name for those who know no other.

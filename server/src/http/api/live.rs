@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write;
 use std::time::Duration;
 
-use app::api::{Level, LiveEvent, LogLine, LogSelection};
+use app::api::{ApiError, Level, LiveEvent, LogLine, LogSelection, Work};
 use app::portal::Live;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -167,6 +167,18 @@ pub(super) fn stream<T: Serialize + Send + 'static>(edge: &Edge, caller: &Caller
     let greeting = futures::stream::once(async { Ok(Event::default().comment("here")) });
     let events = greeting.chain(items.map(event)).take_until(Box::pin(over));
     sse(events)
+}
+
+/// What comes of it in the end.
+pub(super) async fn result<T>(mut work: Live<Work<T>>) -> Result<T, Problem> {
+    while let Some(heard) = work.next().await {
+        match heard {
+            Work::Going { .. } => {}
+            Work::Done { result } => return Ok(result),
+            Work::Failed { error } => return Err(Problem(error)),
+        }
+    }
+    Err(Problem(ApiError::internal()))
 }
 
 fn event<T: Serialize>(item: T) -> Result<Event, Infallible> {

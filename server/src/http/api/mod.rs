@@ -105,7 +105,7 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(snapshots::restore))
         .routes(routes!(snapshots::set_rule))
         .routes(routes!(snapshots::drill))
-        .routes(routes!(snapshots::verify))
+        .routes(routes!(snapshots::verify, snapshots::stop_verification))
         .routes(routes!(snapshots::compare))
         .routes(routes!(files::files))
         .routes(routes!(files::download_file, files::upload_file))

@@ -1,11 +1,11 @@
 //! Snapshots: take them, keep them, bring one back.
 
 use app::api::{
-    EnvironmentDetail, RestoreRequest, SnapshotChange, SnapshotComparison, SnapshotRequest, SnapshotRule, SnapshotView,
-    Verifying,
+    EnvironmentDetail, RestoreRequest, SnapshotChange, SnapshotComparison, SnapshotRequest, SnapshotRule,
+    SnapshotVerification, SnapshotView, Work,
 };
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -142,7 +142,7 @@ pub async fn drill(
 #[utoipa::path(
     post, path = "/environments/{environment}/snapshots/{snapshot}/verify", tag = "snapshots",
     params(("environment" = String, Path, description = "Name or id"), ("snapshot" = String, Path, description = "Id, or latest")),
-    responses((status = 200, body = Verifying, content_type = "text/event-stream"), Problems)
+    responses((status = 200, body = Work<SnapshotVerification>, content_type = "text/event-stream"), Problems)
 )]
 pub async fn verify(
     State(edge): State<SharedEdge>,
@@ -153,17 +153,39 @@ pub async fn verify(
     Ok(live::stream(&edge, &caller, events))
 }
 
+/// Stop a verification
+///
+/// Whoever began it hears that it was stopped. Nothing is found out by it.
+#[utoipa::path(
+    delete, path = "/environments/{environment}/snapshots/{snapshot}/verify", tag = "snapshots",
+    params(("environment" = String, Path, description = "Name or id"), ("snapshot" = String, Path, description = "Id, or latest")),
+    responses((status = 204, description = "It has ended"), Problems)
+)]
+pub async fn stop_verification(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path((environment, snapshot)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    edge.portal.stop_verification(&actor, &environment, &snapshot).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CompareQuery {
     /// Id of another snapshot, or latest; the volumes as they are now when absent.
     with: Option<String>,
+    /// Tell how far it has come meanwhile, as server-sent events. For what may take longer than a minute.
+    #[serde(default)]
+    #[param(required = false)]
+    follow: bool,
 }
 
 /// Compare a snapshot
 ///
-/// With another one, or with the volumes as they are now: what was added, changed and removed since, volume by volume.
+/// With another one, or with the volumes as they are now: what was added, changed and removed since, volume by volume. Whoever
+/// goes away stops it.
 #[utoipa::path(
     get, path = "/environments/{environment}/snapshots/{snapshot}/compare", tag = "snapshots",
     params(
@@ -171,14 +193,23 @@ pub struct CompareQuery {
         ("snapshot" = String, Path, description = "Id, or latest"),
         CompareQuery
     ),
-    responses((status = 200, body = SnapshotComparison), Problems)
+    responses(
+        (status = 200, content(
+            (SnapshotComparison = "application/json"), (Work<SnapshotComparison> = "text/event-stream")
+        )),
+        Problems
+    )
 )]
 pub async fn compare(
     State(edge): State<SharedEdge>,
-    By(actor): By,
+    caller: Caller,
     Path((environment, snapshot)): Path<(String, String)>,
     Query(query): Query<CompareQuery>,
-) -> Result<axum::Json<SnapshotComparison>, Problem> {
-    let compared = edge.portal.compare_snapshots(&actor, &environment, &snapshot, query.with.as_deref()).await?;
-    Ok(axum::Json(compared))
+) -> Result<Response, Problem> {
+    let with = query.with.as_deref();
+    let compared = edge.portal.compare_snapshots(&caller.actor, &environment, &snapshot, with).await?;
+    match query.follow {
+        true => Ok(live::stream(&edge, &caller, compared)),
+        false => Ok(axum::Json(live::result(compared).await?).into_response()),
+    }
 }

@@ -153,7 +153,9 @@ async fn of_version(store: &Store, row: &TemplateRow, version: Option<&str>) -> 
     };
     let versions = store.template_versions(&row.id).await.map_err(failed)?;
     let Some(found) = versions.into_iter().find(|known| known.version == version) else {
-        return Err(ApiError::not_found(&format!("version of “{}”", row.name), version));
+        let error = ApiError::not_found("version", version);
+        let title = format!("{} of “{}”", error.title, row.name);
+        return Err(ApiError { title, ..error });
     };
     parsed::of(&found)
         .map(|template| Offered { version_id: found.id, version: found.version, template })

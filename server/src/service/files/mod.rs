@@ -7,19 +7,22 @@ use std::io;
 use std::time::Duration;
 
 use app::api::{
-    ApiError, FileKind, FileListing, FilePlace, FileRestore, FileView, SnapshotState, State, Upload, folder_of,
+    ApiError, FileKind, FileListing, FilePlace, FileRestore, FileView, SnapshotState, State, Upload, Work, folder_of,
     path_bytes, path_text, shown_name,
 };
-use app::portal::{Content, Download, SignedIn};
-use provisioners::{EnvironmentId, FileEntry, FileWrite, SnapshotId, Tree, VolumeId};
+use app::portal::{Content, Download, Live, SignedIn};
+use provisioners::{DataProgress, EnvironmentId, FileEntry, FileWrite, SnapshotId, Tree, VolumeId};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_stream::StreamExt;
 use tokio_util::io::{ReaderStream, StreamReader};
+use tokio_util::sync::CancellationToken;
 
 use super::trouble::{failed, no_such, not_done};
-use super::{Service, access, environments, snapshots};
+use super::{Service, access, environments, snapshots, work};
+use crate::clock::Clock;
 use crate::domain::facts::VolumeRole;
-use crate::store::EnvironmentRecord;
+use crate::store::{self, AuditEvent, EnvironmentRecord, Store};
 
 /// Names on one page at most.
 const LARGEST_PAGE: u32 = 1000;
@@ -124,7 +127,7 @@ pub(super) async fn upload(
     let written = service.trees.write(&record.provisioner, &found.tree, &path, write, &mut content).await;
     let written = written.map_err(not_done)?;
     let detail = json!({ "volume": place.volume, "path": path_text(&path), "bytes": written.size });
-    note(service, by, &record, "upload", detail).await?;
+    Recorder::of(service, by, &record).note("upload", detail).await?;
     Ok(view(folder_of(&path), written))
 }
 
@@ -134,7 +137,7 @@ pub(super) async fn restore(
     environment: &str,
     volume: &str,
     request: FileRestore,
-) -> Result<FileView, ApiError> {
+) -> Result<Live<Work<FileView>>, ApiError> {
     let record = environments::find(service, by, environment).await?;
     access::owner(by, &record)?;
     may_change(&record)?;
@@ -142,32 +145,71 @@ pub(super) async fn restore(
     let to = find(service, &record, volume, None).await?;
     let path = named(&request.path)?;
     let (snapshot, taken_at) = from.snapshot.unwrap_or_default();
-    let goal = match request.in_place {
-        true => path.clone(),
-        false => beside(&path, taken_at),
+    let goal = match (&request.to, request.in_place) {
+        (Some(to), _) => named(to)?,
+        (None, true) => path.clone(),
+        (None, false) => beside(&path, taken_at),
     };
-    let trees = &service.trees;
-    let (from, to) = ((&from.tree, path.as_slice()), (&to.tree, goal.as_slice()));
-    let restored = trees.restore(&record.provisioner, from, to, request.in_place).await.map_err(not_done)?;
-    let detail = json!({ "volume": volume, "snapshot": snapshot, "path": path_text(&path), "to": path_text(&goal) });
-    note(service, by, &record, "restore file", detail).await?;
-    Ok(view(folder_of(&goal), restored))
+    let mut detail =
+        json!({ "volume": volume, "snapshot": snapshot, "path": path_text(&path), "to": path_text(&goal) });
+    let recorder = Recorder::of(service, by, &record);
+    let (told, heard) = watch::channel(DataProgress::default());
+    let (trees, provisioner, in_place) = (service.trees.clone(), record.provisioner, request.in_place);
+    let given_up = CancellationToken::new();
+    let listening = given_up.clone().drop_guard();
+    // Apart, so that also one that was given up at its very end is written down.
+    let restoring = tokio::spawn(async move {
+        let (from, to) = ((&from.tree, path.as_slice()), (&to.tree, goal.as_slice()));
+        let restored = tokio::select! {
+            restored = trees.restore(&provisioner, from, to, in_place, &told) => Some(restored.map_err(not_done)?),
+            () = given_up.cancelled() => None,
+        };
+        detail["given_up"] = json!(restored.is_none());
+        recorder.note("restore file", detail).await?;
+        let restored = restored.ok_or_else(|| ApiError::conflict("It was given up"))?;
+        Ok(view(folder_of(&goal), restored))
+    });
+    Ok(work::follow(heard, async move {
+        let restored = restoring.await.unwrap_or_else(|_| Err(ApiError::internal()));
+        drop(listening);
+        restored
+    }))
 }
 
-async fn note(
-    service: &Service,
-    by: &SignedIn,
-    record: &EnvironmentRecord,
-    action: &str,
-    mut detail: serde_json::Value,
-) -> Result<(), ApiError> {
-    detail["environment"] = json!(record.summary.id);
-    let committed = async {
-        let mut tx = service.store.write().await?;
-        service.audit(&mut tx, by, action, &record.summary.name, detail).await?;
-        tx.commit().await
-    };
-    committed.await.map_err(failed)
+/// Writes into the audit what was done with an environment's files.
+struct Recorder {
+    store: Store,
+    clock: Clock,
+    by: SignedIn,
+    environment: String,
+    name: String,
+}
+
+impl Recorder {
+    fn of(service: &Service, by: &SignedIn, record: &EnvironmentRecord) -> Self {
+        let (environment, name) = (record.summary.id.clone(), record.summary.name.clone());
+        Self { store: service.store.clone(), clock: service.clock.clone(), by: by.clone(), environment, name }
+    }
+
+    async fn note(&self, action: &str, mut detail: serde_json::Value) -> Result<(), ApiError> {
+        detail["environment"] = json!(self.environment);
+        let now = self.clock.now();
+        let committed = async {
+            let mut tx = self.store.write().await?;
+            tx.audit(&AuditEvent {
+                id: &store::id(now),
+                team_id: Some(&self.by.team_id),
+                at: now,
+                actor: &self.by.name,
+                action,
+                target: &self.name,
+                detail,
+            })
+            .await?;
+            tx.commit().await
+        };
+        committed.await.map_err(failed)
+    }
 }
 
 /// Nothing is put into volumes that are about to be others, or to go.
