@@ -61,6 +61,8 @@ async fn a_person_puts_a_file_into_a_volume_and_brings_an_older_one_back() -> Ou
     browser.devtools("Network.emulateNetworkConditions", fast).await?;
     assert_eq!(ann.exec("shop", "api", &["ls", "/site/notes"]).await?.0, "<b>bold\nlink\nword\n");
 
+    // The way back is in the page's head, and the form at its end.
+    browser.page.execute("scrollTo(0, 0)", Vec::new()).await?;
     browser.press("Snapshots").await?;
     browser.await_text("h1", "Snapshots").await?;
     browser.click(".snapshot__label summary").await?;
