@@ -44,6 +44,7 @@ const send = (form) => {
   cancel.onclick = () => request.abort();
   [going.hidden, cancel.hidden, button.disabled] = [false, false, true];
   words.textContent = "Uploading…";
+  going.scrollIntoView({ block: "nearest" });
   request.open("POST", form.action);
   request.send(new FormData(form));
 };
