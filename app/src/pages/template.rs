@@ -38,7 +38,7 @@ async fn compose(visit: &Visit, name: &str) -> Result<Page, ApiError> {
 }
 
 fn content(visit: &Visit, template: TemplateDetail, beginning: Option<Beginning>) -> impl IntoView + use<> {
-    let bar = beginning.is_some().then(|| bar(&template));
+    let bar = beginning.is_some().then(|| bar(visit, &template));
     let form = match beginning {
         Some(beginning) => Ok(order::order(visit, &template, beginning)),
         None => Err(unavailable(&template)),
@@ -102,11 +102,13 @@ fn unavailable(template: &TemplateDetail) -> impl IntoView + use<> {
 }
 
 /// On a phone the form's button is a screen or two away: this one, which sends the same form, stays in reach.
-fn bar(template: &TemplateDetail) -> impl IntoView + use<> {
+fn bar(visit: &Visit, template: &TemplateDetail) -> impl IntoView + use<> {
+    let asked = visit.posted.as_ref().map_or(&visit.query, |posted| &posted.fields);
+    let is_change = asked.get("change").is_some_and(|change| !change.is_empty());
     view! {
         <div id="order-bar" class="order-bar">
             <a class="order-bar__form" href="#order">"See the form"</a>
-            <button class="button" data-kind="primary" type="submit" form="order">{order::says(&template.entry)}</button>
+            <button class="button" data-kind="primary" type="submit" form="order">{order::says(&template.entry, is_change)}</button>
         </div>
     }
 }

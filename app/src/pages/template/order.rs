@@ -10,8 +10,11 @@ use crate::site::{Posted, Visit};
 use crate::words::{Tone, count};
 
 /// What the button says.
-pub(super) fn says(entry: &CatalogEntry) -> String {
-    format!("Order {}", count(entry.server_count, "server"))
+pub(super) fn says(entry: &CatalogEntry, is_change: bool) -> String {
+    match is_change {
+        true => format!("Change to version {}", entry.version),
+        false => format!("Order {}", count(entry.server_count, "server")),
+    }
 }
 
 pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginning) -> impl IntoView + use<> {
@@ -29,7 +32,7 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
     let (is_change, already) = (change.is_some(), draft.source.clone());
     let (data, snapshot) = (typed("data").filter(|data| !data.is_empty()), typed("snapshot"));
     let (is_copy, owner) = (data.is_some(), typed("owner"));
-    let button = if is_change { format!("Change to version {}", entry.version) } else { says(entry) };
+    let button = says(entry, is_change);
     let name = typed("name").unwrap_or_else(|| draft.name.clone());
     let fields = template.parameters.iter().map(|spec| {
         let name = format!("parameters.{}", spec.name);
