@@ -55,11 +55,14 @@ where
     (html_headers(), [UNBUFFERED], Body::from_stream(pieces)).into_response()
 }
 
+/// Makes the last piece, as HTML.
+type Ended<T> = Box<dyn FnOnce(Result<T, ApiError>) -> String + Send>;
+
 struct Pieces<T> {
     before: Option<String>,
     work: Option<Live<Work<T>>>,
     doing: &'static str,
-    ended: Option<Box<dyn FnOnce(Result<T, ApiError>) -> String + Send>>,
+    ended: Option<Ended<T>>,
     after: Option<String>,
 }
 
