@@ -46,13 +46,13 @@ impl Trap {
         Ok(trap)
     }
 
-    async fn request(&self, step: Step) -> Outcome {
+    pub async fn request(&self, step: Step) -> Outcome {
         let token = EffectToken::new("0".repeat(64));
         let effect = Effect { token, environment: self.now.environment.clone(), step, call: 1, enrolment: None };
         Ok(self.provisioner.request(&effect).await?)
     }
 
-    async fn snapshot(&self) -> Outcome<Tree> {
+    pub async fn snapshot(&self) -> Outcome<Tree> {
         let id = SnapshotId::new("snapshot");
         let volumes = vec![SnapshotVolume { volume: self.now.volume.clone(), name: "data".into() }];
         self.request(Step::CreateSnapshot { snapshot: SnapshotPlan { id: id.clone(), volumes } }).await?;

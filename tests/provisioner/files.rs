@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use provisioners::{FileWrite, ProvisionError};
+use provisioners::conformance::settled;
+use provisioners::{FileWrite, ProvisionError, Step, Told, Tree, VolumeId, VolumePlan, VolumeSource};
 use rustix::fs::FallocateFlags;
 use tests::Outcome;
 use tokio::io::AsyncReadExt;
@@ -34,6 +35,38 @@ async fn a_hundred_thousand_files_in_one_folder_are_told_page_by_page() -> Outco
     }
     assert_eq!(names.len(), FILES);
     assert!(names.is_sorted() && names.windows(2).all(|two| two[0] != two[1]));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_thousand_small_files_are_kept_and_come_back() -> Outcome {
+    const FOLDERS: usize = 100;
+    const FILES: usize = 1_000;
+    let trap = Trap::at(LocalPlace::new()).await?;
+    for folder in 0..FOLDERS {
+        let folder = trap.data.join(folder.to_string());
+        fs::create_dir(&folder)?;
+        for file in 0..FILES {
+            fs::write(folder.join(file.to_string()), file.to_string())?;
+        }
+    }
+    let then = trap.snapshot().await?;
+    let source = VolumeSource {
+        environment: then.environment.clone(),
+        snapshot: then.snapshot.clone().ok_or("no snapshot")?,
+        volume: then.volume.clone(),
+    };
+    let id = VolumeId::new("restored");
+    let plan = VolumePlan { id: id.clone(), name: "data".into(), size_bytes: 1 << 30, from: Some(source) };
+    trap.request(Step::CreateVolume { volume: plan }).await?;
+    let seen = settled(trap.provisioner.as_ref(), &then.environment).await;
+    assert!(seen.volumes.contains(&id), "{seen:?}");
+    let files: u64 =
+        seen.snapshots[0].contents.iter().filter_map(|one| one.manifest.as_ref()).map(|one| one.files).sum();
+    assert_eq!(files, (FOLDERS * FILES) as u64);
+    let restored = Tree { volume: id, ..trap.now.clone() };
+    let compared = trap.provisioner.compare(&then, &restored, 10, &Told::default()).await?;
+    assert_eq!((compared.added, compared.changed, compared.removed), (0, 0, 0), "{compared:?}");
     Ok(())
 }
 

@@ -154,7 +154,8 @@ pub struct EnvironmentDetail {
     pub note_html: String,
     /// Absent when it has no volumes: there is nothing to restore.
     pub drill: Option<DrillView>,
-    /// As `drill`.
+    /// As `drill`. Nothing in the browser's own part shows it.
+    #[cfg_attr(not(feature = "ssr"), serde(skip_deserializing))]
     pub snapshot_rule: Option<SnapshotRuleView>,
 }
 

@@ -177,6 +177,41 @@ async fn a_server_that_never_stands_still_is_not_called_frozen_and_runs_on() {
     assert!(!story.thaw("a").await.held);
 }
 
+/// Is nearly always waiting in the kernel for a child made by vfork, which looks for a program in two hundred thousand places.
+const FORKING: &str = r#"echo $$ > DIR/pid; exec python3 -c '
+import os, subprocess
+path = ":".join("/%d" % place for place in range(200000))
+n = 0
+while True:
+    n += 1
+    open("DIR/fresh", "w").write(str(n) + "\n")
+    os.rename("DIR/fresh", "DIR/count")
+    try:
+        subprocess.Popen(["no-such-program"], env={"PATH": path})
+    except OSError:
+        pass
+'"#;
+
+#[tokio::test]
+async fn who_waits_for_a_child_that_is_becoming_another_program_stands_still_once_it_has() {
+    let story = Story::begin(FORKING).await;
+    story.until_other("count", "").await;
+    let pid = story.read("pid");
+    for id in ["a", "b", "c"] {
+        while state(&pid) != 'D' {
+            tokio::task::yield_now().await;
+        }
+        story.freeze(id, LONG).await.expect("a freeze");
+        let count = story.read("count");
+        for _ in 0..20 {
+            assert!(!story.thaw("other").await.held);
+            assert_eq!(story.read("count"), count, "it still writes");
+        }
+        assert!(story.thaw(id).await.held);
+        story.until_other("count", &count).await;
+    }
+}
+
 #[tokio::test]
 async fn in_a_sandbox_also_what_left_its_parents_stands_still() {
     let story = Story::begin_in_sandbox(&format!("setsid sh -c '({WRITER}) &' & exec sleep 1000")).await;

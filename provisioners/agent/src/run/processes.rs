@@ -4,6 +4,9 @@
 //! sandboxes do; elsewhere (on a machine of its own, in a test) what descends from this process. Parents are stopped before
 //! their children and continued after them, so that a shell never sees a job of its own stopped.
 //!
+//! Whoever waits in the kernel for a child made by vfork (as shells and Python make theirs) cannot be stopped before that child
+//! has become another program. So its children go on for a moment, until they have.
+//!
 //! Guaranteed: when [`stop_all`] returns, every thread was seen standing still twice in a row, with nothing new between. What
 //! its own user had stopped before stays stopped: it is not among what [`go_on`] continues.
 
@@ -15,6 +18,8 @@ use tokio::time::{Instant, sleep};
 
 /// Between two looks at processes that have been told to stop: they stop when they are next scheduled.
 const LOOK: Duration = Duration::from_micros(500);
+/// Children that somebody waits for in the kernel go on for so long at most, then all is looked at again.
+const LONGEST_MOMENT: Duration = Duration::from_millis(50);
 
 /// A process that was stopped here, told from a later one with its number by when it began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +35,8 @@ struct Seen {
     began: u64,
     /// Nothing of it can run: stopped, or over and waiting for its parent.
     still: bool,
+    /// Something of it waits in the kernel and takes no signal meanwhile.
+    waits: bool,
     over: bool,
 }
 
@@ -41,6 +48,7 @@ pub(super) async fn stop_all(patience: Duration) -> Result<Vec<Stopped>, String>
     let deadline = Instant::now() + patience;
     let mut stopped: BTreeMap<i32, Stopped> = BTreeMap::new();
     let mut still = BTreeSet::new();
+    let mut moment = LOOK;
     loop {
         let present = present();
         let mut running: Vec<(usize, i32, u64)> = Vec::new();
@@ -50,6 +58,11 @@ pub(super) async fn stop_all(patience: Duration) -> Result<Vec<Stopped>, String>
             }
         }
         running.sort_unstable();
+        let told = |id: &i32| stopped.contains_key(id);
+        let held_up: BTreeSet<i32> =
+            running.iter().map(|(_, id, _)| *id).filter(|id| told(id) && present[id].waits).collect();
+        let awaited = present.iter().filter(|(id, seen)| seen.still && told(id) && held_up.contains(&seen.parent));
+        let awaited: Vec<i32> = awaited.map(|(id, _)| *id).collect();
         for (depth, id, began) in &running {
             if let Some(pid) = Pid::from_raw(*id)
                 && kill_process(pid, Signal::STOP).is_ok()
@@ -68,7 +81,13 @@ pub(super) async fn stop_all(patience: Duration) -> Result<Vec<Stopped>, String>
             let seconds = patience.as_secs_f32();
             return Err(format!("{} did not stand still within {seconds:.1} s", names.join(", ")));
         }
-        if !running.is_empty() {
+        for pid in awaited.iter().filter_map(|id| Pid::from_raw(*id)) {
+            kill_process(pid, Signal::CONT).ok();
+        }
+        if !awaited.is_empty() {
+            sleep(moment).await;
+            moment = (moment * 2).min(LONGEST_MOMENT);
+        } else if !running.is_empty() {
             sleep(LOOK).await;
         }
     }
@@ -95,8 +114,8 @@ fn present() -> HashMap<i32, Seen> {
         if let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok())
             && let Some(stat) = stat(id)
         {
-            let (still, over) = threads(id);
-            all.insert(id, Seen { parent: stat.parent, began: stat.began, still, over });
+            let Threads { still, waits, over } = threads(id);
+            all.insert(id, Seen { parent: stat.parent, began: stat.began, still, waits, over });
         }
     }
     let alone = own <= 2;
@@ -145,17 +164,25 @@ fn stat(id: i32) -> Option<Stat> {
     Some(Stat { parent: fields.get(1)?.parse().ok()?, began: fields.get(19)?.parse().ok()? })
 }
 
-/// Whether all threads stand still, and whether all are over. A process whose first thread has ended may go on in others.
-fn threads(id: i32) -> (bool, bool) {
-    let (mut still, mut over) = (true, true);
+struct Threads {
+    still: bool,
+    waits: bool,
+    over: bool,
+}
+
+/// Whether all threads stand still, whether one waits in the kernel, and whether all are over. A process whose first thread
+/// has ended may go on in others.
+fn threads(id: i32) -> Threads {
+    let (mut still, mut waits, mut over) = (true, false, true);
     for entry in std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten() {
         let Ok(text) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
         let state = text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
         let ended = matches!(state, Some('Z' | 'X'));
         over &= ended;
+        waits |= state == Some('D');
         still &= ended || matches!(state, Some('T' | 't'));
     }
-    (still, over)
+    Threads { still, waits, over }
 }
 
 fn name(id: i32) -> String {
