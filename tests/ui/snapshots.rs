@@ -68,7 +68,7 @@ async fn a_person_has_a_restore_drilled_and_says_when_snapshots_are_taken() -> O
     // Without reload.
     browser.await_text("[data-key=drill] .badge", "Restore drilled").await?;
     browser.go(&house.url("/environments/shop")).await?;
-    browser.await_text(".environment__about .badge", "Restore drilled").await?;
+    browser.await_text(".environment__crumbs .badge", "Restore drilled").await?;
 
     browser.go(&house.url("/environments/shop/snapshots")).await?;
     browser.await_text("[data-key=rule]", "as its template says").await?;

@@ -152,9 +152,10 @@ pub struct EnvironmentDetail {
     pub note: String,
     /// The same as HTML that can do no harm.
     pub note_html: String,
-    /// Absent when it has no volumes: there is nothing to restore.
+    /// Absent when it has no volumes: there is nothing to restore. Nothing in the browser's own part reads it.
+    #[cfg_attr(not(feature = "ssr"), serde(skip_deserializing))]
     pub drill: Option<DrillView>,
-    /// As `drill`. Nothing in the browser's own part shows it.
+    /// As `drill`.
     #[cfg_attr(not(feature = "ssr"), serde(skip_deserializing))]
     pub snapshot_rule: Option<SnapshotRuleView>,
 }

@@ -17,7 +17,8 @@ pub struct ApiError {
     /// What to do about it, or more of the cause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// Which fields are wrong, and how.
+    /// Which fields are wrong, and how. Forms are answered with pages: nothing in the browser's own part reads it.
+    #[cfg_attr(not(feature = "ssr"), serde(skip_deserializing))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldError>,
 }

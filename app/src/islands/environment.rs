@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use super::connection::{connection_note, on_refusal};
 use crate::api::{Action, ApiError, EnvironmentDetail, EnvironmentSummary, Page, ProgressView, State, TimelineEvent};
 use crate::components::{
-    actions, badge, drill_badge, failure, icon, leads_on, moment, notice, outputs, parameters, server, tags, timeline,
-    track, volumes, waiting,
+    actions, badge, failure, icon, leads_on, moment, notice, outputs, parameters, server, tags, timeline, track,
+    volumes, waiting,
 };
 use crate::words::{Tone, action_upcoming, environment_title, state_sentence, tab_title};
 use crate::{ask, live};
@@ -117,12 +117,10 @@ fn head(
     connection: ReadSignal<live::Connection>,
 ) -> impl IntoView {
     let summary = part(shown, |shown| shown.detail.summary.clone());
-    let drill = part(shown, |shown| shown.detail.drill.clone());
     let theirs = move || shown.with(|shown| !shown.detail.actions.is_empty());
     let snapshots = format!("/environments/{id}/snapshots");
     view! {
         <header class="page-header">
-            <p class="crumbs"><a href="/environments">"Environments"</a></p>
             <div class="page-header__line">
                 <h1>{move || name.get()}</h1>
                 {move || badge(summary.get().state)}
@@ -132,7 +130,6 @@ fn head(
             <div class="environment__about">
                 {move || tags(summary.get().tags)}
                 <a class="environment__edit" href=snapshots>{icon("layers")}"Snapshots"</a>
-                {move || drill_badge(now, drill.get())}
                 {move || theirs().then(|| view! {
                     <a class="environment__edit" href=format!("/environments/{id}/files")>{icon("hard-drive")}"Files"</a>
                     <a class="environment__edit" href=format!("/environments/{id}/edit")>{icon("tag")}"Name, tags and note"</a>

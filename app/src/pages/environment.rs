@@ -6,7 +6,7 @@ use axum::response::Response;
 use leptos::prelude::*;
 
 use crate::api::ApiError;
-use crate::components::{notice, notify};
+use crate::components::{drill_badge, notice, notify};
 use crate::islands::{EnvironmentLive, EnvironmentNow};
 use crate::site::{Page, Place, Visit, answer};
 use crate::words::{Tone, environment_title};
@@ -31,8 +31,10 @@ async fn compose(visit: &Visit, environment: &str) -> Result<Page, ApiError> {
     let now = visit.now;
     let tab_icon = visit.settings.assets.address("tab-icon.js");
     let content = move || {
+        let badge = drill_badge(Signal::stored(now), initial.detail.drill.clone());
         view! {
             {refused.map(|error| notice(Tone::Bad, error.title, error.detail))}
+            <p class="crumbs environment__crumbs"><a href="/environments">"Environments"</a>{badge}</p>
             <EnvironmentLive initial=initial now=now timeline_address=again/>
             {notify("offer")}
             <script type="module" src=tab_icon></script>

@@ -2,6 +2,7 @@
 
 mod actions;
 mod badge;
+#[cfg(feature = "ssr")]
 mod drill;
 mod failure;
 mod server;
@@ -14,6 +15,7 @@ mod waiting;
 
 pub use actions::{action_form, actions, leads_on};
 pub use badge::badge;
+#[cfg(feature = "ssr")]
 pub use drill::drill_badge;
 pub use failure::{Retry, failure};
 pub use server::server;
