@@ -19,7 +19,7 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 /// Whoever waits hears this often how far something has come.
 const TELL: Duration = Duration::from_millis(400);
 /// Whoever reads what is void ends within this long; servers may stand still meanwhile.
-const FOR_A_READER: Duration = Duration::from_secs(5);
+const READER_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub struct Data {
@@ -118,8 +118,8 @@ impl Environment {
                     Taking { plan: plan.clone(), call, began: snapshots::now(), progress: Arc::clone(&progress) };
                 environment.now().taking.insert(plan.id.clone(), taking);
                 let taken = environment.data.still(|| {
-                    let (from, what) = (&environment.layout, (&plan, call));
-                    snapshots::take(from, &layout, what, &shared.tools, &shared.trash, &progress)
+                    let Shared { tools, trash, .. } = &**shared;
+                    snapshots::take(&environment.layout, &layout, &plan, call, tools, trash, &progress)
                 });
                 environment.now().taking.remove(&plan.id);
                 taken?;
@@ -301,7 +301,7 @@ impl Environment {
     fn end_reading(&self, id: &SnapshotId) -> Result<()> {
         let Some(task) = self.now().reading.get(id).cloned() else { return Ok(()) };
         task.progress.stop();
-        match task.wait(Some(FOR_A_READER)) {
+        match task.wait(Some(READER_PATIENCE)) {
             Some(_) => Ok(()),
             None => Err(LocalError::Later("What was taken before is still being read.".to_owned())),
         }

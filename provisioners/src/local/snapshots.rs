@@ -49,7 +49,8 @@ pub fn now() -> i64 {
 pub fn take(
     environment: &EnvironmentLayout,
     snapshot: &SnapshotLayout,
-    (plan, call): (&SnapshotPlan, i64),
+    plan: &SnapshotPlan,
+    call: i64,
     tools: &Tools,
     trash: &Trash,
     progress: &Progress,
@@ -63,7 +64,7 @@ pub fn take(
     let taken_at = now();
     // What a portal left that was killed while taking it, and what an earlier call took. Their moments have passed.
     trash.take(snapshot.root())?;
-    let taken = fill(environment, snapshot, (plan, call), tools, progress, taken_at);
+    let taken = fill(environment, snapshot, plan, call, tools, progress, taken_at);
     if taken.is_err() {
         // If that does not work either, whoever opens the provisioner next does it.
         let _ = trash.take(snapshot.root()).and_then(|()| disk::remove_if_empty(snapshot.parent()));
@@ -74,7 +75,8 @@ pub fn take(
 fn fill(
     environment: &EnvironmentLayout,
     snapshot: &SnapshotLayout,
-    (plan, call): (&SnapshotPlan, i64),
+    plan: &SnapshotPlan,
+    call: i64,
     tools: &Tools,
     progress: &Progress,
     taken_at: i64,

@@ -138,7 +138,7 @@ impl Hub {
     }
 
     /// Returns when this server's agent is connected, and after `patience` in any case.
-    pub async fn expect(&self, server: &ServerId, patience: Duration) {
+    pub async fn await_connection(&self, server: &ServerId, patience: Duration) {
         let connected = async {
             loop {
                 // Listens before it looks, so that nobody arrives in between.

@@ -145,7 +145,7 @@ async fn a_server_whose_agent_went_away_is_noted_as_gone_and_cannot_be_opened() 
 
     let expecting = tokio::spawn({
         let hub = hub.clone();
-        async move { hub.expect(&server(), Duration::from_secs(60)).await }
+        async move { hub.await_connection(&server(), Duration::from_secs(60)).await }
     });
     dial(&hub, 1, "good", router(watch::Sender::default()));
     expecting.await.unwrap();

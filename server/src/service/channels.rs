@@ -16,7 +16,7 @@ use crate::agents::OpenError;
 /// Of a command with everything, in bytes: more than any shell takes is a mistake.
 const LARGEST_COMMAND: usize = 32 * 1024;
 /// Agents of servers that run come back within seconds.
-const FOR_ITS_RETURN: Duration = Duration::from_secs(10);
+const RETURN_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn open(
     service: &Service,
@@ -37,7 +37,7 @@ pub(super) async fn open(
     };
     if record.summary.state == State::Ready {
         // It lost its connection a moment ago, as all have when a portal starts.
-        service.hub.expect(&server.id, FOR_ITS_RETURN).await;
+        service.hub.await_connection(&server.id, RETURN_PATIENCE).await;
     }
     let stream = service.hub.open(&server.id, channel).await.map_err(|error| {
         let at = format!("{}/{}", record.summary.name, server.name);

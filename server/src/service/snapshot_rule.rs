@@ -30,9 +30,9 @@ pub(super) async fn set(
     if own != facts.intent.snapshot_rule {
         let now = service.clock.now();
         let next_at = schedule::upcoming(&facts.topology, own.as_ref(), now).snapshot_at;
-        let told = match (schedule::describe_taken(&facts.topology, own.as_ref()), &rule) {
-            (Some(when), _) => format!("Snapshots are taken {when} from now on"),
-            (None, _) => "No snapshots are taken by rule any more".to_owned(),
+        let told = match schedule::describe_taken(&facts.topology, own.as_ref()) {
+            Some(when) => format!("Snapshots are taken {when} from now on"),
+            None => "No snapshots are taken by rule any more".to_owned(),
         };
         let committed = async {
             let mut tx = service.store.write().await?;

@@ -71,6 +71,13 @@ pub enum Ordered {
     },
 }
 
+/// Why there cannot be one more.
+pub(super) enum Refused {
+    NameTaken,
+    PersonQuota,
+    TeamQuota,
+}
+
 /// Everything about one environment.
 #[derive(Clone, Debug)]
 pub struct EnvironmentRecord {
@@ -127,24 +134,11 @@ impl Tx {
                 });
             }
         }
-        let counts = sqlx::query(
-            "select count(*) as team, cast(coalesce(sum(case when owner_id = $2 then 1 else 0 end), 0) as bigint) as person, \
-             cast(coalesce(sum(case when name = $3 then 1 else 0 end), 0) as bigint) as named \
-             from environment where team_id = $1 and deleted_at is null",
-        )
-        .bind(&new.team_id)
-        .bind(&new.owner_id)
-        .bind(&new.name)
-        .fetch_one(&mut *connection)
-        .await?;
-        if counts.try_get::<i64, _>("named")? > 0 {
-            return Ok(Ordered::NameTaken);
-        }
-        if counts.try_get::<i64, _>("person")? >= quota.per_person {
-            return Ok(Ordered::PersonQuota { limit: quota.per_person });
-        }
-        if counts.try_get::<i64, _>("team")? >= quota.per_team {
-            return Ok(Ordered::TeamQuota { limit: quota.per_team });
+        match self.refused(&new.team_id, &new.owner_id, &new.name, quota).await? {
+            Some(Refused::NameTaken) => return Ok(Ordered::NameTaken),
+            Some(Refused::PersonQuota) => return Ok(Ordered::PersonQuota { limit: quota.per_person }),
+            Some(Refused::TeamQuota) => return Ok(Ordered::TeamQuota { limit: quota.per_team }),
+            None => {}
         }
         self.insert_environment(new, now).await?;
         if let Some(key) = key {
@@ -163,6 +157,36 @@ impl Tx {
         let ordered = Note::new("ordered", format!("{} ordered {}", new.orderer_name, new.name));
         self.add_event(&new.id, &ordered, Some(&new.orderer_name), now).await?;
         Ok(Ordered::Created)
+    }
+
+    /// Why there can be no more of this name, for this person or in this team. The caller holds the lock on the team.
+    pub(super) async fn refused(
+        &mut self,
+        team: &str,
+        owner: &str,
+        name: &str,
+        quota: Quota,
+    ) -> Result<Option<Refused>, StoreError> {
+        let counts = sqlx::query(
+            "select count(*) as team, cast(coalesce(sum(case when owner_id = $2 then 1 else 0 end), 0) as bigint) as person, \
+             cast(coalesce(sum(case when name = $3 then 1 else 0 end), 0) as bigint) as named \
+             from environment where team_id = $1 and deleted_at is null",
+        )
+        .bind(team)
+        .bind(owner)
+        .bind(name)
+        .fetch_one(self.connection())
+        .await?;
+        let count = |column: &str| counts.try_get::<i64, _>(column);
+        Ok(if count("named")? > 0 {
+            Some(Refused::NameTaken)
+        } else if count("person")? >= quota.per_person {
+            Some(Refused::PersonQuota)
+        } else if count("team")? >= quota.per_team {
+            Some(Refused::TeamQuota)
+        } else {
+            None
+        })
     }
 
     async fn insert_environment(&mut self, new: &NewEnvironment, now: i64) -> Result<(), StoreError> {

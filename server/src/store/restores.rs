@@ -1,7 +1,6 @@
 //! Volumes that begin with what a snapshot held: restore, clone and undelete, until they are over or all is as it was.
 
-use sqlx::Row;
-
+use super::environments::Refused;
 use super::{EnvironmentRecord, Quota, Source, StoreError, Tx, id, timeline};
 use crate::domain::drill;
 use crate::domain::note::Note;
@@ -77,35 +76,24 @@ impl Tx {
         quota: Quota,
         now: i64,
     ) -> Result<Undeleted, StoreError> {
-        let (environment, connection) = (&record.summary.id, self.connection());
+        let environment = &record.summary.id;
         // Orders at the same moment cannot pass.
         sqlx::query("update team set name = name where id = $1")
             .bind(&record.team_id)
-            .execute(&mut *connection)
+            .execute(self.connection())
             .await?;
-        let counts = sqlx::query(
-            "select count(*) as team, cast(coalesce(sum(case when owner_id = $2 then 1 else 0 end), 0) as bigint) as person, \
-             cast(coalesce(sum(case when name = $3 then 1 else 0 end), 0) as bigint) as named \
-             from environment where team_id = $1 and deleted_at is null",
-        )
-        .bind(&record.team_id)
-        .bind(&record.owner_id)
-        .bind(&record.summary.name)
-        .fetch_one(&mut *connection)
-        .await?;
-        if counts.try_get::<i64, _>("named")? > 0 {
-            return Ok(Undeleted::NameTaken);
-        }
-        for (column, limit) in [("person", quota.per_person), ("team", quota.per_team)] {
-            if counts.try_get::<i64, _>(column)? >= limit {
-                return Ok(Undeleted::Quota { limit });
-            }
+        let (team, owner, name) = (&record.team_id, &record.owner_id, &record.summary.name);
+        match self.refused(team, owner, name, quota).await? {
+            Some(Refused::NameTaken) => return Ok(Undeleted::NameTaken),
+            Some(Refused::PersonQuota) => return Ok(Undeleted::Quota { limit: quota.per_person }),
+            Some(Refused::TeamQuota) => return Ok(Undeleted::Quota { limit: quota.per_team }),
+            None => {}
         }
         for statement in [
             "update environment set deleted_at = null, final_snapshot_id = null where id = $1",
             "update snapshot set expires_at = null where environment_id = $1",
         ] {
-            sqlx::query(statement).bind(environment).execute(&mut *connection).await?;
+            sqlx::query(statement).bind(environment).execute(self.connection()).await?;
         }
         self.reschedule_drills(environment, Some(now + drill::WEEK_MS)).await?;
         Ok(Undeleted::Done)

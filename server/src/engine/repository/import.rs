@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use app::api::State;
 use provisioners::{EnvironmentId, ImportPlace, ImportedSnapshot, ProvisionError, Provisioner, SnapshotId};
 use repository::{Error, ImportOptions, Ownership, Repository, Watcher};
 
 use super::attend::{Subject, apart, attend, watched};
 use super::{Shared, Step};
-use crate::domain::actions::{Change, Keep};
+use crate::domain::actions::Change;
 use crate::domain::facts::Desired;
 use crate::domain::note::Note;
 use crate::domain::repository::pause_after;
@@ -161,15 +160,8 @@ async fn bring_back(shared: &Shared, lease: &RepositoryLease, next: &NextImport)
     let snapshot = tx.imported(lease, next, expires_at, now).await?;
     if tx.undelete(&record, NO_QUOTA, now).await? == Undeleted::Done {
         tx.set_upcoming(&next.environment, schedule::upcoming(topology, None, now)).await?;
-        let change = Change {
-            desired: Desired::Running,
-            renew: Vec::new(),
-            delete_volumes: false,
-            keep: Keep::AsBefore,
-            forced: false,
-            label: State::Preparing,
-            note: Note::new("imported", format!("The data of {name} is here; bringing it up")),
-        };
+        let note = Note::new("imported", format!("The data of {name} is here; bringing it up"));
+        let change = Change::prepared(Desired::Running, note);
         tx.change_desire(&next.environment, intent.generation, &change, Some(&next.actor), now).await?;
         let sizes: Vec<_> = topology.volumes.iter().map(|volume| (volume.name.clone(), volume.size_bytes)).collect();
         tx.begin_restore(&next.environment, &snapshot.source(&next.environment), &sizes, None, now).await?;

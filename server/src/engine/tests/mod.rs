@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use app::api::{Action, DrillReach, DrillResult, SnapshotReason, SnapshotState, SnapshotView, State};
+use app::api::{Action, DrillReach, DrillResult, LiveEvent, SnapshotReason, SnapshotState, SnapshotView, State};
 use provisioners::SnapshotId;
 use sqlx::Executor;
 use tempfile::TempDir;
+use tokio::sync::broadcast::Receiver;
 
 use self::world::{Behaviour, Fault, World};
 use super::{Bell, Directory, Engine, Parts};
@@ -115,6 +116,16 @@ impl House {
         self.bell.ring(&environment);
     }
 
+    /// Returns when something has happened, or moves the time on to whatever the engine waits for.
+    async fn pass(&self, news: &mut Receiver<LiveEvent>) {
+        if tokio::time::timeout(Duration::from_millis(20), news.recv()).await.is_err()
+            && let Some(due) = self.store.next_due().await.unwrap()
+        {
+            self.time.fetch_max(due, Ordering::SeqCst);
+            self.bell.wake();
+        }
+    }
+
     /// Moves the time on until there is another snapshot than this one.
     async fn next_snapshot(&self, id: &str, before: Option<&str>) -> SnapshotView {
         let mut news = self.bell.subscribe();
@@ -126,12 +137,7 @@ impl House {
             {
                 return newest;
             }
-            if tokio::time::timeout(Duration::from_millis(20), news.recv()).await.is_err()
-                && let Some(due) = self.store.next_due().await.unwrap()
-            {
-                self.time.fetch_max(due, Ordering::SeqCst);
-                self.bell.wake();
-            }
+            self.pass(&mut news).await;
         }
         panic!("no snapshot after {before:?}: {:#?}", self.show(id).await)
     }
@@ -148,12 +154,7 @@ impl House {
             {
                 return last;
             }
-            if tokio::time::timeout(Duration::from_millis(20), news.recv()).await.is_err()
-                && let Some(due) = self.store.next_due().await.unwrap()
-            {
-                self.time.fetch_max(due, Ordering::SeqCst);
-                self.bell.wake();
-            }
+            self.pass(&mut news).await;
         }
         panic!("no drill ended: {:#?}", self.store.drill(id, true).await.unwrap())
     }
@@ -175,13 +176,7 @@ impl House {
             if record.summary.state == state {
                 return record;
             }
-            // Either something happens, or nothing will before its time comes.
-            if tokio::time::timeout(Duration::from_millis(20), news.recv()).await.is_err()
-                && let Some(due) = self.store.next_due().await.unwrap()
-            {
-                self.time.fetch_max(due, Ordering::SeqCst);
-                self.bell.wake();
-            }
+            self.pass(&mut news).await;
         }
         let record = self.show(id).await;
         panic!(
