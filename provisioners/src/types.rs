@@ -335,6 +335,9 @@ pub struct ObservedServer {
     pub state: MachineState,
     /// Which limits hold and by what means, in words for people ("memory 512 MiB by rlimit, CPU unlimited").
     pub limits: String,
+    /// Where it is in the private network; `None`: where it was planned to be, or not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -411,6 +414,16 @@ pub struct Capacity {
     pub memory_bytes: u64,
     pub memory_free_bytes: u64,
     pub processors: u32,
+}
+
+/// The agent's program for servers that are not on this machine. They fetch it from the portal, as
+/// `/agent/{sha256}/bookend-agent`, and run nothing of another checksum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentProgram {
+    /// Where the portal has it.
+    pub path: PathBuf,
+    /// Lower-case hex, 64 characters.
+    pub sha256: String,
 }
 
 /// A value that must not be printed, logged or stored in the clear. Prints as `***`.

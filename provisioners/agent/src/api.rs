@@ -3,6 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `PUT /v1/config` [`Config`] | 204; idempotent by [`Config::digest`]: the same digest again changes nothing |
+//! | `PUT /v1/hosts` [`Hosts`] | 204; they stand in the server's file of hosts, where keeping that is the agent's to do |
 //! | `GET /v1/reports` | newline-delimited JSON [`Report`]s: the present status at once, then every change and the metrics |
 //! | `GET /v1/logs?after=SEQ` | newline-delimited JSON [`LogLine`]s with `seq > SEQ`, then new ones as they come |
 //! | `GET /v1/exec` with `Upgrade: bookend` and header `bookend-exec:` [`ExecRequest`] as base64url JSON | 101, then [`crate::frame`]s |
@@ -13,7 +14,7 @@
 //! | `POST /v1/stop` | 204 after services had their stop signal and time to end (before park and delete) |
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,19 @@ pub struct Config {
     pub awaited: Vec<String>,
 }
 
+/// Names and addresses of the environment's servers as they are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hosts {
+    pub hosts: Vec<HostEntry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostEntry {
+    /// A lower-case DNS label.
+    pub name: String,
+    pub address: Ipv4Addr,
+}
+
 /// One server's copy of a volume that several servers share, and where the others are. Syncthing keeps them in step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shared {
@@ -81,7 +95,8 @@ pub struct Shared {
 pub struct Peer {
     pub server: String,
     pub device: String,
-    pub address: SocketAddrV4,
+    /// Address and port, or name and port where only the name is sure.
+    pub address: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +200,8 @@ pub enum Phase {
     /// Waits for its configuration.
     #[default]
     Idle,
+    /// Its volumes are waited for, formatted when they are blank, and mounted; nothing else has begun.
+    Mounting,
     /// Its copies of shared volumes are not yet in step with the others'; nothing else has begun.
     CatchingUp,
     SettingUp,

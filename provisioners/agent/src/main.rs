@@ -1,13 +1,18 @@
-//! `bookend-agent [--directory DIR]`: see the library. Made to be the first or second process of a server.
+//! `bookend-agent [--directory DIR] [--run-directory DIR]`: see the library. Made to be the first or second process of a
+//! sandbox, or a machine's service that is started at every boot.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: bookend-agent [--directory DIR]
-  --directory DIR  where the server's identity is; /run/bookend when absent
-  --version        print the version";
+use agent::run::Places;
+
+const USAGE: &str = "usage: bookend-agent [--directory DIR] [--run-directory DIR]
+  --directory DIR      where the server's identity is and the agent's own files go; /run/bookend when absent.
+                       On a machine that boots anew: /var/lib/bookend
+  --run-directory DIR  where files go that are of one boot, as /run/bookend; the same when absent
+  --version            print the version";
 const DEFAULT_DIRECTORY: &str = "/run/bookend";
-/// The portal refused this server.
+/// The portal refused this server: starting the agent again is useless (systemd: `RestartPreventExitStatus=3`).
 const REFUSED: u8 = 3;
 
 fn main() -> ExitCode {
@@ -21,13 +26,18 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: Vec<String>) -> ExitCode {
-    let mut directory = PathBuf::from(DEFAULT_DIRECTORY);
+    let mut directory = None;
+    let mut run_directory = None;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--directory" => match arguments.next() {
-                Some(value) => directory = value.into(),
+                Some(value) => directory = Some(PathBuf::from(value)),
                 None => return misused("--directory needs a directory"),
+            },
+            "--run-directory" => match arguments.next() {
+                Some(value) => run_directory = Some(PathBuf::from(value)),
+                None => return misused("--run-directory needs a directory"),
             },
             "--version" => {
                 println!("bookend-agent {}", env!("CARGO_PKG_VERSION"));
@@ -36,6 +46,8 @@ fn serve(arguments: Vec<String>) -> ExitCode {
             _ => return misused(&format!("{argument:?} is not understood")),
         }
     }
+    let directory = directory.unwrap_or_else(|| PathBuf::from(DEFAULT_DIRECTORY));
+    let places = Places { run_directory: run_directory.unwrap_or_else(|| directory.clone()), directory };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}"), 1),
@@ -44,7 +56,7 @@ fn serve(arguments: Vec<String>) -> ExitCode {
         if std::process::id() == 1 {
             tokio::spawn(agent::run::reap_orphans());
         }
-        agent::run::run(&directory).await
+        agent::run::run(&places).await
     });
     failed(&error.to_string(), if matches!(error, agent::run::RunError::Refused(_)) { REFUSED } else { 1 })
 }

@@ -299,5 +299,11 @@ pub fn observed(
             }
         },
     };
-    ObservedServer { server: plan.id.clone(), generation: plan.generation, state, limits: record.limits.clone() }
+    ObservedServer {
+        server: plan.id.clone(),
+        generation: plan.generation,
+        state,
+        limits: record.limits.clone(),
+        address: None,
+    }
 }

@@ -1,6 +1,6 @@
 //! What the hub needs of the database, and nothing else of it.
 
-use agent::api::{Config, LogLine, Status};
+use agent::api::{Config, HostEntry, LogLine, Status};
 use agent::link::Hello;
 use async_trait::async_trait;
 use provisioners::ServerId;
@@ -14,6 +14,9 @@ pub trait AgentDirectory: Send + Sync + 'static {
     /// Checks who calls. On success the session key's hash is durable, so that the same agent is known again after a
     /// restart of either side, and the enrolment token is used up for every other key.
     async fn enrol(&self, hello: &Hello) -> Result<Enrolled, EnrolError>;
+
+    /// What an agent that is connected should know by now.
+    async fn present(&self, server: &ServerId, generation: i64) -> Result<Present, DirectoryError>;
 
     /// Keeps the newest status durably and wakes the engine. Quick changes may have been left out in between.
     async fn record_status(&self, server: &ServerId, generation: i64, status: &Status) -> Result<(), DirectoryError>;
@@ -29,10 +32,20 @@ pub trait AgentDirectory: Send + Sync + 'static {
 /// A caller that may stay.
 #[derive(Clone, Debug, Default)]
 pub struct Enrolled {
-    /// What this generation of the server should be; `None` when it should not be running anything (any more).
-    pub config: Option<Config>,
+    /// The environment it belongs to.
+    pub environment: String,
+    pub present: Present,
     /// Number of the last stored log line of this generation; 0 when there is none.
     pub last_log_seq: u64,
+}
+
+/// What a server is to be among its peers, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// What this generation of the server should be; `None` when it should not be running anything (any more).
+    pub config: Option<Config>,
+    /// Where the environment's servers are, if that was not known when they were made.
+    pub hosts: Vec<HostEntry>,
 }
 
 #[derive(Debug, thiserror::Error)]

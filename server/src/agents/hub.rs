@@ -11,7 +11,7 @@ use app::portal::{Channel, Duplex};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, Request, StatusCode};
-use provisioners::{AgentGateway, ServerId};
+use provisioners::{AgentGateway, EnvironmentId, ServerId};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc};
 
@@ -22,6 +22,8 @@ use super::{AgentDirectory, LogBatch, logs, session};
 const GREETINGS: usize = 1024;
 /// Stored batches a follower may be behind before it has to read from the database again.
 const FOLLOWED_BATCHES: usize = 1024;
+/// Who is further behind looks at once.
+const NOTICED_MOVES: usize = 1024;
 /// For the agent to open a terminal, start a command or connect to a port.
 const OPEN_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -39,6 +41,8 @@ pub(super) struct Shared {
     servers: Mutex<HashMap<ServerId, Known>>,
     /// Told of every new link.
     pub(super) arrivals: Notify,
+    /// Environments of which servers are elsewhere than before.
+    pub(super) moves: broadcast::Sender<EnvironmentId>,
     runtime: Handle,
 }
 
@@ -106,6 +110,7 @@ impl Hub {
             stored_logs,
             servers: Mutex::default(),
             arrivals: Notify::new(),
+            moves: broadcast::channel(NOTICED_MOVES).0,
             runtime: Handle::current(),
         };
         Self { shared: Arc::new(shared) }
@@ -208,6 +213,12 @@ impl Hub {
         let link = self.link(server).ok_or(FreezeError::NotConnected)?;
         let thawed = tokio::time::timeout(patience, link.connection.thaw(thaw)).await;
         Ok(thawed.map_err(|_| FreezeError::Timeout(patience))??)
+    }
+
+    /// Servers of this environment are elsewhere than before: agents that are connected are told.
+    pub fn moved(&self, environment: &EnvironmentId) {
+        // Nobody may be connected.
+        self.shared.moves.send(environment.clone()).ok();
     }
 
     /// Ends a server's link and forgets what was remembered of it: it is gone for good.

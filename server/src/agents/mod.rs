@@ -17,7 +17,7 @@ mod hub;
 mod logs;
 mod session;
 
-pub use directory::{AgentDirectory, DirectoryError, EnrolError, Enrolled, LogBatch};
+pub use directory::{AgentDirectory, DirectoryError, EnrolError, Enrolled, LogBatch, Present};
 pub use history::{STRETCH_MS, Stretch};
 pub use hub::{FreezeError, Hub, OpenError, StopError};
 

@@ -1,24 +1,27 @@
 //! One agent's link, from its greeting to its end.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agent::api::{Config, Failure, LogLine, Phase, Report, Status};
+use agent::api::{Config, Failure, HostEntry, Hosts, LogLine, Phase, Report, Status};
 use agent::link::portal::{self, Connection, Lines};
 use agent::link::{LinkError, VERSION};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use provisioners::{Duplex, ServerId};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use provisioners::{Duplex, EnvironmentId, ServerId};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 
 use super::history::History;
 use super::hub::{Link, Shared};
-use super::{EnrolError, Enrolled, LogBatch};
+use super::{EnrolError, Enrolled, LogBatch, Present};
 
 /// Metrics come every three seconds; an agent silent for this long is gone, whatever its connection says.
 const SILENCE: Duration = Duration::from_secs(20);
+/// Where servers are may be found out by another portal, which tells nobody here.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// As the API promises; an agent that sends longer ones has them cut.
@@ -27,12 +30,14 @@ const MAX_SOURCE: usize = 64;
 
 /// Asks who calls, then keeps the link going until it ends. `permit` is given back once the caller is known.
 pub(super) async fn run(shared: Arc<Shared>, stream: Box<dyn Duplex>, permit: OwnedSemaphorePermit) {
+    // Before anything is read: what changes meanwhile is told.
+    let moves = shared.moves.subscribe();
     let Some((agent, enrolled, connection)) = welcome(&shared, stream).await else { return };
     drop(permit);
     let Some((link, after)) = agent.take_over(connection, enrolled.last_log_seq) else { return };
     tracing::debug!(server = %agent.server, agent.generation, "agent connected");
     let ended = tokio::select! {
-        Err(refused) = agent.put_config(&link, enrolled.config) => Err(refused),
+        Err(ended) = agent.tell(&link, enrolled, moves) => Err(ended),
         ended = agent.read_reports(&link) => ended,
         ended = agent.read_logs(&link, after) => ended,
         () = link.connection.closed() => Err(LinkError::Closed),
@@ -121,9 +126,50 @@ impl Agent {
         .await;
     }
 
-    /// Sends the configuration, if there is one. What is in it never changes while a generation lives.
-    async fn put_config(&self, link: &Link, config: Option<Config>) -> Result<(), LinkError> {
-        let Some(config) = config else { return Ok(()) };
+    /// Tells what the server should be and where its peers are, and again whenever that is something else. While a generation
+    /// lives its configuration changes only once it is known where the server itself is.
+    async fn tell(
+        &self,
+        link: &Link,
+        enrolled: Enrolled,
+        mut moves: broadcast::Receiver<EnvironmentId>,
+    ) -> Result<Infallible, LinkError> {
+        let environment = EnvironmentId::new(enrolled.environment);
+        let mut told = Present::default();
+        let mut present = enrolled.present;
+        let mut looked_again = false;
+        loop {
+            if present.hosts != told.hosts {
+                self.put_hosts(link, present.hosts.clone()).await?;
+            }
+            let digest = |present: &Present| present.config.as_ref().map(|config| config.digest.clone());
+            if digest(&present) != digest(&told)
+                && let Some(config) = present.config.clone()
+            {
+                self.put_config(link, config).await?;
+            }
+            told = present;
+            tokio::select! {
+                () = until_moved(&mut moves, &environment) => {}
+                () = tokio::time::sleep(LOOK_AGAIN), if !told.hosts.is_empty() || !looked_again => looked_again = true,
+            }
+            let look = || self.shared.directory.present(&self.server, self.generation);
+            present = self.until_done("find out where servers are", look).await;
+        }
+    }
+
+    async fn put_hosts(&self, link: &Link, hosts: Vec<HostEntry>) -> Result<(), LinkError> {
+        let body = serde_json::to_vec(&Hosts { hosts }).map_err(std::io::Error::other)?;
+        let response = link.connection.request(request(Method::PUT, "/v1/hosts", body)).await?;
+        let status = response.status();
+        if status != StatusCode::NO_CONTENT {
+            // It says why in its own log.
+            tracing::warn!(server = %self.server, %status, "the agent does not take the names of its peers");
+        }
+        Ok(())
+    }
+
+    async fn put_config(&self, link: &Link, config: Config) -> Result<(), LinkError> {
         let body = serde_json::to_vec(&config).map_err(std::io::Error::other)?;
         let response = link.connection.request(request(Method::PUT, "/v1/config", body)).await?;
         if response.status() == StatusCode::NO_CONTENT {
@@ -227,6 +273,18 @@ impl Agent {
             }
             tokio::time::sleep(delay).await;
             delay = (delay * 2).min(LONGEST_RETRY);
+        }
+    }
+}
+
+async fn until_moved(moves: &mut broadcast::Receiver<EnvironmentId>, environment: &EnvironmentId) {
+    loop {
+        match moves.recv().await {
+            Ok(moved) if moved == *environment => return,
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Lagged(_)) => return,
+            // The hub is gone, and soon this link is.
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use agent::api::{Config, LogLine, Status};
+use agent::api::{Config, HostEntry, LogLine, Status};
 use agent::link::{Hello, LinkError};
 use app::portal::Channel;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, put};
-use provisioners::{AgentGateway, ServerId};
+use provisioners::{AgentGateway, EnvironmentId, ServerId};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,6 +24,7 @@ struct Memory {
     lines: watch::Sender<Vec<(i64, u64)>>,
     gone: watch::Sender<Vec<i64>>,
     failures_left: AtomicU32,
+    hosts: std::sync::Mutex<Vec<HostEntry>>,
 }
 
 #[async_trait]
@@ -34,10 +35,16 @@ impl AgentDirectory for Memory {
                 let stored =
                     self.lines.borrow().iter().filter(|line| line.0 == hello.generation).map(|line| line.1).max();
                 let config = Config { digest: "one".into(), ..Config::default() };
-                Ok(Enrolled { config: Some(config), last_log_seq: stored.unwrap_or(0) })
+                let present = Present { config: Some(config), hosts: Vec::new() };
+                let environment = "environment".into();
+                Ok(Enrolled { environment, present, last_log_seq: stored.unwrap_or(0) })
             }
             _ => Err(EnrolError::Refused("the enrolment token is wrong or used".into())),
         }
+    }
+    async fn present(&self, _: &ServerId, _: i64) -> Result<Present, DirectoryError> {
+        let config = Config { digest: "one".into(), ..Config::default() };
+        Ok(Present { config: Some(config), hosts: self.hosts.lock().unwrap().clone() })
     }
     async fn record_status(&self, _: &ServerId, _: i64, _: &Status) -> Result<(), DirectoryError> {
         Ok(())
@@ -150,4 +157,30 @@ async fn a_server_whose_agent_went_away_is_noted_as_gone_and_cannot_be_opened() 
     dial(&hub, 1, "good", router(watch::Sender::default()));
     expecting.await.unwrap();
     assert!(hub.is_connected(&server()), "whoever waits for it goes on when it is back");
+}
+
+#[tokio::test]
+async fn an_agent_is_told_where_its_peers_are_when_it_comes_and_when_that_changes() {
+    let memory = Arc::new(Memory::default());
+    let hub = Hub::new(memory.clone());
+    let told = watch::Sender::new(Vec::<Vec<HostEntry>>::new());
+    let digests = watch::Sender::default();
+    let mut heard = told.subscribe();
+    let keep = {
+        let told = told.clone();
+        async move |axum::Json(hosts): axum::Json<agent::api::Hosts>| {
+            told.send_modify(|told| told.push(hosts.hosts));
+            http::StatusCode::NO_CONTENT
+        }
+    };
+    let mut configured = digests.subscribe();
+    dial(&hub, 1, "good", router(digests.clone()).route("/v1/hosts", put(keep)));
+    configured.wait_for(|digests: &Vec<String>| !digests.is_empty()).await.unwrap();
+    assert!(told.borrow().is_empty(), "all are where they were planned");
+    let web = HostEntry { name: "web".into(), address: [10, 1, 2, 3].into() };
+    *memory.hosts.lock().unwrap() = vec![web.clone()];
+    hub.moved(&EnvironmentId::new("another"));
+    hub.moved(&EnvironmentId::new("environment"));
+    heard.wait_for(|told| *told == [[web.clone()]]).await.unwrap();
+    assert_eq!(*digests.borrow(), ["one"], "the same configuration is sent once");
 }

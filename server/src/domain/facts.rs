@@ -175,6 +175,12 @@ impl Network {
     }
 }
 
+/// Where the newest of a server's machines is that says where it is.
+pub fn actual_address(machines: &[ObservedServer]) -> Option<Ipv4Addr> {
+    let known = machines.iter().filter_map(|machine| Some((machine.generation, machine.address?)));
+    known.max().map(|(_, address)| address)
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     pub id: ServerId,

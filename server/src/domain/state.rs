@@ -143,7 +143,7 @@ fn running_state(server: &Server, now: i64) -> State {
     match (server.link, phase) {
         (AgentLink::LostSince(since), _) if now >= since + RECONNECT_MS => State::Repairing,
         (AgentLink::Never, _) | (_, None | Some(Phase::Idle)) => State::Starting,
-        (_, Some(Phase::CatchingUp | Phase::SettingUp | Phase::StartingUp)) => State::SettingUp,
+        (_, Some(Phase::Mounting | Phase::CatchingUp | Phase::SettingUp | Phase::StartingUp)) => State::SettingUp,
         (_, Some(Phase::Checking)) => State::Checking,
         (_, Some(Phase::Healthy)) => State::Ready,
         (_, Some(Phase::Unhealthy)) => State::Repairing,

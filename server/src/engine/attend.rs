@@ -6,7 +6,7 @@ use app::api::State;
 use provisioners::{RestoreState, VolumeSource};
 
 use super::{Shared, execute};
-use crate::domain::facts::{Failure, Observed, Snapshot, Volume, VolumeRole};
+use crate::domain::facts::{Failure, Observed, Snapshot, Volume, VolumeRole, actual_address};
 use crate::domain::log::Selection;
 use crate::domain::note::Note;
 use crate::domain::plan::{Decision, plan};
@@ -108,6 +108,10 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
         facts.observed.servers.iter().for_each(|server| shared.agents.forget(&server.id));
     }
     shared.store.settle(lease, generation, &settlement, now).await?;
+    let before = before.servers.iter().map(|server| actual_address(&server.machines));
+    if before.ne(facts.observed.servers.iter().map(|server| actual_address(&server.machines))) {
+        shared.agents.moved(environment);
+    }
     Ok(Next::Done)
 }
 

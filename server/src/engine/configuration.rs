@@ -1,7 +1,7 @@
 //! What a server should be, as its agent is told: the topology's entry with the order's parameters and secrets put in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use agent::api::{Config, Peer, Shared};
 use provisioners::Secret;
@@ -34,7 +34,7 @@ pub(super) fn config(key: &InstallationKey, server: &ServerConfiguration) -> Res
     let mut variables = parameter_variables(&server.parameters, &secrets);
     variables.insert("BOOKEND_ENVIRONMENT".to_owned(), server.environment_name.clone());
     variables.insert("BOOKEND_SERVER".to_owned(), spec.name.clone());
-    variables.insert("BOOKEND_ADDRESS".to_owned(), spec.address.to_string());
+    variables.insert("BOOKEND_ADDRESS".to_owned(), address(server).to_string());
     variables.extend(spec.variables);
     let shared = shared(key, server);
     let mut config = Config {
@@ -59,6 +59,12 @@ pub(super) fn config(key: &InstallationKey, server: &ServerConfiguration) -> Res
     Ok(Some(config))
 }
 
+/// Where it is, as far as that is known.
+fn address(server: &ServerConfiguration) -> Ipv4Addr {
+    let known = server.servers.iter().find(|known| known.id == server.id).and_then(|known| known.address);
+    known.unwrap_or(server.spec.address)
+}
+
 /// The server's copies of shared volumes, and who has the others.
 fn shared(key: &InstallationKey, server: &ServerConfiguration) -> Vec<Shared> {
     let name_of = |spec: &ServerSpec| -> Vec<(String, String)> {
@@ -71,24 +77,27 @@ fn shared(key: &InstallationKey, server: &ServerConfiguration) -> Vec<Shared> {
         let number = all.iter().position(|other| other == volume).unwrap_or(0);
         FIRST_PORT.saturating_add(u16::try_from(number).unwrap_or(u16::MAX))
     };
+    // Where nobody knew before where servers would be, and they may be elsewhere tomorrow: their names lead to them.
+    let elsewhere = address(server) != server.spec.address;
     let copies = name_of(&server.spec).into_iter().map(|(volume, path)| {
         let port = port_of(&volume);
+        let place = |spec: &ServerSpec| match elsewhere {
+            true => format!("{}:{port}", spec.name),
+            false => SocketAddrV4::new(spec.address, port).to_string(),
+        };
+        let listen = if elsewhere { Ipv4Addr::UNSPECIFIED } else { server.spec.address };
         let others = server.topology.servers.iter().filter(|spec| spec.name != server.spec.name);
         let others = others.filter(|spec| spec.mounts.iter().any(|mount| mount.copy_of.as_ref() == Some(&volume)));
         let peers = others.filter_map(|spec| {
             let known = server.servers.iter().find(|known| known.name == spec.name)?;
-            Some(Peer {
-                server: spec.name.clone(),
-                device: device(&key.device(&known.id)).id,
-                address: SocketAddrV4::new(spec.address, port),
-            })
+            Some(Peer { server: spec.name.clone(), device: device(&key.device(&known.id)).id, address: place(spec) })
         });
         let own = device(&key.device(&server.id));
         Shared {
             peers: peers.collect(),
             volume,
             path,
-            listen: SocketAddrV4::new(server.spec.address, port),
+            listen: SocketAddrV4::new(listen, port),
             device: own.id,
             certificate: own.certificate,
             key: own.key.reveal().to_owned(),

@@ -1,6 +1,6 @@
 //! What the agents' hub needs of the database ([`AgentDirectory`]): who may connect, what it should be, what it said.
 
-use agent::api::{Config, Status};
+use agent::api::{HostEntry, Status};
 use agent::link::Hello;
 use async_trait::async_trait;
 use provisioners::ServerId;
@@ -9,13 +9,18 @@ use subtle::ConstantTimeEq;
 
 use super::Bell;
 use super::configuration::config;
-use crate::agents::{AgentDirectory, DirectoryError, EnrolError, Enrolled, LogBatch};
+use crate::agents::{AgentDirectory, DirectoryError, EnrolError, Enrolled, LogBatch, Present};
 use crate::clock::Clock;
 use crate::keys::InstallationKey;
-use crate::store::{AgentCredentials, Store, StoreError};
+use crate::store::{AgentCredentials, Neighbour, Store, StoreError};
 
 /// Log kept per server, in bytes; older lines go.
 const LOG_BOUND: u64 = 8 * 1024 * 1024;
+
+/// How long an agent may take from when its server was last asked for to its first call, in milliseconds: the longest start of a
+/// machine with room to spare. A token that somebody comes upon later, in an image or among what is said of an instance, opens
+/// nothing.
+const ENROLMENT_LIFE_MS: i64 = 60 * 60 * 1000;
 
 /// See the module.
 pub struct Directory {
@@ -38,8 +43,18 @@ impl AgentDirectory for Directory {
             self.bell.ring(&environment);
         }
         let last_log_seq = self.store.last_log_line(&hello.server, hello.generation).await.map_err(unavailable)?;
-        let config = self.config(hello).await.map_err(EnrolError::Unavailable)?;
-        Ok(Enrolled { config, last_log_seq })
+        let present = self.present(&ServerId::new(&hello.server), hello.generation).await;
+        let present = present.map_err(EnrolError::Unavailable)?;
+        Ok(Enrolled { environment: credentials.environment, present, last_log_seq })
+    }
+
+    async fn present(&self, server: &ServerId, generation: i64) -> Result<Present, DirectoryError> {
+        let known = self.store.server_configuration(server.as_str()).await?;
+        let Some(known) = known.filter(|known| known.generation == generation) else { return Ok(Present::default()) };
+        let host = |peer: &Neighbour| Some(HostEntry { name: peer.name.clone(), address: peer.address? });
+        let mut hosts: Vec<HostEntry> = known.servers.iter().filter_map(host).collect();
+        hosts.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(Present { config: config(&self.key, &known)?, hosts })
     }
 
     async fn record_status(&self, server: &ServerId, generation: i64, status: &Status) -> Result<(), DirectoryError> {
@@ -69,13 +84,6 @@ impl AgentDirectory for Directory {
 }
 
 impl Directory {
-    async fn config(&self, hello: &Hello) -> Result<Option<Config>, DirectoryError> {
-        match self.store.server_configuration(&hello.server).await? {
-            Some(known) if known.generation == hello.generation => Ok(config(&self.key, &known)?),
-            _ => Ok(None),
-        }
-    }
-
     async fn credentials(&self, hello: &Hello) -> Result<AgentCredentials, EnrolError> {
         match self.store.agent_credentials(&hello.server).await.map_err(unavailable)? {
             Some(known) if known.deleted => Err(refused("this server is no more")),
@@ -96,6 +104,11 @@ impl Directory {
         let given = hello.enrolment.as_deref().unwrap_or_default();
         if credentials.enrolled_generation >= hello.generation || !same(expected.reveal(), given) {
             return Err(refused("the enrolment token is wrong or used"));
+        }
+        let asked_at = credentials.start_asked_at.unwrap_or(i64::MIN);
+        if self.clock.now().saturating_sub(asked_at) > ENROLMENT_LIFE_MS {
+            let minutes = ENROLMENT_LIFE_MS / 60_000;
+            return Err(refused(&format!("the enrolment token is older than {minutes} minutes")));
         }
         let enrolled = self.store.enrol_agent(&hello.server, hello.generation, key_hash).await.map_err(unavailable)?;
         if !enrolled && !known(&self.credentials(hello).await?, hello, key_hash) {

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use agent::api::{Freeze, Thaw, Thawed};
 use async_trait::async_trait;
-use provisioners::{Provisioner, ServerId};
+use provisioners::{EnvironmentId, Provisioner, ServerId};
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use bell::Bell;
@@ -90,6 +90,9 @@ pub trait Agents: Send + Sync + 'static {
     /// When it is not known; it goes on by itself then.
     async fn thaw(&self, server: &ServerId, thaw: &Thaw, patience: Duration) -> Result<Thawed, FreezeError>;
 
+    /// Servers of this environment are elsewhere than before.
+    fn moved(&self, environment: &EnvironmentId);
+
     /// This server is gone for good: nothing needs to be remembered of it.
     fn forget(&self, server: &ServerId);
 }
@@ -108,6 +111,10 @@ impl Agents for crate::agents::Hub {
 
     async fn thaw(&self, server: &ServerId, thaw: &Thaw, patience: Duration) -> Result<Thawed, FreezeError> {
         crate::agents::Hub::thaw(self, server, thaw, patience).await
+    }
+
+    fn moved(&self, environment: &EnvironmentId) {
+        crate::agents::Hub::moved(self, environment);
     }
 
     fn forget(&self, server: &ServerId) {

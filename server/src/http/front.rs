@@ -14,7 +14,7 @@ use super::identify::ClientAddress;
 use super::problem::problem;
 use super::server::Peer;
 use super::unread::ReadOut;
-use super::{Edge, LARGEST_BODY, SharedEdge, apps, extract, guard};
+use super::{Edge, LARGEST_BODY, SharedEdge, agents, apps, extract, guard};
 
 /// For an answer to begin. Streams may then take as long as they like.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,6 +32,7 @@ pub async fn front(State(edge): State<SharedEdge>, mut request: Request, next: N
     let own = match meant {
         Some(Meant::Portal(own)) => own,
         Some(Meant::App(app)) => return apps::serve(edge, app, request).await,
+        None if agents::is_for_agents(request.uri().path()) => edge.hosts.portal(),
         None => {
             return problem(StatusCode::MISDIRECTED_REQUEST, "The portal does not go by this name")
                 .with_detail(format!("Use {}, or start it with --public-url.", edge.hosts.portal()))

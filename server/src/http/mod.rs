@@ -2,8 +2,9 @@
 //!
 //! One request passes, from outside in: [`front`] (whose host is meant, is it another site's doing, how large and how long
 //! may it be), [`identify`] (who asks), then the route: REST ([`api`]), the way to an app ([`apps`]), or a page of the
-//! `app` crate. Handlers take a request apart, call [`Portal`](app::portal::Portal), and answer; they decide nothing.
+//! `app` crate. What agents come for ([`agents`]) needs nobody to be anybody. Handlers take a request apart, call [`Portal`](app::portal::Portal), and answer; they decide nothing.
 
+mod agents;
 pub mod api;
 pub mod apps;
 mod assets;
@@ -19,6 +20,7 @@ pub mod server;
 mod unread;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use app::portal::{SessionCookie, SharedPortal};
@@ -28,6 +30,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{Extensions, HeaderMap, StatusCode, Version};
+use provisioners::Gateway;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
@@ -51,6 +54,10 @@ pub struct Edge {
     pub store: Store,
     pub clock: Clock,
     pub hosts: Hosts,
+    /// Takes the links of agents that dial in.
+    pub agents: Gateway,
+    /// Where the agent's programs are, by their checksum.
+    pub agent_programs: PathBuf,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     /// The portal is going down: open connections end.
@@ -97,6 +104,7 @@ pub fn router(edge: SharedEdge, assets: Assets) -> Router {
         .route("/healthz", get(health))
         .with_state(edge.clone())
         .merge(assets.router())
+        .merge(agents::router(edge.clone()))
         .fallback_service(answering)
         .layer(from_fn_with_state(edge, front::front))
         .layer(from_fn(log::request))

@@ -38,6 +38,15 @@ pub enum StartError {
     Key(#[from] KeyError),
     #[error("servers cannot be run on this machine")]
     Machine(#[from] OpenError),
+    #[error(
+        "the agent's program {} cannot be read; cargo xtask build makes it, --agent names another",
+        .path.display()
+    )]
+    Agent {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("{0}")]
     Templates(String),
     #[error("--repository: {0}")]

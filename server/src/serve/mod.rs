@@ -8,6 +8,7 @@
 mod error;
 mod machine;
 mod options;
+mod program;
 mod repository;
 
 use std::net::SocketAddr;
@@ -16,8 +17,8 @@ use std::sync::Arc;
 
 use app::api::LiveEvent;
 use app::portal::SharedPortal;
-use provisioners::Provisioner;
 use provisioners::local::{Config, Local};
+use provisioners::{Gateway, Provisioner};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -108,7 +109,10 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     store.begin_life(lock.as_ref(), clock.now()).await?;
     let directory = Directory { store: store.clone(), key: key.clone(), clock: clock.clone(), bell: bell.clone() };
     let hub = Hub::new(Arc::new(directory));
-    let agent = machine::beside_this_program(options.agent, "bookend-agent");
+    let agent = machine::beside_this_program(options.agent, program::NAME);
+    let agent_programs = data_dir.join("agents");
+    let program = program::keep(&agent, &agent_programs, clock.now())?;
+    tracing::debug!(sha256 = program.sha256, "servers elsewhere fetch this program");
     let separate_disks = options.local_separate_disks;
     let config = Config { directory: data_dir.join("local"), agent, separate_disks };
     let local = Local::open(config, Arc::new(hub.clone())).await?;
@@ -122,6 +126,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let catalog = offer(&store, &team, options.templates, &clock, &bell).await?;
     let secret = first_administrator_link(&store, clock.now()).await?;
 
+    let gateway: Gateway = Arc::new(hub.clone());
     let provisioners: Vec<Arc<dyn Provisioner>> = vec![Arc::new(local)];
     let machines = Machines::new(provisioners.clone(), store.clone());
     let trees = Trees::new(provisioners.clone());
@@ -170,6 +175,8 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         store: store.clone(),
         clock,
         hosts,
+        agents: gateway,
+        agent_programs,
         trusted_proxies: options.trusted_proxy,
         stopping: stopping.clone(),
         open: TaskTracker::new(),

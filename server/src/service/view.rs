@@ -12,7 +12,7 @@ use provisioners::{Image, Secret};
 use super::trouble::failed;
 use super::{Service, access, snapshot_rule};
 use crate::agents::STRETCH_MS;
-use crate::domain::facts::{Desired, Server};
+use crate::domain::facts::{Desired, Server, actual_address};
 use crate::domain::progress::{self, Progress};
 use crate::domain::state::{self, View};
 use crate::domain::topology::{PortSpec, ServerSpec};
@@ -118,7 +118,7 @@ fn servers(service: &Service, record: &EnvironmentRecord, view: &View) -> Vec<Se
                 name: server.name.clone(),
                 state: view.state,
                 generation: server.generation,
-                address: server.address.to_string(),
+                address: actual_address(&server.machines).unwrap_or(server.address).to_string(),
                 image: spec.map_or_else(String::new, |spec| image(&spec.image)),
                 waiting_for: view.waiting_for.clone(),
                 limits: server.machine().map(|machine| machine.limits.clone()).filter(|limits| !limits.is_empty()),

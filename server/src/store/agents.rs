@@ -1,6 +1,7 @@
 //! What the store knows of agents: who has enrolled, and what they last said.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use agent::api::{Phase, Status};
 use provisioners::ServerId;
@@ -20,6 +21,8 @@ pub struct AgentCredentials {
     pub enrolled_generation: i64,
     pub key_hash: Option<String>,
     pub deleted: bool,
+    /// When the provisioner was last asked to start this generation.
+    pub start_asked_at: Option<i64>,
 }
 
 /// What a server's configuration is made from.
@@ -48,6 +51,8 @@ pub struct Neighbour {
     pub name: String,
     /// The agent of the incarnation that should be there is connected.
     pub runs: bool,
+    /// Where it is, when that is known and was not planned.
+    pub address: Option<Ipv4Addr>,
 }
 
 impl Store {
@@ -67,7 +72,7 @@ impl Store {
         let Some(spec) = topology.servers.iter().find(|spec| spec.name == name).cloned() else { return Ok(None) };
         let environment: String = row.try_get("id")?;
         let neighbours = sqlx::query(
-            "select id, name, cast(case when enrolled_generation = generation and disconnected_at is null then 1 else 0 end as bigint) \
+            "select id, name, actual_address, cast(case when enrolled_generation = generation and disconnected_at is null then 1 else 0 end as bigint) \
              as runs from server where environment_id = $1",
         )
         .bind(&environment)
@@ -78,6 +83,10 @@ impl Store {
                 id: ServerId::new(row.try_get::<String, _>("id")?),
                 name: row.try_get("name")?,
                 runs: row.try_get::<i64, _>("runs")? != 0,
+                address: row
+                    .try_get::<Option<String>, _>("actual_address")?
+                    .map(|address| json::word("an address", address))
+                    .transpose()?,
             })
         };
         Ok(Some(ServerConfiguration {
@@ -98,8 +107,9 @@ impl Store {
     /// When the database cannot be read. `None`: there is no such server.
     pub async fn agent_credentials(&self, server: &str) -> Result<Option<AgentCredentials>, StoreError> {
         let row = sqlx::query(
-            "select s.environment_id, s.generation, s.enrolled_generation, s.agent_key_hash, e.deleted_at \
-             from server s join environment e on e.id = s.environment_id where s.id = $1",
+            "select s.environment_id, s.generation, s.enrolled_generation, s.agent_key_hash, e.deleted_at, \
+             (select max(coalesce(f.asked_at, f.recorded_at)) from effect f where f.subject_id = s.id \
+             and f.step = 'start_server' and f.generation = s.generation) as start_asked_at from server s join environment e on e.id = s.environment_id where s.id = $1",
         )
         .bind(server)
         .fetch_optional(&mut *self.read().await?)
@@ -111,6 +121,7 @@ impl Store {
             enrolled_generation: row.try_get("enrolled_generation")?,
             key_hash: row.try_get("agent_key_hash")?,
             deleted: row.try_get::<Option<i64>, _>("deleted_at")?.is_some(),
+            start_asked_at: row.try_get("start_asked_at")?,
         }))
     }
 

@@ -8,7 +8,7 @@ use provisioners::{
 use sqlx::Row;
 
 use super::{Lease, Store, StoreError, Tx, json, timeline};
-use crate::domain::facts::{Failure, Outcome};
+use crate::domain::facts::{Failure, Outcome, actual_address};
 use crate::domain::note::Note;
 use crate::domain::plan::Work;
 
@@ -142,9 +142,9 @@ impl Store {
             let token = request.token(environment);
             let row = sqlx::query(
                 "insert into effect (token, environment_id, subject_id, generation, step, request, outcome, attempts, \
-                 retry_at, recorded_at, fence) values ($1, $2, $3, $4, $5, $6, 'recorded', 1, 0, $7, $8) \
+                 retry_at, recorded_at, asked_at, fence) values ($1, $2, $3, $4, $5, $6, 'recorded', 1, 0, $7, $7, $8) \
                  on conflict (token) do update set outcome = 'recorded', attempts = effect.attempts + 1, \
-                 finished_at = null, fence = excluded.fence returning request, attempts",
+                 finished_at = null, asked_at = excluded.asked_at, fence = excluded.fence returning request, attempts",
             )
             .bind(token.as_str())
             .bind(environment.as_str())
@@ -242,9 +242,10 @@ impl Store {
         .execute(tx.connection())
         .await?;
         for (server, machines) in &settlement.observed {
-            sqlx::query("update server set observed = $2 where id = $1")
+            sqlx::query("update server set observed = $2, actual_address = $3 where id = $1")
                 .bind(server.as_str())
                 .bind(json::write("an observation", machines)?)
+                .bind(actual_address(machines).map(|address| address.to_string()))
                 .execute(tx.connection())
                 .await?;
         }

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, SqlStr};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 13] = [
+const MIGRATIONS: [(i64, &str, &str); 14] = [
     (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
     (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
     (3, "force", include_str!("../../../migrations/0003_force.sql")),
@@ -21,6 +21,7 @@ const MIGRATIONS: [(i64, &str, &str); 13] = [
     (11, "repository", include_str!("../../../migrations/0011_repository.sql")),
     (12, "drills", include_str!("../../../migrations/0012_drills.sql")),
     (13, "snapshot rule", include_str!("../../../migrations/0013_snapshot_rule.sql")),
+    (14, "elsewhere", include_str!("../../../migrations/0014_elsewhere.sql")),
 ];
 
 /// Brings the tables up to date.

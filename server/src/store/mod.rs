@@ -51,7 +51,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyPool, Executor, Transaction};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-pub use agents::{AgentCredentials, ServerConfiguration};
+pub use agents::{AgentCredentials, Neighbour, ServerConfiguration};
 pub use audit::AuditEvent;
 pub use change::NewOrder;
 pub use claims::Lease;

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// The file `identity` (JSON, mode 0600, owned by the user the agent runs as) in the directory `/run/bookend`:
-/// `{"server":"…","generation":3,"enrolment":"…","link":{"unix":"/run/bookend/link/portal.sock"}}`.
+/// The file `identity` (JSON, mode 0600, owned by the user the agent runs as), in `/run/bookend` of a sandbox:
+/// `{"server":"…","generation":3,"enrolment":"…","link":{"unix":"/run/bookend/link/portal.sock"}}`, and in `/var/lib/bookend`
+/// of a machine that boots anew:
+/// `{"server":"…","generation":3,"enrolment":"…","link":{"portal":{"url":"https://bookend.example.com"}}}`.
 ///
 /// The agent removes the enrolment token from it once the portal has accepted its session key.
 #[derive(Clone, Serialize, Deserialize)]
@@ -19,6 +21,27 @@ pub struct Identity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrolment: Option<String>,
     pub link: Reach,
+    /// With [`Reach::Portal`]: after so long without a portal, in milliseconds, what volumes hold is written to their disks
+    /// again and again until there is one. 5 minutes when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away_after_ms: Option<u64>,
+    /// Volumes that are disks of their own, which the agent mounts before anything starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<Disk>,
+    /// The file (`/etc/hosts`) in which the agent keeps the names of the environment's servers; where it is absent, somebody
+    /// else does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<PathBuf>,
+}
+
+/// A volume on a disk of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disk {
+    /// As the cloud calls it: `vol-0123456789abcdef0`.
+    pub volume: String,
+    /// Where it belongs; absolute.
+    pub path: String,
 }
 
 /// How the agent reaches its portal.
@@ -27,6 +50,19 @@ pub struct Identity {
 pub enum Reach {
     /// A unix socket at this path inside the server.
     Unix(PathBuf),
+    /// By WebSocket, through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name.
+    Portal(PortalAddress),
+}
+
+/// A portal that is not on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortalAddress {
+    /// `https://bookend.example.com`; plain `http` is for loopback and laboratories.
+    pub url: String,
+    /// Certificates (PEM) of authorities that are trusted beside those the machine knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +103,13 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> 
     }
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
     file.write_all(content)?;
-    std::fs::rename(&fresh, path)
+    // A machine may lose its power at any time: what the portal was promised must be there after it.
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)?;
+    match path.parent() {
+        Some(directory) => std::fs::File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 fn file_error(attempted: &'static str, path: &Path, source: std::io::Error) -> IdentityError {
@@ -88,6 +130,9 @@ mod tests {
             generation: 3,
             enrolment: Some("token".into()),
             link: Reach::Unix("/run/bookend/link/portal.sock".into()),
+            away_after_ms: None,
+            disks: Vec::new(),
+            hosts: None,
         };
         identity.write(directory.path()).unwrap();
         let path = directory.path().join(Identity::FILE);
@@ -97,5 +142,17 @@ mod tests {
         );
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Identity::read(directory.path()).unwrap().generation, 3);
+    }
+    #[test]
+    fn a_portal_far_away_is_named_by_its_address() {
+        let text = r#"{"portal":{"url":"https://bookend.example.com","ca_file":"/etc/bookend/ca.pem"}}"#;
+        let reach = Reach::Portal(PortalAddress {
+            url: "https://bookend.example.com".into(),
+            ca_file: Some("/etc/bookend/ca.pem".into()),
+        });
+        assert_eq!(serde_json::to_string(&reach).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Reach>(text).unwrap(), reach);
+        assert!(serde_json::from_str::<Reach>(r#"{"portal":{"url":"https://a"}}"#).is_ok());
+        assert!(serde_json::from_str::<Reach>(r#"{"portal":{"url":"https://a","insecure":true}}"#).is_err());
     }
 }

@@ -7,16 +7,21 @@
 //!
 //! Deliberately absent: what is served ([`crate::api`]), and who may enrol (the portal's own affair).
 
+mod address;
 pub mod agent;
+mod dial;
 mod greeting;
 mod identity;
+pub mod messages;
 mod multiplex;
 pub mod portal;
+mod resolve;
 
 use serde::{Deserialize, Serialize};
 
+pub use dial::PATH;
 pub(crate) use identity::write_private;
-pub use identity::{Identity, IdentityError, Reach};
+pub use identity::{Disk, Identity, IdentityError, PortalAddress, Reach};
 
 /// What [`Hello::version`] must be.
 pub const VERSION: u32 = 1;
@@ -56,6 +61,9 @@ pub enum Welcome {
 pub enum LinkError {
     #[error("the link is gone: {0}")]
     Io(#[from] std::io::Error),
+    /// There is no way to the portal, or it does not prove who it is; in words.
+    #[error("{0}")]
+    Unreachable(String),
     #[error("the other side ended the link")]
     Closed,
     #[error("the greeting is not one line of JSON of at most 4 KiB: {0}")]

@@ -46,6 +46,7 @@ pub(super) async fn follow(server: Arc<Server>, mut commands: mpsc::Receiver<Com
                 if let Some(earlier) = present.take() {
                     earlier.stop().await;
                 }
+                server.disks.release(&server).await;
                 server.board.update(|facts| *facts = Facts::default());
                 reply.send(()).ok();
             }
@@ -75,22 +76,34 @@ impl Applied {
 }
 
 async fn run(server: Arc<Server>, config: Arc<Config>, cancel: CancellationToken) {
+    // Nothing may be written where a volume belongs before it is there.
+    if !server.disks.is_empty() {
+        server.board.update(|facts| facts.stage = Stage::Mounting);
+        if let Err(interrupted) = server.disks.attach(&server, &cancel).await {
+            return fail(&server, interrupted, &cancel).await;
+        }
+        server.board.update(|facts| facts.stage = Stage::StartingUp);
+    }
     let mut background = Vec::new();
     let sharing = Sharing::start(&server, &config);
     match prepare(&server, &config, &sharing, &cancel, &mut background).await {
         Ok(()) => keep_running(&server, &config, &cancel).await,
-        Err(Interrupted::Failed(failure)) => {
-            server.logs.say(&format!("{}: {}", failure.step, failure.cause));
-            server.board.update(|facts| facts.stage = Stage::Failed(failure));
-            cancel.cancelled().await;
-        }
-        Err(Interrupted::Cancelled) => {}
+        Err(interrupted) => fail(&server, interrupted, &cancel).await,
     }
     for group in background {
         process::stop_group(group, SCRIPT_STOP).await;
     }
     // Last: what was written at the very end may still reach the others.
     sharing.stop().await;
+}
+
+/// Says why nothing runs, until something else is wanted.
+async fn fail(server: &Server, interrupted: Interrupted, cancel: &CancellationToken) {
+    if let Interrupted::Failed(failure) = interrupted {
+        server.logs.say(&format!("{}: {}", failure.step, failure.cause));
+        server.board.update(|facts| facts.stage = Stage::Failed(failure));
+        cancel.cancelled().await;
+    }
 }
 
 pub(super) enum Interrupted {

@@ -1,7 +1,8 @@
 //! Freezing and thawing: the server's part of a consistent snapshot.
 //!
 //! One freeze at a time, named by the portal. A timer of its own ends each: a portal that goes away leaves no server
-//! standing still. While it is frozen nothing is started here and no health check is judged, and time that passed frozen does
+//! standing still. Filesystems on disks of their own stand still as well, once nobody writes to them any more, so that what was
+//! written is on the disk. While it is frozen nothing is started here and no health check is judged, and time that passed frozen does
 //! not count against anybody's time limit.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Server;
 use super::apply::{self, Interrupted};
+use super::disks::still::{self, Still};
 use super::processes::{self, Stopped};
 use crate::api::{Freeze, Frozen, Script, Thaw, Thawed};
 
@@ -47,6 +49,8 @@ struct Present {
     id: String,
     since: Instant,
     stopped: Vec<Stopped>,
+    /// Filesystems on disks of their own.
+    still: Option<Still>,
     /// Once everything stands still.
     answer: Option<Frozen>,
     after: Option<Script>,
@@ -107,15 +111,19 @@ async fn stand_still(server: &Arc<Server>, wish: &Freeze, before_ms: u64) -> Res
         let mut state = frost.state();
         state.count += 1;
         let id = wish.id.clone();
-        state.present = Some(Present { id, since, stopped: Vec::new(), answer: None, after: wish.after.clone() });
+        let after = wish.after.clone();
+        state.present = Some(Present { id, since, stopped: Vec::new(), still: None, answer: None, after });
     }
     frost.frozen.send_replace(true);
-    let stopped = processes::stop_all(hold / 2).await;
+    let stopped = stop(server, hold, since).await;
     let mut state = frost.state();
     // Called off meanwhile: whoever did that could not know what was stopped.
     let Some(present) = state.present.as_mut().filter(|present| present.id == wish.id) else {
         drop(state);
-        stopped.iter().for_each(|stopped| processes::go_on(stopped));
+        if let Ok((stopped, still)) = stopped {
+            drop(still);
+            processes::go_on(&stopped);
+        }
         return Err("it was called off".to_owned());
     };
     match stopped {
@@ -126,15 +134,29 @@ async fn stand_still(server: &Arc<Server>, wish: &Freeze, before_ms: u64) -> Res
             frost.frozen.send_replace(false);
             Err(reason)
         }
-        Ok(stopped) => {
+        Ok((stopped, still)) => {
             let processes = u32::try_from(stopped.len()).unwrap_or(u32::MAX);
             let stopping_ms = milliseconds(since.elapsed());
             let frozen = Frozen { id: wish.id.clone(), before_ms, stopping_ms, processes };
             present.stopped = stopped;
+            present.still = still;
             present.answer = Some(frozen.clone());
             drop(state);
             tokio::spawn(thaw_when_nobody_does(server.clone(), wish.id.clone(), since + hold));
             Ok(frozen)
+        }
+    }
+}
+
+/// Stops all processes, then the filesystems they wrote to.
+async fn stop(server: &Server, hold: Duration, since: Instant) -> Result<(Vec<Stopped>, Option<Still>), String> {
+    let stopped = processes::stop_all(hold / 2).await?;
+    let left = hold.saturating_sub(since.elapsed());
+    match still::hold(server.disks.filesystems(), left).await {
+        Ok(still) => Ok((stopped, still)),
+        Err(reason) => {
+            processes::go_on(&stopped);
+            Err(reason)
         }
     }
 }
@@ -256,10 +278,11 @@ impl Frost {
     fn end(&self, id: &str, held: bool) -> bool {
         let mut state = self.state();
         let Some(present) = state.present.take_if(|present| present.id == id) else { return false };
+        let stood_still = present.still.is_none_or(Still::end);
         processes::go_on(&present.stopped);
         let frozen = present.since.elapsed();
         state.passed += frozen;
-        let held = held && present.answer.is_some();
+        let held = held && stood_still && present.answer.is_some();
         let thawed = Thawed { held, frozen_ms: milliseconds(frozen), after_failure: None };
         // Where it never stood still, whoever prepared it runs the hook.
         let hook = present.after.filter(|_| present.answer.is_some());

@@ -18,9 +18,9 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::apply::Command;
-use super::{Server, checks, exec, frost, share};
+use super::{Server, checks, exec, frost, hosts, share};
 use crate::api::{
-    Config, EXEC_HEADER, ExecRequest, Freeze, Frozen, Report, SESSION_ID_RULE, Size, Thaw, Thawed, UPGRADE,
+    Config, EXEC_HEADER, ExecRequest, Freeze, Frozen, Hosts, Report, SESSION_ID_RULE, Size, Thaw, Thawed, UPGRADE,
     is_session_id,
 };
 
@@ -32,6 +32,7 @@ type Refusal = (StatusCode, String);
 pub(super) fn router(server: Arc<Server>) -> Router {
     Router::new()
         .route("/v1/config", put(configure))
+        .route("/v1/hosts", put(keep_hosts))
         .route("/v1/reports", get(reports))
         .route("/v1/logs", get(logs))
         .route("/v1/exec", get(execute))
@@ -49,6 +50,20 @@ async fn configure(State(server): State<Arc<Server>>, body: Bytes) -> Result<Sta
         serde_json::from_slice(&body).map_err(|error| bad(format!("the configuration is not one: {error}")))?;
     validate(&config).map_err(bad)?;
     server.commands.send(Command::Apply(Box::new(config))).await.map_err(|_| gone())?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn keep_hosts(State(server): State<Arc<Server>>, body: Bytes) -> Result<StatusCode, Refusal> {
+    let wish: Hosts = serde_json::from_slice(&body).map_err(|error| bad(format!("these are no hosts: {error}")))?;
+    if let Some(odd) = wish.hosts.iter().find(|host| !hosts::is_label(&host.name)) {
+        return Err(bad(format!("{:?} cannot name a server", odd.name)));
+    }
+    let Some(file) = &server.hosts else { return Ok(StatusCode::NO_CONTENT) };
+    hosts::keep(file, &wish.hosts).map_err(|error| {
+        let message = format!("the names of servers cannot be written to {}: {error}", file.display());
+        server.logs.say(&message);
+        (StatusCode::INTERNAL_SERVER_ERROR, message)
+    })?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -4,10 +4,14 @@
 //! scroll-back, streams by the link.
 
 mod apply;
+mod away;
 mod checks;
+mod disks;
 mod exec;
 mod frost;
+mod hosts;
 mod http;
+mod keys;
 mod lines;
 mod logs;
 mod mask;
@@ -26,17 +30,17 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::{mpsc, watch};
 
 pub use process::reap_orphans;
 
 use crate::api::{Config, Metrics};
-use crate::link::{Identity, IdentityError, agent, write_private};
+use crate::link::{Identity, IdentityError, Reach, agent};
 use apply::Command;
+use disks::Disks;
 use frost::Frost;
 use logs::Logs;
 use status::Board;
@@ -53,10 +57,27 @@ pub enum RunError {
     Refused(String),
 }
 
+/// Where the agent finds and keeps what is its own.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The identity and the agent's own files: session key, logs, scripts. On a machine that boots anew, a directory that is
+    /// still there then.
+    pub directory: PathBuf,
+    /// What must not outlive a boot: the order's parameters.
+    pub run_directory: PathBuf,
+}
+
+impl Places {
+    /// Everything in one directory.
+    pub fn all_in(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), run_directory: directory.to_owned() }
+    }
+}
+
 pub(crate) struct Server {
-    /// Where the provisioner put the identity; parameters are written here.
+    /// Parameters are written here.
     directory: PathBuf,
-    /// The agent's own files: session key, logs, scripts.
+    /// The agent's own files.
     state: PathBuf,
     board: Board,
     logs: Arc<Logs>,
@@ -66,31 +87,40 @@ pub(crate) struct Server {
     frost: Frost,
     commands: mpsc::Sender<Command>,
     variables: Mutex<BTreeMap<String, String>>,
+    disks: Disks,
+    /// The file in which the names of the environment's servers are kept, if that is the agent's to do.
+    hosts: Option<PathBuf>,
 }
 
-/// Serves the server whose identity is in `directory`; comes back only when that is over. Services are stopped then.
-pub async fn run(directory: &Path) -> Result<std::convert::Infallible, RunError> {
-    let identity = Identity::read(directory)?;
-    let state = directory.join("state");
+/// Serves the server whose identity is in its place; comes back only when that is over. Services are stopped then.
+pub async fn run(places: &Places) -> Result<std::convert::Infallible, RunError> {
+    let identity = Identity::read(&places.directory)?;
+    let state = places.directory.join("state");
     let failed = |source| RunError::State { directory: state.clone(), source };
-    let (server, router) = Server::start(directory).map_err(failed)?;
-    let key = session_key(&state).map_err(failed)?;
-    let welcomed = || forget_enrolment(directory);
-    let reason = agent::stay_linked(identity, &key, router, welcomed).await;
+    let key = keys::session_key(&state, &keys::Owner::of(&identity)).map_err(failed)?;
+    let (server, router) = Server::start(places, &identity).map_err(failed)?;
+    let (linked, link) = watch::channel(false);
+    if matches!(identity.link, Reach::Portal(_)) {
+        let patience = identity.away_after_ms.map_or(away::PATIENCE, Duration::from_millis);
+        tokio::spawn(away::keep_safe(server.clone(), link, patience));
+    }
+    let welcomed = || keys::forget_enrolment(&places.directory);
+    let reason = agent::stay_linked(identity, &key, router, &linked, welcomed).await;
     server.stop().await;
     Err(RunError::Refused(reason))
 }
 
 impl Server {
     /// Begins to serve on the present runtime.
-    pub(crate) fn start(directory: &Path) -> std::io::Result<(Arc<Self>, Router)> {
-        let state = directory.join("state");
+    pub(crate) fn start(places: &Places, identity: &Identity) -> std::io::Result<(Arc<Self>, Router)> {
+        let state = places.directory.join("state");
         apply::private_directory(&state)?;
+        apply::private_directory(&places.run_directory)?;
         process::catch_ignored_signals()?;
         let (commands, wishes) = mpsc::channel(4);
-        let (measured, places) = watch::channel(ordinary_places());
+        let (measured, volumes) = watch::channel(ordinary_places());
         let server = Arc::new(Self {
-            directory: directory.to_owned(),
+            directory: places.run_directory.clone(),
             board: Board::new(),
             logs: Arc::new(Logs::open(&state.join("logs"))?),
             state,
@@ -100,9 +130,11 @@ impl Server {
             frost: Frost::default(),
             commands,
             variables: Mutex::default(),
+            disks: Disks::new(identity.disks.clone()),
+            hosts: identity.hosts.clone(),
         });
         tokio::spawn(apply::follow(server.clone(), wishes));
-        tokio::spawn(metrics::sample(server.metrics.clone(), places));
+        tokio::spawn(metrics::sample(server.metrics.clone(), volumes));
         let logs = server.logs.clone();
         tokio::spawn(async move { logs.tell_losses().await });
         Ok((server.clone(), http::router(server)))
@@ -132,27 +164,4 @@ impl Server {
 /// Where a server without volumes writes.
 fn ordinary_places() -> Vec<PathBuf> {
     vec![process::home(), "/tmp".into(), "/var/lib".into()]
-}
-
-/// The key of an earlier run, or a new one: kept before it is first used, so that a lost answer is no harm.
-fn session_key(state: &Path) -> std::io::Result<String> {
-    let path = state.join("session-key");
-    match std::fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        known => return known,
-    }
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    let key = URL_SAFE_NO_PAD.encode(bytes);
-    write_private(&path, key.as_bytes())?;
-    Ok(key)
-}
-
-/// The token has done its work. Where the file cannot be written it is of no more use either.
-fn forget_enrolment(directory: &Path) {
-    if let Ok(mut identity) = Identity::read(directory)
-        && identity.enrolment.take().is_some()
-    {
-        identity.write(directory).ok();
-    }
 }

@@ -11,6 +11,7 @@ use crate::api::{CheckStatus, Failure, Phase, ServiceStatus, SharedStatus, Statu
 pub(super) enum Stage {
     #[default]
     Idle,
+    Mounting,
     CatchingUp,
     SettingUp,
     StartingUp,
@@ -81,6 +82,7 @@ impl Board {
 fn derive(facts: &Facts) -> Status {
     let (phase, failure) = match &facts.stage {
         Stage::Idle => (Phase::Idle, None),
+        Stage::Mounting => (Phase::Mounting, None),
         Stage::CatchingUp => (Phase::CatchingUp, None),
         Stage::SettingUp => (Phase::SettingUp, None),
         Stage::StartingUp => (Phase::StartingUp, None),

@@ -339,6 +339,7 @@ fn follow(draft: &mut Draft, server: &Server, machine: &MachineState) {
 fn next(phase: Phase) -> &'static str {
     match phase {
         Phase::Idle => "take its configuration",
+        Phase::Mounting => "mount its volumes",
         Phase::CatchingUp => "have what its peers have",
         Phase::SettingUp => "be set up",
         Phase::StartingUp => "run its start-up script",

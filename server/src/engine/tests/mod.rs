@@ -1,5 +1,6 @@
 //! Stories of the engine in a simulated world: every fault at every step, not a few chosen ones.
 
+mod agents;
 mod world;
 
 use std::collections::BTreeMap;

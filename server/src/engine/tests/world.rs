@@ -2,6 +2,7 @@
 //! that every fault can be enumerated. The agents in its servers enrol and report as real ones do.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -69,6 +70,10 @@ pub struct State {
     pub unfreezable: BTreeSet<ServerId>,
     /// Servers go on by themselves before they are told to.
     pub impatient: bool,
+    /// Servers that are elsewhere than planned.
+    pub addresses: BTreeMap<ServerId, Ipv4Addr>,
+    /// How often agents were told that servers are elsewhere.
+    pub moves: usize,
 }
 
 pub struct World {
@@ -176,7 +181,7 @@ impl World {
             return;
         }
         let enrolled = self.directory.enrol(&hello).await.unwrap();
-        let config = enrolled.config.map(|config| config.digest);
+        let config = enrolled.present.config.map(|config| config.digest);
         let mut status = Status { config, phase: Phase::Healthy, ..Status::default() };
         if behaviour == Behaviour::Fails {
             status.phase = Phase::Failed;
@@ -225,6 +230,7 @@ impl Provisioner for World {
                             generation: *generation,
                             state: machine.clone(),
                             limits: String::new(),
+                            address: state.addresses.get(server).copied(),
                         })
                         .collect(),
                     volumes: state
@@ -313,6 +319,10 @@ impl Agents for World {
     async fn thaw(&self, server: &ServerId, thaw: &Thaw, _patience: Duration) -> Result<Thawed, FreezeError> {
         let held = self.with(|state| state.frozen.remove(server).is_some_and(|id| id == thaw.id && !state.impatient));
         Ok(Thawed { held, frozen_ms: 1, after_failure: None })
+    }
+
+    fn moved(&self, _environment: &EnvironmentId) {
+        self.with(|state| state.moves += 1);
     }
 
     fn forget(&self, server: &ServerId) {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -11,7 +12,7 @@ use tokio::process::Command;
 
 use super::PROGRAM;
 use super::client::Client;
-use crate::api::Shared;
+use crate::api::{Peer, Shared};
 use crate::link::write_private;
 use crate::run::apply::private_directory;
 use crate::run::process;
@@ -90,11 +91,11 @@ fn settings(shared: &Shared, client: &Client) -> String {
     for peer in &shared.peers {
         text.push_str(&format!(
             "<device id=\"{}\" name=\"{}\" compression=\"never\"><address>tcp://{}</address>\
-             <allowedNetwork>{}/32</allowedNetwork></device>\n",
+             {}</device>\n",
             escaped(&peer.device),
             escaped(&peer.server),
-            peer.address,
-            peer.address.ip()
+            escaped(&peer.address),
+            allowed(peer)
         ));
     }
     let off = ["globalAnnounceEnabled", "localAnnounceEnabled", "relaysEnabled", "natEnabled", "startBrowser"];
@@ -110,6 +111,16 @@ fn settings(shared: &Shared, client: &Client) -> String {
         shared.listen
     ));
     text
+}
+
+/// Where a peer may come from: its address, or private networks (RFC 1918) where only its name is known. Who it is the device id
+/// proves.
+fn allowed(peer: &Peer) -> String {
+    let networks = match peer.address.parse::<SocketAddrV4>() {
+        Ok(address) => vec![format!("{}/32", address.ip())],
+        Err(_) => ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].map(str::to_owned).into(),
+    };
+    networks.iter().map(|network| format!("<allowedNetwork>{network}</allowedNetwork>")).collect()
 }
 
 fn escaped(text: &str) -> String {

@@ -14,16 +14,29 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_util::codec::Framed;
 
-use super::Server;
+use super::{Places, Server};
 use crate::api::*;
 use crate::frame::{Codec, Frame, Kind};
 use crate::link::portal::{self, Connection, Lines, Upgrade, UpgradeError};
-use crate::link::{Hello, agent};
+use crate::link::{Hello, Identity, Reach, agent};
 
 struct Story {
     portal: Connection,
     directory: TempDir,
     router: axum::Router,
+}
+
+/// Of a server whose agent keeps a file of hosts.
+fn identity(directory: &Path) -> Identity {
+    Identity {
+        server: "s".into(),
+        generation: 1,
+        enrolment: None,
+        link: Reach::Unix("/nowhere".into()),
+        away_after_ms: None,
+        disks: Vec::new(),
+        hosts: Some(directory.join("hosts")),
+    }
 }
 
 impl Story {
@@ -32,7 +45,8 @@ impl Story {
     }
 
     async fn begin_in(directory: TempDir) -> Self {
-        let (_, router) = Server::start(directory.path()).unwrap();
+        let places = Places::all_in(directory.path());
+        let (_, router) = Server::start(&places, &identity(directory.path())).unwrap();
         let portal = link(router.clone()).await;
         Self { portal, directory, router }
     }

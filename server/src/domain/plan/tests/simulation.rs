@@ -159,6 +159,7 @@ impl Simulation {
                     generation: *generation,
                     state: state.clone(),
                     limits: String::new(),
+                    address: None,
                 })
                 .into_iter()
                 .collect();
