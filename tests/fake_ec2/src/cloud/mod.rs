@@ -1,0 +1,225 @@
+//! The whole of Amazon as one value: a request and the time go in, an answer comes out, and what there is has changed.
+//!
+//! Pure but for what it keeps: no clock, no sockets, no tasks. What takes time is written down with the moments at which it
+//! becomes so; whoever asks later sees it become so.
+
+mod act;
+mod audit;
+mod call;
+mod control;
+mod describe;
+mod foreign;
+mod sts;
+mod truth;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+pub use audit::{Counts, Touch};
+pub use control::Unknown;
+pub use truth::{TrueGroup, TrueInstance, TrueInterface, TrueSnapshot, TrueVolume, Truth};
+
+use self::audit::Audit;
+use self::call::{Call, Shared};
+use crate::buckets::is_describe;
+use crate::model::Place;
+use crate::problem::Problem;
+use crate::query::{Caller, Request};
+use crate::rules::{Account, Rules};
+use crate::seed::dice;
+use crate::xml::Xml;
+
+const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
+
+/// What is sent back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+}
+
+pub struct Cloud {
+    rules: Rules,
+    /// By account and region.
+    places: BTreeMap<(String, String), Place>,
+    sessions: HashMap<String, sts::Session>,
+    shared: Shared,
+    audit: Audit,
+    denied: BTreeSet<String>,
+    /// Requests that the network delivers once more, by the moment it does.
+    again: BTreeMap<(i64, u64), Request>,
+}
+
+impl Cloud {
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            shared: Shared::new(rules.seed),
+            rules,
+            places: BTreeMap::new(),
+            sessions: HashMap::new(),
+            audit: Audit::default(),
+            denied: BTreeSet::new(),
+            again: BTreeMap::new(),
+        }
+    }
+
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub fn answer(&mut self, now_ms: i64, request: &Request) -> Answer {
+        self.catch_up(now_ms);
+        self.answer_now(now_ms, request)
+    }
+
+    /// Has a request delivered a second time, at a moment.
+    pub fn deliver_again(&mut self, at_ms: i64, request: Request) {
+        self.again.insert((at_ms, self.shared.count()), request);
+    }
+
+    /// What was delivered again until now happens.
+    pub fn catch_up(&mut self, now_ms: i64) {
+        while let Some(entry) = self.again.first_entry().filter(|entry| entry.key().0 <= now_ms) {
+            let ((at_ms, _), request) = entry.remove_entry();
+            // Whoever asked is gone; nobody reads this answer.
+            drop(self.answer_now(at_ms, &request));
+        }
+    }
+
+    /// What this request would be answered with when it is refused by Amazon's own trouble.
+    pub fn trouble(&mut self, unavailable: bool) -> Answer {
+        let problem = match unavailable {
+            true => Problem::new(503, "Unavailable", "The service is unavailable. Please try again shortly."),
+            false => Problem::new(500, "InternalError", "An internal error has occurred"),
+        };
+        refusal(&problem, &self.shared.request_id())
+    }
+
+    fn answer_now(&mut self, now_ms: i64, request: &Request) -> Answer {
+        let id = self.shared.request_id();
+        let action = request.action().to_owned();
+        if sts::is_one(&action) {
+            return self.answer_sts(now_ms, request, &id);
+        }
+        let mut xml = Xml::new();
+        let mut outcome = Ok(());
+        xml.root(&format!("{action}Response"), NAMESPACE, |xml| {
+            xml.value("requestId", &id);
+            outcome = self.act(now_ms, &action, request, xml);
+        });
+        match outcome {
+            Ok(()) => Answer { status: 200, body: xml.into_text() },
+            Err(problem) => refusal(&problem, &id),
+        }
+    }
+
+    fn act(&mut self, now_ms: i64, action: &str, request: &Request, xml: &mut Xml) -> Result<(), Problem> {
+        let (account, region) = self.caller(request.caller.as_ref(), now_ms)?;
+        let outcome = self.act_as(now_ms, (&account, &region), action, request, xml);
+        let mutating = !is_describe(action) && !request.is_dry_run();
+        self.audit.note(now_ms, &account, action, mutating, request, outcome.as_ref().err());
+        outcome
+    }
+
+    fn act_as(
+        &mut self,
+        now_ms: i64,
+        (account, region): (&str, &str),
+        action: &str,
+        request: &Request,
+        xml: &mut Xml,
+    ) -> Result<(), Problem> {
+        let asked = request.asked();
+        let Some((run, known)) = act::action(action).or_else(|| describe::action(action)) else {
+            let message = format!("The action {action} is not valid for this web service.");
+            return Err(Problem::client("InvalidAction", message));
+        };
+        let source = self.source_of_copy(request);
+        let place = self
+            .places
+            .entry((account.to_owned(), region.to_owned()))
+            .or_insert_with(|| Place::new(account, region, &self.rules));
+        let instances = match action {
+            "RunInstances" => asked.number("MaxCount").ok().flatten().unwrap_or(1),
+            _ => i64::try_from(asked.list("InstanceId").len()).unwrap_or(i64::MAX),
+        };
+        let narrowed = request.parameters.keys().any(|name| name.starts_with("Filter.") || name == "MaxResults");
+        if self.rules.buckets && !place.buckets.take(action, narrowed, instances, now_ms) {
+            return Err(Problem::throttled());
+        }
+        if self.denied.contains(action) {
+            let message = "You are not authorized to perform this operation.";
+            return Err(Problem::new(403, "UnauthorizedOperation", message));
+        }
+        recognised(request, known)?;
+        let mut call = Call { now: now_ms, rules: &self.rules, place, shared: &mut self.shared, request, source };
+        // Launches and new volumes are checked as a whole first.
+        if !matches!(action, "RunInstances" | "CreateVolume") {
+            call.would_happen()?;
+        }
+        run(&mut call, &asked, xml)
+    }
+
+    /// Whose call it is, and where.
+    fn caller(&self, caller: Option<&Caller>, now_ms: i64) -> Result<(String, String), Problem> {
+        let refused =
+            || Problem::new(401, "AuthFailure", "AWS was not able to validate the provided access credentials");
+        let caller = caller.ok_or_else(refused)?;
+        let region = caller.region.clone();
+        if !self.rules.knows_region(&region) {
+            return Err(refused());
+        }
+        if let Some(session) = self.sessions.get(&caller.access_key) {
+            if caller.session_token.as_deref() != Some(session.token.as_str()) {
+                return Err(refused());
+            }
+            if session.expires_ms <= now_ms {
+                return Err(Problem::client("RequestExpired", "Request has expired."));
+            }
+            return Ok((session.account.clone(), region));
+        }
+        let account = self.account_of_key(&caller.access_key).ok_or_else(refused)?;
+        Ok((account.id.clone(), region))
+    }
+
+    fn account_of_key(&self, key: &str) -> Option<&Account> {
+        self.rules.accounts.iter().find(|account| account.access_key == key)
+    }
+
+    /// A copy's source may lie in another region.
+    fn source_of_copy(&self, request: &Request) -> Option<crate::model::Snapshot> {
+        let asked = request.asked();
+        let (region, id) = (asked.text("SourceRegion")?, asked.text("SourceSnapshotId")?);
+        let of_region = self.places.iter().filter(|((_, name), _)| name == region);
+        of_region.filter_map(|(_, place)| place.snapshots.get(id)).next().cloned()
+    }
+}
+
+/// Amazon refuses what it does not know; so is found out what a client sends and nothing here honours.
+fn recognised(request: &Request, known: &[&str]) -> Result<(), Problem> {
+    const ALWAYS: [&str; 4] = ["Action", "Version", "DryRun", "AWSAccessKeyId"];
+    for name in request.parameters.keys() {
+        let first = name.split('.').next().unwrap_or(name);
+        if !known.contains(&first) && !ALWAYS.contains(&first) {
+            return Err(Problem::client("UnknownParameter", format!("The parameter {first} is not recognized")));
+        }
+    }
+    Ok(())
+}
+
+fn refusal(problem: &Problem, request_id: &str) -> Answer {
+    let mut xml = Xml::new();
+    xml.node("Response", |xml| {
+        xml.node("Errors", |xml| {
+            xml.node("Error", |xml| {
+                xml.value("Code", &problem.code).value("Message", &problem.message);
+            });
+        });
+        xml.value("RequestID", request_id);
+    });
+    Answer { status: problem.status, body: xml.into_text() }
+}
+
+/// A number as an id of Amazon's: 17 hexadecimal digits.
+fn id_of(seed: u64, prefix: &str, number: u64) -> String {
+    format!("{prefix}-0{:016x}", dice(seed, &format!("{prefix} {number}")))
+}

@@ -1,0 +1,230 @@
+//! The cloud with a clock and a network around it.
+//!
+//! The clock is tokio's: on a paused runtime it is the test's, and hours pass in no time. Nothing runs in the background, so
+//! nothing keeps such a clock from advancing by itself.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::cloud::{Answer, Cloud, Counts, Touch, Truth, Unknown};
+use crate::faults::{Fault, Faults};
+use crate::query::Request;
+use crate::rules::{Lag, Rules};
+
+/// The connection was closed before an answer came. Whether the request happened nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the connection was closed before an answer came")]
+pub struct Lost;
+
+/// Cheap to clone; all clones are the same Amazon.
+#[derive(Clone)]
+pub struct Fake {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cloud: Mutex<Cloud>,
+    begun: Instant,
+    start_ms: i64,
+    /// How many times as fast as tokio's clock this one goes.
+    speed: f64,
+    ahead_ms: AtomicI64,
+    /// Calls, and those that faults are for.
+    number: AtomicU64,
+    faulty: AtomicU64,
+}
+
+impl Fake {
+    pub fn new(rules: Rules) -> Self {
+        Self::with_speed(rules, 1.0)
+    }
+
+    pub fn with_speed(rules: Rules, speed: f64) -> Self {
+        let start_ms = rules.start_ms;
+        let inner = Inner {
+            cloud: Mutex::new(Cloud::new(rules)),
+            begun: Instant::now(),
+            start_ms,
+            speed: if speed > 0.0 { speed } else { 1.0 },
+            ahead_ms: AtomicI64::new(0),
+            number: AtomicU64::new(0),
+            faulty: AtomicU64::new(0),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Unix milliseconds on this Amazon's clock.
+    pub fn now_ms(&self) -> i64 {
+        let passed = self.inner.begun.elapsed().as_secs_f64() * 1000.0 * self.inner.speed;
+        self.inner.start_ms + passed as i64 + self.inner.ahead_ms.load(Ordering::SeqCst)
+    }
+
+    /// Moves the clock on. Not for tests on a paused clock: they advance tokio's.
+    pub fn advance(&self, ms: i64) {
+        self.inner.ahead_ms.fetch_add(ms.max(0), Ordering::SeqCst);
+    }
+
+    /// Answers one HTTP request, as long as it takes and with whatever goes wrong on the way. A future that is dropped is a
+    /// client that hung up: what had happened until then has happened.
+    ///
+    /// # Errors
+    /// [`Lost`] when the client is left without an answer.
+    pub async fn answer(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, Lost> {
+        let (head, body) = request.into_parts();
+        let request = Request::read(&head.headers, head.uri.query(), &body);
+        let (latency_ms, fault) = self.fate(&request);
+        self.sleep(latency_ms / 2).await;
+        let act = |request: &Request| {
+            let now_ms = self.now_ms();
+            self.cloud().answer(now_ms, request)
+        };
+        let answer = match fault {
+            None => act(&request),
+            Some(Fault::Refused) => self.cloud().trouble(false),
+            Some(Fault::Unavailable) => self.cloud().trouble(true),
+            Some(Fault::RequestLost) => return Err(Lost),
+            Some(Fault::ReplyLost) => {
+                act(&request);
+                self.sleep(latency_ms / 2).await;
+                return Err(Lost);
+            }
+            Some(Fault::HappenedYetRefused) => {
+                act(&request);
+                self.cloud().trouble(false)
+            }
+            Some(Fault::Twice(after_ms)) => {
+                let answer = act(&request);
+                let at_ms = self.now_ms() + after_ms;
+                self.cloud().deliver_again(at_ms, request);
+                answer
+            }
+            Some(Fault::Delayed(by_ms)) => {
+                let answer = act(&request);
+                self.sleep(by_ms).await;
+                answer
+            }
+        };
+        self.sleep(latency_ms / 2).await;
+        Ok(reply(answer))
+    }
+
+    /// Milliseconds a call takes, and what goes wrong with it.
+    fn fate(&self, request: &Request) -> (i64, Option<Fault>) {
+        let number = self.inner.number.fetch_add(1, Ordering::SeqCst) + 1;
+        let cloud = self.cloud();
+        let rules = cloud.rules();
+        let latency_ms = rules.latency.of(rules.seed, &format!("latency {number}"));
+        if !rules.faults.concerns(request.action()) {
+            return (latency_ms, None);
+        }
+        let faulty = self.inner.faulty.fetch_add(1, Ordering::SeqCst) + 1;
+        (latency_ms, rules.faults.of(rules.seed, faulty))
+    }
+
+    async fn sleep(&self, ms: i64) {
+        if let Some(ms) = u64::try_from(ms).ok().filter(|ms| *ms > 0) {
+            tokio::time::sleep(Duration::from_secs_f64(ms as f64 / 1000.0 / self.inner.speed)).await;
+        }
+    }
+
+    /// A panic while it was held left a whole model behind: every change is made after all checks.
+    fn cloud(&self) -> MutexGuard<'_, Cloud> {
+        self.inner.cloud.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything there is, as it really is.
+    pub fn truth(&self) -> Truth {
+        let now_ms = self.now_ms();
+        self.cloud().truth(now_ms)
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.cloud().counts()
+    }
+
+    /// Every resource a mutating call named, in the order of the calls.
+    pub fn touches(&self) -> Vec<Touch> {
+        self.cloud().touches()
+    }
+
+    pub fn touches_of(&self, id: &str) -> Vec<Touch> {
+        self.cloud().touches_of(id)
+    }
+
+    /// Plants resources of others into all accounts; returns their ids. `keys`: tag keys that many of them have, too, with
+    /// values that are not ours.
+    pub fn plant_foreign(&self, count: usize, seed: u64, keys: &[&str]) -> Vec<String> {
+        let now_ms = self.now_ms();
+        self.cloud().plant_foreign(now_ms, count, seed, keys)
+    }
+
+    /// From now on; calls are counted from 1 again.
+    pub fn set_faults(&self, faults: Faults) {
+        self.inner.faulty.store(0, Ordering::SeqCst);
+        self.cloud().set_faults(faults);
+    }
+
+    pub fn set_capacity(&self, instance_type: &str, zone: &str, free: Option<u32>) {
+        self.cloud().set_capacity(instance_type, zone, free);
+    }
+
+    pub fn set_denied<'a>(&self, actions: impl IntoIterator<Item = &'a str>) {
+        let actions: BTreeSet<String> = actions.into_iter().map(str::to_owned).collect();
+        self.cloud().set_denied(actions);
+    }
+
+    pub fn set_vcpu_limit(&self, limit: Option<u32>) {
+        self.cloud().set_vcpu_limit(limit);
+    }
+
+    /// Never further back than the rules said at the beginning.
+    pub fn set_lag(&self, lag: Lag) {
+        self.cloud().set_lag(lag);
+    }
+
+    /// Volumes that do not let go of their instance unless forced.
+    pub fn set_stuck(&self, volumes: impl IntoIterator<Item = String>) {
+        self.cloud().set_stuck(volumes);
+    }
+
+    /// Amazon takes a spot instance back, after so long.
+    ///
+    /// # Errors
+    /// When there is no such running spot instance.
+    pub fn interrupt(&self, id: &str, notice: Duration) -> Result<(), Unknown> {
+        let now_ms = self.now_ms();
+        self.cloud().interrupt(now_ms, id, i64::try_from(notice.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// A snapshot that is not complete yet never will be.
+    ///
+    /// # Errors
+    /// When there is no such pending snapshot.
+    pub fn fail_snapshot(&self, id: &str) -> Result<(), Unknown> {
+        let now_ms = self.now_ms();
+        self.cloud().fail_snapshot(now_ms, id)
+    }
+
+    /// An instance ends by itself.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn lose_instance(&self, id: &str) -> Result<(), Unknown> {
+        let now_ms = self.now_ms();
+        self.cloud().lose_instance(now_ms, id)
+    }
+}
+
+fn reply(answer: Answer) -> http::Response<Bytes> {
+    let mut response = http::Response::new(Bytes::from(answer.body));
+    *response.status_mut() =
+        http::StatusCode::from_u16(answer.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    let kind = http::HeaderValue::from_static("text/xml;charset=UTF-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,7 @@
+//! What the fake promises, told from a client's side.
+
+mod client;
+mod instances;
+mod network;
+mod storage;
+mod trouble;
