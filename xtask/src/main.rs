@@ -19,6 +19,7 @@ mod machine;
 mod npm;
 mod postgres;
 mod progress;
+mod pypi;
 mod run;
 mod test;
 mod up;

@@ -2,7 +2,8 @@
 //!
 //! Tests run real programs. They find them through variables: `BOOKEND_DIST` is a folder with `bookend`, `bookend-agent` and
 //! `site/`; `BOOKEND_TEST_POSTGRES` the URL of a PostgreSQL where they may make databases; `BOOKEND_TEST_S3` a server that speaks
-//! S3 and checks signatures. That one comes from npm: where it cannot be had its story is left out, and this says so.
+//! S3 and checks signatures; `BOOKEND_TEST_BOTO3` a Python that has Amazon's own client. These two come from npm and PyPI: where
+//! one cannot be had its story is left out, and this says so.
 
 use crate::Outcome;
 use crate::arguments::TestOptions;
@@ -11,10 +12,12 @@ use crate::machine;
 use crate::npm;
 use crate::postgres;
 use crate::progress::Progress;
+use crate::pypi;
 use crate::wasm;
 use crate::workspace::Workspace;
 
 const S3_SERVER: &str = "s3rver@3.7.1";
+const BOTO3: &str = "boto3==1.43.0";
 
 /// The stories that look at every page keep a picture of each.
 pub fn screenshots() -> Outcome<()> {
@@ -32,6 +35,7 @@ pub fn test(options: &TestOptions) -> Outcome<()> {
     compiler.prepare(&workspace, &progress)?;
     build::everything(&workspace, &progress, &compiler, Flavour::Tests)?;
     let s3 = npm::fetched(&workspace, &progress, "S3 server", "s3", S3_SERVER);
+    let boto3 = pypi::fetched(&workspace, &progress, "boto3", "boto3", &[BOTO3]);
     let postgres = progress.part("PostgreSQL", |part| postgres::start(&workspace, part))?;
     eprintln!("{}\n", progress.end());
 
@@ -40,6 +44,10 @@ pub fn test(options: &TestOptions) -> Outcome<()> {
     match s3 {
         Ok(home) => drop(cargo.env("BOOKEND_TEST_S3", home.join("node_modules/.bin/s3rver"))),
         Err(why) => eprintln!("Without an S3 server, whose story is left out: {why}\n"),
+    }
+    match boto3 {
+        Ok(python) => drop(cargo.env("BOOKEND_TEST_BOTO3", python)),
+        Err(why) => eprintln!("Without boto3, whose story is left out: {why}\n"),
     }
     cargo.args(["test", "--workspace", "--no-fail-fast"]).args(&options.filter).arg("--").args(&options.arguments);
     let status = cargo.status().map_err(|error| format!("Cannot run cargo: {error}"))?;

@@ -3,5 +3,6 @@
 mod client;
 mod instances;
 mod network;
+mod program;
 mod storage;
 mod trouble;
