@@ -1,5 +1,6 @@
 //! Every story of the project in one program: it links once, and a story may use every fixture.
 
+mod agents;
 mod api;
 mod architecture;
 mod attacks;
