@@ -27,6 +27,10 @@ mod sys;
 mod unpack;
 mod world;
 
+use std::fs::File as OpenFile;
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use protocol::{
@@ -38,6 +42,17 @@ pub use unpack::Unpack;
 /// The words that select these programs in the binary that carries them.
 pub const COMMAND: &str = "holder";
 pub const UNPACK_COMMAND: &str = "unpack";
+
+/// Moves this process, which must have one thread only, into a server's network and gives its loopback further addresses:
+/// for an outlet that answers there itself.
+///
+/// # Errors
+/// When the network is gone, or is not below a user namespace of this process.
+pub fn enter_network(namespace: &Path, addresses: &[Ipv4Addr]) -> std::io::Result<()> {
+    sys::join_network(OpenFile::open(namespace)?.as_fd())?;
+    let interfaces = netlink::Interfaces::here()?;
+    addresses.iter().try_for_each(|address| interfaces.add_address(netlink::LOOPBACK, *address, 32))
+}
 
 /// Unpacks an image: `<binary> unpack <Unpack as JSON>`. Says why not on standard output.
 #[must_use]

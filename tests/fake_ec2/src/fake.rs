@@ -11,6 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::bodies::Bodies;
+use crate::buckets::is_describe;
 use crate::cloud::{Answer, Cloud, Counts, Touch, Truth, Unknown};
 use crate::faults::{Fault, Faults};
 use crate::query::Request;
@@ -36,6 +38,7 @@ struct Inner {
     ahead_ms: AtomicI64,
     /// Calls, and those that faults are for.
     number: AtomicU64,
+    bodies: Option<Arc<Bodies>>,
     faulty: AtomicU64,
 }
 
@@ -45,6 +48,11 @@ impl Fake {
     }
 
     pub fn with_speed(rules: Rules, speed: f64) -> Self {
+        Self::with_bodies(rules, speed, None)
+    }
+
+    /// With instances that really run.
+    pub fn with_bodies(rules: Rules, speed: f64, bodies: Option<Bodies>) -> Self {
         let start_ms = rules.start_ms;
         let inner = Inner {
             cloud: Mutex::new(Cloud::new(rules)),
@@ -53,6 +61,7 @@ impl Fake {
             speed: if speed > 0.0 { speed } else { 1.0 },
             ahead_ms: AtomicI64::new(0),
             number: AtomicU64::new(0),
+            bodies: bodies.map(Arc::new),
             faulty: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
@@ -83,6 +92,7 @@ impl Fake {
             let now_ms = self.now_ms();
             self.cloud().answer(now_ms, request)
         };
+        let follows = !is_describe(request.action());
         let answer = match fault {
             None => act(&request),
             Some(Fault::Refused) => self.cloud().trouble(false),
@@ -90,6 +100,7 @@ impl Fake {
             Some(Fault::RequestLost) => return Err(Lost),
             Some(Fault::ReplyLost) => {
                 act(&request);
+                self.follow().await;
                 self.sleep(latency_ms / 2).await;
                 return Err(Lost);
             }
@@ -109,8 +120,22 @@ impl Fake {
                 answer
             }
         };
+        if follows {
+            self.follow().await;
+        }
         self.sleep(latency_ms / 2).await;
         Ok(reply(answer))
+    }
+
+    /// Brings bodies to what is true now, where there are any.
+    pub async fn follow(&self) {
+        let Some(bodies) = self.inner.bodies.clone() else { return };
+        let fake = self.clone();
+        // What is true is asked where it is acted on: two that follow at a time come one after the other.
+        let followed = tokio::task::spawn_blocking(move || bodies.follow(|| fake.truth())).await;
+        if let Err(error) = followed {
+            eprintln!("fake-ec2: bodies could not follow: {error}");
+        }
     }
 
     /// Milliseconds a call takes, and what goes wrong with it.

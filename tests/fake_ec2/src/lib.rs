@@ -9,9 +9,12 @@
 //! pause) and the faults around it, and [`serve`] HTTP around that; the program `fake-ec2` is this with options.
 //!
 //! Deliberately absent: signatures are read and not verified; networks other than the default VPC; launch templates, fleets,
-//! elastic addresses; everything else that is not asked for here is refused as Amazon refuses what it does not know
-//! (`InvalidAction`, `UnknownParameter`), never ignored.
+//! elastic addresses. Actions and parameters that are not known here are refused as Amazon refuses what it does not know
+//! (`InvalidAction`, `UnknownParameter`); only members deep inside of a known parameter are passed over.
+//!
+//! With [`Bodies`] a running instance is a real server on this machine.
 
+mod bodies;
 mod buckets;
 mod cloud;
 mod fake;
@@ -25,6 +28,7 @@ mod serve;
 mod time;
 mod xml;
 
+pub use bodies::{Bodies, GATEWAY, LIFELINE, SURROUNDINGS, run_lifeline, run_surroundings};
 pub use buckets::{Size as BucketSize, requests as request_bucket, resources as resource_bucket};
 pub use cloud::{
     Answer, Cloud, Counts, Touch, TrueGroup, TrueInstance, TrueInterface, TrueSnapshot, TrueVolume, Truth, Unknown,
@@ -35,3 +39,11 @@ pub use problem::Problem;
 pub use query::{Caller, Request};
 pub use rules::{Account, Delays, Lag, Role, Rules, Spread};
 pub use serve::serve;
+
+/// Starts instances' bodies and stops them as time goes by. Ends when dropped.
+pub async fn follow(fake: Fake) {
+    loop {
+        fake.follow().await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}

@@ -1,11 +1,14 @@
 //! An Amazon EC2 on this machine, for trying things out and for programs that are not in Rust.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use fake_ec2::{Account, Fake, Faults, Lag, Rules, serve};
+use fake_ec2::{
+    Account, Bodies, Fake, Faults, LIFELINE, Lag, Rules, SURROUNDINGS, follow, run_lifeline, run_surroundings, serve,
+};
 use tokio::net::TcpListener;
 
 /// Speaks the EC2 Query protocol and STS with Amazon's semantics; any EC2 client works with it as its endpoint. The access
@@ -40,11 +43,28 @@ struct Options {
     /// How many vCPUs may run in an account and region.
     #[arg(long, value_name = "COUNT")]
     vcpus: Option<u32>,
+    /// Instances with user-data really run, as servers of this machine without privileges; what is theirs is kept in this
+    /// directory, and removed as the program starts.
+    #[arg(long, value_name = "DIRECTORY")]
+    bodies: Option<PathBuf>,
+    /// What instances reach at http://172.31.0.1, on the same port; nothing else do they reach.
+    #[arg(long, value_name = "ADDRESS", requires = "bodies")]
+    portal: Option<SocketAddr>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Options::parse()).await {
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first() {
+        // What bodies are made of, in processes of their own that must have one thread as they begin.
+        Some((word, rest)) if word == holder::COMMAND => return holder::run(rest),
+        Some((word, rest)) if word == LIFELINE => return run_lifeline(rest),
+        Some((word, rest)) if word == SURROUNDINGS => return run_surroundings(rest),
+        _ => {}
+    }
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let served = runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(run(options)));
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fake-ec2: {error}");
@@ -62,12 +82,16 @@ async fn run(options: Options) -> Result<(), String> {
     }
     let speed = options.speed;
     let listen = options.listen;
+    let open = |directory: &PathBuf| Bodies::open(directory, options.portal);
+    let bodies = options.bodies.as_ref().map(open).transpose()?;
     let rules = rules(options)?;
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
     println!("listening on http://{address}");
+    let fake = Fake::with_bodies(rules, speed, bodies);
     tokio::select! {
-        served = serve(Fake::with_speed(rules, speed), listener) => served.map(drop).map_err(|error| error.to_string()),
+        () = follow(fake.clone()) => Ok(()),
+        served = serve(fake, listener) => served.map(drop).map_err(|error| error.to_string()),
         _ = tokio::signal::ctrl_c() => Ok(()),
     }
 }

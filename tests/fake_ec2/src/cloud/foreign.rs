@@ -147,6 +147,7 @@ impl Planting {
 
     fn volume(self, place: &mut Place, instance: Option<String>, zones: &[String]) -> String {
         let (id, begin) = (self.id("vol"), self.now_ms - 86_400_000);
+        let at = instance.as_ref().and_then(|id| Some(place.instances.get(id)?.launch.zone.clone()));
         let attachment = instance.map(|instance| {
             let steps = [(begin, AttachmentState::Attached)];
             place.instances.change(&instance, self.now_ms, |one| one.volumes.push(id.clone()));
@@ -162,7 +163,7 @@ impl Planting {
             begin,
             Volume {
                 id: id.clone(),
-                zone: self.zone(zones),
+                zone: at.unwrap_or_else(|| self.zone(zones)),
                 gib: between(self.seed, &format!("size {}", self.number), 1, 500),
                 kind: "gp3".to_owned(),
                 iops: Some(3000),
@@ -193,6 +194,7 @@ impl Planting {
                 owner,
                 public,
                 volume: self.id("vol"),
+                copy_of: None,
                 gib: between(self.seed, &format!("size {}", self.number), 1, 500),
                 encrypted: false,
                 key: None,

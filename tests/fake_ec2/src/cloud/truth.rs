@@ -28,6 +28,8 @@ pub struct TrueInstance {
     pub image: String,
     pub private_ip: String,
     pub client_token: Option<String>,
+    /// Its place among those of its launch.
+    pub launch_index: usize,
     pub launched_ms: i64,
     pub groups: Vec<String>,
     /// Ids of the volumes attached now.
@@ -62,6 +64,8 @@ pub struct TrueSnapshot {
     pub state: String,
     pub tags: Tags,
     pub volume: String,
+    /// The snapshot it is a copy of.
+    pub copy_of: Option<String>,
     pub gib: i64,
     /// The moment it holds.
     pub started_ms: i64,
@@ -148,6 +152,7 @@ fn tell(place: &Place, now: i64, truth: &mut Truth) {
         image: one.launch.image.clone(),
         private_ip: one.private_ip.clone(),
         client_token: one.launch.client_token.clone(),
+        launch_index: one.index,
         launched_ms: one.launched_ms,
         groups: one.launch.groups.iter().map(|(id, _)| id.clone()).collect(),
         volumes: attached_to(place, &one.id, &one.volumes, now),
@@ -182,6 +187,7 @@ fn tell(place: &Place, now: i64, truth: &mut Truth) {
         state: SnapshotState::name(one.state(now)).to_owned(),
         tags: one.tags.clone(),
         volume: one.volume.clone(),
+        copy_of: one.copy_of.clone(),
         gib: one.gib,
         started_ms: one.started_ms,
     }));

@@ -136,6 +136,7 @@ impl Place {
                 owner: self.account.clone(),
                 public: false,
                 volume: "vol-ffffffff".to_owned(),
+                copy_of: None,
                 gib: 10,
                 encrypted: false,
                 key: None,

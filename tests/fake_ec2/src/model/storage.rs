@@ -178,6 +178,8 @@ pub struct Snapshot {
     pub owner: String,
     pub public: bool,
     pub volume: String,
+    /// The snapshot it is a copy of.
+    pub copy_of: Option<String>,
     pub gib: i64,
     pub encrypted: bool,
     pub key: Option<String>,

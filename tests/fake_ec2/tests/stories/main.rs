@@ -1,5 +1,6 @@
 //! What the fake promises, told from a client's side.
 
+mod bodies;
 mod client;
 mod instances;
 mod network;

@@ -5,13 +5,13 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 /// Ends with its test.
-struct Program {
+pub struct Program {
     process: Child,
     endpoint: String,
 }
 
 impl Program {
-    fn start(options: &[&str]) -> Self {
+    pub fn start(options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fake-ec2"));
         let mut process = command.args(options).stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut line = String::new();
@@ -20,10 +20,29 @@ impl Program {
         Self { process, endpoint }
     }
 
+    /// Without a chance to tidy up.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("ended");
+    }
+
+    /// One call of EC2's; status and body.
+    pub fn call(&self, action: &str, form: &str) -> (u16, String) {
+        let credential =
+            "Authorization: AWS4-HMAC-SHA256 Credential=AKIAFAKEOURS/20260101/eu-central-1/ec2/aws4_request";
+        self.send("POST", "/", credential, &format!("Action={action}&Version=2016-11-15&{form}"))
+    }
+
     /// Status and body of a request.
-    fn ask(&self, method: &str, path: &str) -> (u16, String) {
+    pub fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        self.send(method, path, "Accept: */*", "")
+    }
+
+    fn send(&self, method: &str, path: &str, header: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.endpoint.trim_start_matches("http://")).expect("a connection");
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: fake\r\nConnection: close\r\n\r\n").expect("sent");
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: fake\r\n{header}\r\nContent-Length: {length}");
+        write!(stream, "{head}\r\nConnection: close\r\n\r\n{body}").expect("sent");
         let mut reply = String::new();
         stream.read_to_string(&mut reply).expect("a reply");
         let status = reply.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
