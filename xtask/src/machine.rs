@@ -51,6 +51,7 @@ pub const TESTING: &[Need] = &[
     need("syncthing", "syncthing"),
     need("mkfs.btrfs", "btrfs-progs"),
     need("mkfs.xfs", "xfsprogs"),
+    need("mkfs.ext4", "e2fsprogs"),
 ];
 
 /// What `bench data` is compared with, and the filesystems it measures.

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::address::{Place, Proxy, Target};
-use super::messages::{LARGEST_MESSAGE, Messages};
+use super::messages::{LARGEST_MESSAGE, Messages, broken};
 use super::{LinkError, PortalAddress, Transport, resolve};
 
 /// Where the portal takes agents' links.
@@ -155,7 +155,7 @@ async fn websocket<S: Transport>(scheme: &str, place: &Place, stream: S) -> Resu
             let status = answer.status();
             Err(LinkError::Unreachable(format!("{} takes no link: it answers {status} {words}", place.authority())))
         }
-        Err(error) => Err(LinkError::Unreachable(format!("{} takes no link: {error}", place.authority()))),
+        Err(error) => Err(LinkError::Unreachable(format!("{} takes no link: {}", place.authority(), broken(error)))),
     }
 }
 
@@ -255,6 +255,20 @@ mod tests {
         std::fs::write(&ca_file, "nothing").unwrap();
         let empty = told(address("localhost", Some(&ca_file))).await;
         assert!(empty.contains("cannot be used"), "{empty}");
+    }
+
+    #[tokio::test]
+    async fn a_portal_that_hangs_up_is_told_in_plain_words() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let hanging_up = async {
+            let mut stream = listener.accept().await.unwrap().0;
+            stream.read_u8().await.unwrap();
+        };
+        let address = PortalAddress { url, ca_file: None };
+        let (dialled, ()) = tokio::join!(dial_by(&address, nothing), hanging_up);
+        let told = dialled.err().unwrap().to_string();
+        assert!(told.contains("takes no link: ") && !told.contains("IO error"), "{told}");
     }
 
     #[tokio::test]

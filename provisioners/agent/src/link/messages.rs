@@ -111,9 +111,9 @@ where
             }
             // Where it takes nothing there is something on its way already.
             if Pin::new(&mut self.socket).poll_ready(context).is_ready() {
-                Pin::new(&mut self.socket).start_send(M::ping()).map_err(io::Error::other)?;
+                Pin::new(&mut self.socket).start_send(M::ping()).map_err(broken)?;
                 if let Poll::Ready(sent) = Pin::new(&mut self.socket).poll_flush(context) {
-                    sent.map_err(io::Error::other)?;
+                    sent.map_err(broken)?;
                 }
             }
         }
@@ -150,7 +150,7 @@ where
             if let Some(pings) = &mut this.pings {
                 pings.heard = Instant::now();
             }
-            match message.transpose().map_err(io::Error::other)?.map(Message::content) {
+            match message.transpose().map_err(broken)?.map(Message::content) {
                 Some(Content::Bytes(bytes)) => this.rest = bytes,
                 Some(Content::Control) => {}
                 Some(Content::Close) | None => this.ended = true,
@@ -169,16 +169,31 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(Pin::new(&mut self.socket).poll_ready(context)).map_err(io::Error::other)?;
+        ready!(Pin::new(&mut self.socket).poll_ready(context)).map_err(broken)?;
         let piece = &bytes[..bytes.len().min(PIECE)];
-        Pin::new(&mut self.socket).start_send(M::binary(Bytes::copy_from_slice(piece))).map_err(io::Error::other)?;
+        Pin::new(&mut self.socket).start_send(M::binary(Bytes::copy_from_slice(piece))).map_err(broken)?;
         Poll::Ready(Ok(piece.len()))
     }
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context).map_err(io::Error::other)
+        Pin::new(&mut self.socket).poll_flush(context).map_err(broken)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_close(context).map_err(io::Error::other)
+        Pin::new(&mut self.socket).poll_close(context).map_err(broken)
+    }
+}
+
+/// What became of a connection, in words for people: who is killed says no goodbye, on whatever layer one was due.
+pub(super) fn broken<E: std::error::Error + Send + Sync + 'static>(error: E) -> io::Error {
+    let beneath = std::iter::successors(error.source(), |error| error.source());
+    let hung_up = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        )
+    };
+    match beneath.filter_map(|error| error.downcast_ref()).any(hung_up) {
+        true => io::Error::new(io::ErrorKind::ConnectionReset, "the other side hung up"),
+        false => io::Error::other(error),
     }
 }
 

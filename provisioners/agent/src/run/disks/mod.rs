@@ -106,6 +106,20 @@ impl Disks {
         self.mounted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Brings what was written so far to the disks. Whether that succeeds shows when it matters.
+    pub(super) async fn write_out(&self) {
+        let places = self.filesystems();
+        if places.is_empty() {
+            return;
+        }
+        let written = tokio::task::spawn_blocking(move || {
+            for folder in places.iter().filter_map(|place| std::fs::File::open(place).ok()) {
+                rustix::fs::syncfs(folder).ok();
+            }
+        });
+        written.await.ok();
+    }
+
     /// Takes the filesystems off, so that the disks can be detached. One that is still in use is at least written out.
     pub(super) async fn release(&self, server: &Server) {
         let mounted = self.mounted.clone();
