@@ -24,6 +24,7 @@ struct Story {
     portal: Connection,
     directory: TempDir,
     device: PathBuf,
+    listener: UnixListener,
     agent: tokio::process::Child,
 }
 
@@ -53,18 +54,14 @@ impl Story {
             "server": "s", "generation": 1, "link": { "unix": socket }, "disks": [{ "volume": VOLUME, "path": data }],
         });
         std::fs::write(directory.path().join("identity"), identity.to_string()).expect("an identity");
-        let mut command = tokio::process::Command::new("bwrap");
-        command.args(["--bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
-        command.arg("--dev-bind").arg(&device).arg(&device);
-        // What it leads to is there once the disk is attached.
-        command.arg("--symlink").arg(directory.path().join("attached")).arg(format!("/dev/disk/bookend/{VOLUME}"));
-        command.args(["--cap-add", "ALL", "--unshare-pid", "--die-with-parent"]);
-        command.arg(env!("CARGO_BIN_EXE_bookend-agent")).arg("--directory").arg(directory.path());
-        command.env("HOME", directory.path()).stdin(Stdio::null()).kill_on_drop(true);
-        let agent = command.spawn().expect("an agent");
-        let (stream, _) = listener.accept().await.expect("an agent that dials");
-        let portal = portal::receive(stream).await.expect("a greeting").accept().await.expect("a link");
-        Some(Self { portal, directory, device, agent })
+        let (agent, portal) = boot(directory.path(), &device, &listener).await;
+        Some(Self { portal, directory, device, listener, agent })
+    }
+
+    /// The machine loses its power and boots again.
+    async fn boot_again(&mut self) {
+        self.agent.kill().await.expect("an end");
+        (self.agent, self.portal) = boot(self.directory.path(), &self.device, &self.listener).await;
     }
 
     fn attach(&self) {
@@ -134,6 +131,28 @@ impl Story {
     }
 }
 
+/// The agent in a sandbox that has the device, and its link.
+async fn boot(directory: &Path, device: &Path, listener: &UnixListener) -> (tokio::process::Child, Connection) {
+    let mut command = tokio::process::Command::new("bwrap");
+    command.args(["--bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
+    command.arg("--dev-bind").arg(device).arg(device);
+    // What it leads to is there once the disk is attached.
+    command.arg("--symlink").arg(directory.join("attached")).arg(format!("/dev/disk/bookend/{VOLUME}"));
+    command.args(["--cap-add", "ALL", "--unshare-pid", "--die-with-parent"]);
+    command.arg(env!("CARGO_BIN_EXE_bookend-agent")).arg("--directory").arg(directory);
+    command.env("HOME", directory).stdin(Stdio::null()).kill_on_drop(true);
+    let agent = command.spawn().expect("an agent");
+    loop {
+        let (stream, _) = listener.accept().await.expect("an agent that dials");
+        // One that was killed had dialled before.
+        if let Ok(caller) = portal::receive(stream).await
+            && let Ok(portal) = caller.accept().await
+        {
+            return (agent, portal);
+        }
+    }
+}
+
 impl Drop for Story {
     fn drop(&mut self) {
         self.agent.start_kill().ok();
@@ -184,4 +203,33 @@ async fn a_disk_with_something_else_on_it_fails_its_server_and_says_what_it_is()
     let failure = story.until(Phase::Failed).await.failure.expect("a reason");
     assert!(failure.step.contains(VOLUME) && failure.cause.contains("data of an unknown kind"), "{failure:?}");
     assert_eq!(story.seen(), 0);
+}
+
+/// Killed between any two of: found, marked, formatted, mounted, grown, running.
+#[tokio::test]
+async fn a_machine_that_loses_its_power_at_any_moment_ends_up_with_its_disk_and_what_was_on_it() {
+    let Some(mut story) = Story::begin().await else { return };
+    story.attach();
+    for delay in [0, 2, 5, 10, 15, 20, 30, 45, 70, 100, 150] {
+        story.configure().await;
+        tokio::time::sleep(std::time::Duration::from_millis(delay)).await;
+        story.boot_again().await;
+    }
+    story.configure().await;
+    story.until(Phase::Healthy).await;
+    story.until_seen_beyond(story.seen()).await;
+    let freeze = Freeze { id: "a".into(), hold_ms: LONG, before: None, after: None };
+    story.portal.freeze(&freeze).await.expect("a freeze");
+    let id = |disk: String| disk.lines().find(|line| line.starts_with("Filesystem created")).map(str::to_owned);
+    let made = id(story.of_disk("dumpe2fs", &["-h"]));
+    let count: u64 = story.of_disk("debugfs", &["-R", "cat /count"]).trim().parse().expect("a number");
+    story.boot_again().await;
+    // Nothing writes yet: what was there when the power went is there.
+    let kept: u64 = story.of_disk("debugfs", &["-R", "cat /count"]).trim().parse().expect("a number");
+    assert!(made.is_some() && id(story.of_disk("dumpe2fs", &["-h"])) == made, "it was not formatted again");
+    assert_eq!(kept, count);
+    // It was killed while everything stood still.
+    story.configure().await;
+    story.until(Phase::Healthy).await;
+    story.until_seen_beyond(story.seen() + 1).await;
 }

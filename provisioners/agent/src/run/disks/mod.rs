@@ -40,7 +40,9 @@ pub(super) struct Disks {
 }
 
 impl Disks {
+    /// Those that an agent before this one has left standing still go on.
     pub(super) fn new(disks: Vec<Disk>) -> Self {
+        disks.iter().filter(|disk| check(disk).is_ok()).for_each(|disk| still::let_go_of(Path::new(&disk.path)));
         Self { disks, root: "/".into(), patience: PATIENCE, mounted: Arc::default() }
     }
 

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 
 use super::find::Found;
-use super::format;
 use super::probe::{self, Content};
+use super::{format, still};
 use crate::link::Disk;
 
 /// For what uses a filesystem to end, once it was told to.
@@ -76,6 +76,7 @@ fn bring_device(root: &Path, device: &Path, path: &Path, disk: &Disk) -> Result<
             kind
         }
     };
+    still::let_go_of(path);
     // Programs that want an empty directory shall have one.
     let lost_and_found = path.join("lost+found");
     if std::fs::read_dir(path).is_ok_and(|entries| entries.count() == 1) {

@@ -1,7 +1,8 @@
 //! Filesystems held still: what was written is on the disk, and nothing further goes there until they are let go.
 //!
 //! A thread of its own holds them and lets them go when it is told to, when whoever told it is gone, or when its time is over,
-//! whatever the rest of the agent waits for: even for a write to the very filesystem that stands still.
+//! whatever the rest of the agent waits for: even for a write to the very filesystem that stands still. If the agent is killed
+//! meanwhile, the next one lets them go.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,13 @@ impl Still {
     /// Lets them go, and says whether they stood still until now.
     pub(crate) fn end(self) -> bool {
         self.end.send(()).is_ok() && self.thread.join().unwrap_or(false)
+    }
+}
+
+/// Lets go what an agent that was killed has left standing still. Whatever does not stand still stays as it is.
+pub(crate) fn let_go_of(place: &Path) {
+    if let Ok(folder) = File::open(place) {
+        thaw(&folder).ok();
     }
 }
 
