@@ -87,12 +87,15 @@ async fn run(options: Options) -> Result<(), String> {
     let rules = rules(options)?;
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
+    let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    let mut terminated = terminated.map_err(|error| format!("cannot listen for signals: {error}"))?;
     println!("listening on http://{address}");
     let fake = Fake::with_bodies(rules, speed, bodies);
     tokio::select! {
         () = follow(fake.clone()) => Ok(()),
         served = serve(fake, listener) => served.map(drop).map_err(|error| error.to_string()),
         _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = terminated.recv() => Ok(()),
     }
 }
 

@@ -119,3 +119,62 @@ impl fmt::Display for Step {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::{TrueSnapshot, TrueVolume};
+
+    fn volume(id: &str, attached: Option<&str>) -> TrueVolume {
+        TrueVolume {
+            account: String::new(),
+            region: String::new(),
+            id: id.to_owned(),
+            state: "available".to_owned(),
+            tags: BTreeMap::new(),
+            zone: String::new(),
+            gib: 1,
+            encrypted: false,
+            snapshot: None,
+            attached: attached.map(|instance| (instance.to_owned(), "/dev/sdf".to_owned())),
+            created_ms: 0,
+        }
+    }
+
+    fn snapshot(id: &str, of: &str) -> TrueSnapshot {
+        TrueSnapshot {
+            account: String::new(),
+            region: String::new(),
+            id: id.to_owned(),
+            state: "pending".to_owned(),
+            tags: BTreeMap::new(),
+            volume: of.to_owned(),
+            copy_of: None,
+            gib: 1,
+            started_ms: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_asked_to_be_kept_is_kept_before_its_volume_goes() {
+        let truth = Truth { snapshots: vec![snapshot("snap-1", "vol-1")], ..Truth::default() };
+        let have = Have { volumes: [("vol-1".to_owned(), Some("i-1".to_owned()))].into(), ..Have::default() };
+        let words: Vec<String> = plan(&truth, &have).iter().map(Step::to_string).collect();
+        assert_eq!(words, ["keep vol-1 as snap-1", "detach vol-1 from i-1", "remove vol-1"]);
+    }
+
+    #[test]
+    fn nothing_is_done_where_all_is_as_it_should_be() {
+        let truth = Truth {
+            volumes: vec![volume("vol-1", None)],
+            snapshots: vec![snapshot("snap-1", "vol-1")],
+            ..Truth::default()
+        };
+        let have = Have {
+            volumes: [("vol-1".to_owned(), None)].into(),
+            snapshots: ["snap-1".to_owned()].into(),
+            ..Have::default()
+        };
+        assert_eq!(plan(&truth, &have), []);
+    }
+}

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::client::one;
 use crate::program::Program;
@@ -69,6 +70,21 @@ impl Place {
         let said = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
         until(&format!("{wanted:?} in {}", path.display()), || said(path).contains(wanted));
         said(path)
+    }
+}
+
+/// The directory goes when nobody writes into it any more.
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.program.kill();
+        let lock = std::fs::File::open(self.directory.path().join("lock"));
+        let ended = |lock: &std::fs::File| flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if let Ok(lock) = lock {
+            let begun = Instant::now();
+            while !ended(&lock) && begun.elapsed() < Duration::from_secs(20) {
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
     }
 }
 
@@ -170,7 +186,7 @@ fn bodies_end_with_the_fake_even_when_it_is_killed() {
     place.program.kill();
     let lock = std::fs::File::open(place.directory.path().join("lock")).expect("the lock");
     // Only the holder has it, and everything else goes before the holder does.
-    until("the end", || rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok());
+    until("the end", || flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok());
     let last = std::fs::read_to_string(&alive).expect("a time");
     thread::sleep(Duration::from_millis(200));
     assert_eq!(std::fs::read_to_string(&alive).expect("a time"), last);

@@ -81,6 +81,39 @@ async fn a_call_without_a_token_that_is_delivered_twice_happens_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_everything_going_wrong_a_token_buys_one_server_and_a_seed_repeats_the_day() {
+    let mut days = Vec::new();
+    for seed in [3, 3, 4] {
+        let amazon = Client::of(Rules::lifelike(seed));
+        let image = amazon.image("x86_64").await;
+        amazon.fake.set_faults(Faults::everywhere(0.2));
+        let mut told = Vec::new();
+        for order in 0..20 {
+            let form = format!(
+                "ImageId={image}&InstanceType=t3.micro&MinCount=1&MaxCount=1&ClientToken=order-{order}\
+                 &Placement.AvailabilityZone=eu-central-1a"
+            );
+            loop {
+                match amazon.try_call("RunInstances", &form).await {
+                    Ok(reply) if reply.status == 200 => break told.push(reply.one("instanceId")),
+                    _ => tokio::time::sleep(Duration::from_millis(700)).await,
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let mut there: Vec<String> = amazon.fake.truth().instances.into_iter().map(|one| one.id).collect();
+        let calls = amazon.fake.counts().of("RunInstances");
+        assert!(calls > 20, "{calls}");
+        days.push((told.clone(), calls));
+        told.sort();
+        there.sort();
+        assert_eq!(told, there);
+    }
+    assert_eq!(days[0], days[1]);
+    assert_ne!(days[0], days[2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_delayed_reply_takes_its_time_and_what_it_tells_has_happened() {
     let amazon = Client::calm();
     amazon.fake.set_faults(Faults { at: [(1, Fault::Delayed(20_000))].into(), ..Faults::default() });
