@@ -94,9 +94,22 @@ impl Disks {
         if root.join("var/lib/cloud/user-data").exists() {
             return Ok(());
         }
-        for path in
-            ["etc", "root", "tmp", "run", "dev", "proc", "usr", "home", "opt", "srv", "mnt", "var/log", "var/tmp"]
-        {
+        for path in [
+            "etc",
+            "root",
+            "tmp",
+            "run",
+            "dev",
+            "proc",
+            "usr",
+            "home",
+            "opt",
+            "srv",
+            "mnt",
+            "etc/systemd/system",
+            "var/log",
+            "var/tmp",
+        ] {
             self.make(&root.join(path))?;
         }
         for path in ["local/bin", "local/sbin", "local/lib", "local/etc", "local/share"] {

@@ -162,7 +162,7 @@ fn what_is_on_a_volume_is_in_its_snapshot_as_it_was_and_comes_back_at_another_in
 fn a_stopped_instance_comes_back_with_its_root_and_its_services_and_without_its_first_boot() {
     let place = Place::open(portal());
     let script = "echo booted for the first time\nprintf '#!/bin/sh\\necho serving >> /var/log/boots\\nexec sleep 1000\\n' > /usr/local/bin/serve\n\
-                  chmod 755 /usr/local/bin/serve\nmkdir -p /etc/systemd/system\n\
+                  chmod 755 /usr/local/bin/serve\n\
                   printf '[Service]\\nExecStart=/usr/local/bin/serve\\n' > /etc/systemd/system/serve.service\n\
                   systemctl daemon-reload\nsystemctl enable --now serve.service\n";
     let instance = place.launch(script, "");
