@@ -29,6 +29,7 @@ use super::papers::papers;
 const HOST: &str = "bookend.test";
 /// What is waited for comes soon, or never.
 const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(20);
 
 pub fn free_port() -> Outcome<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
@@ -205,8 +206,20 @@ impl Machine {
 
     /// The portal shows this line.
     pub async fn until_logged(&self, api: &Api, environment: &str, words: &str) -> Outcome {
-        let path = "/logs?tail=1000";
-        api.await_below(environment, path, words, |lines| lines.to_string().contains(words)).await.map(drop)
+        let shown = async {
+            // No event tells of lines.
+            while !api
+                .get(&format!("/environments/{environment}/logs?tail=1000"))
+                .await?
+                .body
+                .to_string()
+                .contains(words)
+            {
+                tokio::time::sleep(LOOK).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(PATIENCE, shown).await.map_err(|_| format!("Nobody ever said: {words}"))?
     }
 
     /// As its provisioner would have found it.
@@ -226,7 +239,7 @@ async fn database(portal: &Portal) -> Outcome<SqliteConnection> {
 async fn until(what: &str, mut is: impl FnMut() -> Outcome<bool>) -> Outcome {
     let waited = async {
         while !is()? {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK).await;
         }
         Ok(())
     };
@@ -246,7 +259,7 @@ pub async fn read_by_exec(portal: &Portal, api: &Api, environment: &str, file: &
             if told.status.success() {
                 return Ok(String::from_utf8(told.stdout)?);
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(LOOK).await;
         }
     };
     tokio::time::timeout(PATIENCE, asked).await.map_err(|_| "No command ran.")?
