@@ -8,6 +8,7 @@
 //!
 //! Deliberately absent: what runs *inside* a server. That is the agent's, and the same for every provisioner.
 
+mod ledger;
 pub mod local;
 mod types;
 
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, watch};
 
+pub use ledger::{Ledger, LedgerError, Page, PageChange};
 pub use types::*;
 
 /// A place where servers can be had.

@@ -94,6 +94,17 @@ impl Store {
         Ok(soonest)
     }
 
+    /// The name of this database, made at the first question: it is on everything that is made for it elsewhere.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn installation(&self, id: &str) -> Result<String, StoreError> {
+        let mut tx = self.write().await?;
+        let installation = tx.installation(id).await?;
+        tx.commit().await?;
+        Ok(installation)
+    }
+
     /// A portal begins to serve. From now on agents can reach one; and, when `alone` proves that no other portal is at
     /// work, what the one before held is free at once and no agent is connected yet.
     ///
@@ -154,6 +165,16 @@ async fn anything_due(tx: &mut Tx, now: i64) -> Result<bool, StoreError> {
 }
 
 impl Tx {
+    /// See [`Store::installation`].
+    pub(super) async fn installation(&mut self, id: &str) -> Result<String, StoreError> {
+        sqlx::query("insert into installation (key, value) values ('id', $1) on conflict (key) do nothing")
+            .bind(id)
+            .execute(self.connection())
+            .await?;
+        let known = sqlx::query_scalar("select value from installation where key = 'id'");
+        Ok(known.fetch_one(self.connection()).await?)
+    }
+
     /// First statement of every write of the engine: the environment's row is locked, the lease still holds, and, with
     /// `generation`, nobody has changed what is wanted since.
     pub(super) async fn guard(&mut self, lease: &Lease, generation: Option<i64>) -> Result<(), StoreError> {

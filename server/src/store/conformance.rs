@@ -10,6 +10,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 use tempfile::TempDir;
 
 mod describe;
+mod ledger;
 mod lists;
 mod logs;
 mod records;
@@ -23,6 +24,7 @@ use crate::domain::facts::Outcome;
 use crate::domain::fixtures::{server, topology};
 use crate::domain::plan::{Request, Work};
 use describe::what_people_say_of_an_environment_is_kept_and_found;
+use ledger::of_two_who_change_a_page_one_is_told_to_read_again;
 use lists::{a_list_in_any_order_is_the_same_whole_or_in_pages, lists_are_filtered_and_come_in_pages};
 use logs::log_lines_are_kept_once_in_order_and_within_a_bound;
 use records::{
@@ -459,6 +461,7 @@ on_both! {
     what_is_let_go_of_is_due_as_said_or_at_once_when_something_happened,
     effects_long_past_are_forgotten_and_nothing_else_changes,
     an_agent_enrols_once_per_generation_and_its_news_are_kept,
+    of_two_who_change_a_page_one_is_told_to_read_again,
     log_lines_are_kept_once_in_order_and_within_a_bound,
     a_write_that_is_dropped_undoes_itself_alone,
     who_leaves_at_any_moment_of_a_write_takes_nobody_along,

@@ -26,6 +26,7 @@ mod exports;
 mod facts;
 mod imports;
 mod json;
+mod ledger;
 mod listing;
 mod lock;
 mod logs;
@@ -62,6 +63,7 @@ pub use environments::{EnvironmentRecord, NewEnvironment, OrderKey, Ordered, Quo
 pub use exports::{ExportedAs, NextExport};
 pub use facts::Loaded;
 pub use imports::{ImportedVolume, NewImport, NextImport};
+pub use ledger::StoredLedger;
 pub use listing::{Cursor, EnvironmentFilter};
 pub use lock::PortalLock;
 pub use logs::{LogPlace, log_line};

@@ -81,12 +81,7 @@ impl Store {
         if alone {
             sqlx::query("update repository set lease_until = 0").execute(tx.connection()).await?;
         }
-        sqlx::query("insert into installation (key, value) values ('id', $1) on conflict (key) do nothing")
-            .bind(id)
-            .execute(tx.connection())
-            .await?;
-        let installation =
-            sqlx::query_scalar("select value from installation where key = 'id'").fetch_one(tx.connection()).await?;
+        let installation = tx.installation(id).await?;
         tx.commit().await?;
         Ok(installation)
     }
