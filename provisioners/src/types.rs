@@ -381,6 +381,9 @@ pub enum ProvisionError {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     pub oci_images: bool,
+    /// `host` is the software of the machine that the portal runs on: what it lacks is known before an order.
+    #[serde(default)]
+    pub host_software: bool,
     pub internet: bool,
     /// CPU and memory limits are enforced by the kernel's cgroups rather than by rlimits.
     pub cgroups: bool,

@@ -294,6 +294,7 @@ fn capabilities(tools: &Tools) -> Capabilities {
     }
     Capabilities {
         oci_images: true,
+        host_software: true,
         internet: tools.outlet.is_some(),
         cgroups: tools.limits.by_groups(),
         shared_volumes: !tools.separate_disks,

@@ -70,8 +70,7 @@ async fn becoming(
     let (id, name) = (&record.summary.id, &record.summary.name);
     let version = change.version.as_deref().unwrap_or(&record.summary.template_version);
     let template = &record.summary.template;
-    let offered =
-        catalog::to_order(&service.store, &by.team_id, template, Some(version), &service.capabilities).await?;
+    let offered = catalog::to_order(&service.store, &by.team_id, template, Some(version), &service.places).await?;
     let secrets = match &record.sealed_secrets {
         None => BTreeMap::new(),
         Some(sealed) => service.key.unseal(id, sealed).map_err(|error| {
@@ -84,7 +83,12 @@ async fn becoming(
     given.extend(change.parameters.clone());
     let values = template::resolve(&offered.template, &given).map_err(ApiError::invalid)?;
     // As its volumes are, whatever this portal would do with new ones.
-    let sharing = record.facts.topology.sharing().unwrap_or(orders::sharing(service));
+    let capabilities = service.places.named(&record.provisioner).ok_or_else(|| elsewhere(&record.provisioner))?;
+    if service.places.of(&offered.template).is_ok_and(|(name, _)| name != record.provisioner) {
+        return Err(ApiError::conflict(format!("Version {} is for another provisioner", offered.version))
+            .with_detail("What runs cannot move there. Order that version anew."));
+    }
+    let sharing = record.facts.topology.sharing().unwrap_or(orders::sharing(capabilities));
     let new = NewOrder {
         template_version_id: offered.version_id.clone(),
         sealed_secrets: orders::sealed(service, id, &values)?,
@@ -92,6 +96,11 @@ async fn becoming(
         parameters: values.plain,
     };
     Ok((offered.version.clone(), new))
+}
+
+fn elsewhere(provisioner: &str) -> ApiError {
+    ApiError::conflict(format!("This portal does not have the provisioner “{provisioner}”"))
+        .with_detail("An administrator has to start it with the one the environment is at.")
 }
 
 /// The values it has, as far as this version of the template takes them.

@@ -38,7 +38,6 @@ use std::sync::Arc;
 use app::api::*;
 use app::portal::{Actor, Channel, Content, Download, Duplex, Live, Portal, SessionStarted, SignedIn};
 use async_trait::async_trait;
-use provisioners::Capabilities;
 
 use crate::agents::Hub;
 use crate::auth::identity::Identities;
@@ -58,9 +57,8 @@ pub struct Service {
     pub passwords: Passwords,
     pub key: InstallationKey,
     pub clock: Clock,
-    /// Name of the provisioner that new environments get, and what it can do here.
-    pub provisioner: String,
-    pub capabilities: Capabilities,
+    /// Where new environments can be had.
+    pub places: catalog::Places,
     /// Restore drills begin by themselves.
     pub weekly_drills: bool,
     /// The provisioners, as operators may look at them.
@@ -214,14 +212,14 @@ impl Portal for Service {
         let by = access::person(actor)?;
         let read = async {
             let past = self.past(by).await?;
-            catalog::catalog(&self.store, &by.team_id, &self.capabilities, &past).await
+            catalog::catalog(&self.store, &by.team_id, &self.places, &past).await
         };
         self.catalogs.of_person(&by.person_id, self.clock.now(), read).await
     }
     async fn template(&self, actor: &Actor, name: &str, version: Option<&str>) -> Result<TemplateDetail, ApiError> {
         let by = access::person(actor)?;
         let past = self.past(by).await?;
-        catalog::detail(&self.store, &by.team_id, name, version, &self.capabilities, &past).await
+        catalog::detail(&self.store, &by.team_id, name, version, &self.places, &past).await
     }
     async fn draft(&self, actor: &Actor, template: &str, request: DraftRequest) -> Result<OrderDraft, ApiError> {
         drafts::draft(self, access::person(actor)?, template, request).await

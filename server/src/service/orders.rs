@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use app::api::{ApiError, EnvironmentDetail, FieldError, OrderRequest};
 use app::portal::SignedIn;
+use provisioners::Capabilities;
 use serde_json::json;
 
 use super::copies::Origin;
@@ -135,7 +136,7 @@ pub(super) async fn checked(
         wrong.push(FieldError { field: "name".into(), message: format!("should be {LABEL}") });
     }
     let (template, version) = (&order.template, order.version.as_deref());
-    let offered = catalog::to_order(&service.store, &by.team_id, template, version, &service.capabilities).await?;
+    let offered = catalog::to_order(&service.store, &by.team_id, template, version, &service.places).await?;
     match template::resolve(&offered.template, &order.parameters) {
         Ok(values) if wrong.is_empty() => Ok((offered, values)),
         Ok(_) => Err(ApiError::invalid(wrong)),
@@ -155,7 +156,11 @@ pub(super) fn environment(
 ) -> Result<NewEnvironment, ApiError> {
     let now = service.clock.now();
     let id = store::id(now);
-    let topology = compile(&offered.template, &name, values, sharing(service));
+    let gone = |why: String| {
+        ApiError::conflict(format!("“{}” cannot be ordered here", offered.template.name)).with_detail(why)
+    };
+    let (provisioner, capabilities) = service.places.of(&offered.template).map_err(gone)?;
+    let topology = compile(&offered.template, &name, values, sharing(capabilities));
     let sealed_secrets = sealed(service, &id, values)?;
     Ok(NewEnvironment {
         id,
@@ -165,7 +170,7 @@ pub(super) fn environment(
         orderer_name: by.name.clone(),
         name,
         template_version_id: offered.version_id.clone(),
-        provisioner: service.provisioner.clone(),
+        provisioner: provisioner.to_owned(),
         parameters: values.plain.clone(),
         sealed_secrets,
         upcoming: schedule::upcoming(&topology, None, now),
@@ -199,9 +204,9 @@ async fn owner(service: &Service, by: &SignedIn, order: &OrderRequest) -> Result
     found.map(|person| person.id).ok_or_else(|| ApiError::field("owner", "is nobody of your team; use a sign-in name"))
 }
 
-/// How servers share volumes here.
-pub(super) fn sharing(service: &Service) -> Sharing {
-    match service.capabilities.shared_volumes {
+/// How servers share volumes where an environment is.
+pub(super) fn sharing(capabilities: &Capabilities) -> Sharing {
+    match capabilities.shared_volumes {
         true => Sharing::OneDisk,
         false => Sharing::Copies,
     }

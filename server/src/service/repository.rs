@@ -141,7 +141,7 @@ fn shown(found: Found, description: Option<Description>, obstacle: Option<String
 
 async fn template_obstacle(service: &Service, by: &SignedIn, description: &Description) -> Option<String> {
     let (name, version) = (&description.template, Some(description.template_version.as_str()));
-    match catalog::to_order(&service.store, &by.team_id, name, version, &service.capabilities).await {
+    match catalog::to_order(&service.store, &by.team_id, name, version, &service.places).await {
         Ok(_) => None,
         Err(error) => Some(match error.detail {
             Some(detail) => format!("{}: {detail}", error.title),

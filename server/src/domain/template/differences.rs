@@ -186,6 +186,7 @@ fn words(before: &Template, after: &Template) -> Option<String> {
         ("category", before.category != after.category),
         ("tags", before.tags != after.tags),
         ("maintainer", before.maintainer != after.maintainer),
+        ("provisioner", before.provisioner != after.provisioner),
         ("icon", before.icon != after.icon),
     ];
     let changed: Vec<&str> = changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect();

@@ -20,6 +20,8 @@ pub struct Template {
     pub category: String,
     pub tags: Vec<String>,
     pub maintainer: Option<String>,
+    /// Where its environments are; `None`: where the portal usually has them.
+    pub provisioner: Option<String>,
     /// On the catalog's first shelf.
     pub featured: bool,
     /// What is new in this version, in the curator's words.

@@ -5,26 +5,37 @@ use std::path::Path;
 
 use provisioners::{Capabilities, Image};
 
+use super::places::Places;
 use crate::domain::template::{Server, Template};
 
 /// What a server's `PATH` is when its template gives none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Why it cannot run here, in words; `None` when it can.
-pub fn unavailable(template: &Template, capabilities: &Capabilities) -> Option<String> {
+/// Why it cannot run where it is for, in words; `None` when it can.
+pub fn unavailable(template: &Template, places: &Places) -> Option<String> {
+    match places.of(template) {
+        Ok((_, capabilities)) => lacking(template, capabilities),
+        Err(reason) => Some(reason),
+    }
+}
+
+fn lacking(template: &Template, capabilities: &Capabilities) -> Option<String> {
     let mut reasons: Vec<String> = Vec::new();
-    let missing = missing_commands(template, &|file| is_program(Path::new(file)));
+    let missing = match capabilities.host_software {
+        true => missing_commands(template, &|file| is_program(Path::new(file))),
+        false => Vec::new(),
+    };
     match missing.as_slice() {
         [] => {}
         [one] => reasons.push(format!("It needs the command {one}, which this machine does not have.")),
         many => reasons.push(format!("It needs the commands {}, which this machine does not have.", many.join(", "))),
     }
     if !capabilities.oci_images && template.servers.iter().any(|server| matches!(server.image, Image::Oci(_))) {
-        reasons.push("It is made from OCI images, which this machine cannot run.".into());
+        reasons.push("It is made from OCI images, which cannot run there.".into());
     }
     let shared = |volume: &crate::domain::template::Volume| volume.mounts.len() > 1 && !volume.per_server;
     // Where they share no disk each has a copy; servers made from an image bring their own Syncthing.
-    let from_machine = template.servers.iter().any(|server| server.image == Image::Host);
+    let from_machine = capabilities.host_software && template.servers.iter().any(|server| server.image == Image::Host);
     let is_there = || PATH.split(':').any(|directory| is_program(Path::new(&format!("{directory}/syncthing"))));
     if !capabilities.shared_volumes && template.volumes.iter().any(shared) && from_machine && !is_there() {
         reasons.push("Its servers share a volume, whose copies Syncthing keeps in step: install syncthing.".into());
@@ -86,14 +97,32 @@ mod tests {
 
     #[test]
     fn what_this_machine_cannot_do_is_said_in_words() {
-        let nothing = Capabilities::default();
-        assert_eq!(unavailable(&requiring("requires: [sh]"), &nothing), None);
+        let nothing = Capabilities { host_software: true, ..Capabilities::default() };
+        assert_eq!(lacking(&requiring("requires: [sh]"), &nothing), None);
         assert_eq!(
-            unavailable(&requiring("requires: [no-such-command]"), &nothing).as_deref(),
+            lacking(&requiring("requires: [no-such-command]"), &nothing).as_deref(),
             Some("It needs the command no-such-command, which this machine does not have.")
         );
-        assert!(unavailable(&requiring("image: example.org/a:1"), &nothing).is_some());
+        assert!(lacking(&requiring("image: example.org/a:1"), &nothing).is_some());
         let able = Capabilities { oci_images: true, ..Capabilities::default() };
-        assert_eq!(unavailable(&requiring("image: example.org/a:1"), &able), None);
+        assert_eq!(lacking(&requiring("image: example.org/a:1"), &able), None);
+    }
+
+    #[test]
+    fn a_template_for_a_provisioner_that_is_not_there_says_so() {
+        let far = Capabilities { oci_images: true, ..Capabilities::default() };
+        let both = [("local".to_owned(), Capabilities::default()), ("frankfurt".to_owned(), far)];
+        let places = Places::new(both.into(), "local".to_owned());
+        let of = |more: &str| {
+            let head = "name: a\nversion: 1\ntitle: A\nsummary: A.\ncategory: C\n";
+            let source = format!("{head}{more}servers:\n  a: {{image: 'example.org/a:1'}}\n");
+            unavailable(&read(&source).unwrap(), &places)
+        };
+        assert_eq!(of("").as_deref(), Some("It is made from OCI images, which cannot run there."));
+        assert_eq!(of("provisioner: frankfurt\n"), None);
+        assert_eq!(
+            of("provisioner: dublin\n").as_deref(),
+            Some("It is for the provisioner “dublin”, which this portal does not have (it has “frankfurt”, “local”).")
+        );
     }
 }

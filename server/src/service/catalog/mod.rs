@@ -7,6 +7,7 @@ mod host;
 mod kept;
 mod load;
 mod parsed;
+mod places;
 mod records;
 
 #[cfg(test)]
@@ -16,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use app::api::{ApiError, CatalogEntry, TemplateDetail, TemplatePort, TemplateServer, TemplateVersion, TemplateVolume};
-use provisioners::{Capabilities, Image};
+use provisioners::Image;
 
 use crate::domain::template::{Count, Limits, Size, Template};
 use crate::domain::{schedule, template};
@@ -24,6 +25,7 @@ use crate::store::{Store, StoreError, TemplateRecords, TemplateRow, VersionRow};
 
 pub use kept::Catalogs;
 pub use load::{Source, SourceFile, files, keep_current, refresh};
+pub use places::Places;
 pub use records::Records;
 
 /// A template version that can be ordered.
@@ -54,13 +56,13 @@ const COMPARED: usize = 20;
 pub async fn catalog(
     store: &Store,
     team_id: &str,
-    capabilities: &Capabilities,
+    places: &Places,
     past: &Past,
 ) -> Result<Vec<CatalogEntry>, ApiError> {
     let mut entries = Vec::new();
     for row in store.templates(team_id).await.map_err(failed)? {
         entries.push(match parsed::offered(store, &row).await.map_err(failed)? {
-            Some(Ok(offered)) => entry(&row, &offered, capabilities, past),
+            Some(Ok(offered)) => entry(&row, &offered, places, past),
             Some(Err(error)) => bare_entry(&row, error),
             None => bare_entry(&row, row.broken.clone().unwrap_or_default()),
         });
@@ -78,7 +80,7 @@ pub async fn detail(
     team_id: &str,
     name: &str,
     version: Option<&str>,
-    capabilities: &Capabilities,
+    places: &Places,
     past: &Past,
 ) -> Result<TemplateDetail, ApiError> {
     let row = find(store, team_id, name).await?;
@@ -86,7 +88,7 @@ pub async fn detail(
     let offered = of_version(store, &row, version).await?;
     let template = &offered.template;
     Ok(TemplateDetail {
-        entry: entry(&row, &offered, capabilities, past),
+        entry: entry(&row, &offered, places, past),
         description: template.description.clone(),
         parameters: template.parameters.clone(),
         presets: template.presets.clone(),
@@ -111,11 +113,11 @@ pub async fn to_order(
     team_id: &str,
     name: &str,
     version: Option<&str>,
-    capabilities: &Capabilities,
+    places: &Places,
 ) -> Result<Offered, ApiError> {
     let row = find(store, team_id, name).await?;
     let offered = of_version(store, &row, version).await?;
-    match host::unavailable(&offered.template, capabilities) {
+    match host::unavailable(&offered.template, places) {
         None => Ok(offered),
         Some(why) => Err(ApiError::conflict(format!("“{name}” cannot be ordered here")).with_detail(why)),
     }
@@ -162,7 +164,7 @@ async fn of_version(store: &Store, row: &TemplateRow, version: Option<&str>) -> 
         .map_err(unusable)
 }
 
-fn entry(row: &TemplateRow, offered: &Offered, capabilities: &Capabilities, past: &Past) -> CatalogEntry {
+fn entry(row: &TemplateRow, offered: &Offered, places: &Places, past: &Past) -> CatalogEntry {
     let template = &offered.template;
     let count = |server: &template::Server| match &server.count {
         Count::Fixed(count) => *count,
@@ -182,7 +184,7 @@ fn entry(row: &TemplateRow, offered: &Offered, capabilities: &Capabilities, past
         offered_since: row.offered_since,
         server_count: template.servers.iter().map(count).sum(),
         volume_count: u32::try_from(template.volumes.len()).unwrap_or(u32::MAX),
-        unavailable: host::unavailable(template, capabilities),
+        unavailable: host::unavailable(template, places),
         broken: row.broken.clone(),
         asks_nothing: template.asks_nothing(),
         ordered_by_me_at: past.mine.get(&row.id).copied(),

@@ -5,11 +5,16 @@ use std::path::Path;
 use app::api::{ApiError, CatalogEntry};
 use provisioners::Capabilities;
 
-use super::{Past, Source, SourceFile, catalog, detail, files, keep_current, refresh, to_order};
+use super::{Past, Places, Source, SourceFile, catalog, detail, files, keep_current, refresh, to_order};
 use crate::domain::template;
 use crate::store::{Store, sqlite_url};
 
 const TEAM: &str = "team";
+
+/// A portal that has one provisioner, which can do this.
+fn here(able: Capabilities) -> Places {
+    Places::new([("local".to_owned(), able)].into(), "local".to_owned())
+}
 
 struct Shelf {
     store: Store,
@@ -37,7 +42,7 @@ impl Shelf {
     }
 
     async fn entries(&self) -> Vec<CatalogEntry> {
-        catalog(&self.store, TEAM, &Capabilities::default(), &Past::default()).await.unwrap()
+        catalog(&self.store, TEAM, &here(Capabilities::default()), &Past::default()).await.unwrap()
     }
 
     async fn entry(&self, name: &str) -> CatalogEntry {
@@ -45,7 +50,7 @@ impl Shelf {
     }
 
     async fn order(&self, name: &str, version: Option<&str>) -> Result<String, ApiError> {
-        to_order(&self.store, TEAM, name, version, &Capabilities::default())
+        to_order(&self.store, TEAM, name, version, &here(Capabilities::default()))
             .await
             .map(|offered| offered.template.summary.clone())
     }
@@ -70,7 +75,8 @@ async fn a_changed_file_is_a_new_version_even_when_its_number_was_forgotten() {
     shelf.load(&[("box.yaml", &box_template("1", "First."))]).await;
     shelf.load(&[("box.yaml", &box_template("1", "Second."))]).await;
     shelf.load(&[("box.yaml", &box_template("2", "Third."))]).await;
-    let detail = detail(&shelf.store, TEAM, "box", None, &Capabilities::default(), &Past::default()).await.unwrap();
+    let detail =
+        detail(&shelf.store, TEAM, "box", None, &here(Capabilities::default()), &Past::default()).await.unwrap();
     let versions: Vec<&str> = detail.versions.iter().map(|version| version.version.as_str()).collect();
     assert_eq!(versions, ["2", "1+2", "1"], "newest first");
     assert_eq!(shelf.order("box", None).await.unwrap(), "Third.");
@@ -134,7 +140,8 @@ async fn two_files_of_the_same_template_are_both_broken() {
 async fn what_is_told_of_a_template_survives_the_way_over_the_wire() {
     let mut shelf = Shelf::new().await;
     shelf.load(&[("whole.yaml", include_str!("../../domain/template/tests/whole.yaml"))]).await;
-    let told = detail(&shelf.store, TEAM, "whole", None, &Capabilities::default(), &Past::default()).await.unwrap();
+    let told =
+        detail(&shelf.store, TEAM, "whole", None, &here(Capabilities::default()), &Past::default()).await.unwrap();
     let sent = serde_json::to_string(&told).unwrap();
     assert_eq!(serde_json::from_str::<app::api::TemplateDetail>(&sent).unwrap(), told);
 }
@@ -143,9 +150,9 @@ async fn what_is_told_of_a_template_survives_the_way_over_the_wire() {
 async fn another_teams_catalog_is_another_catalog() {
     let mut shelf = Shelf::new().await;
     shelf.load(&[("box.yaml", &box_template("1", "Ours."))]).await;
-    assert!(catalog(&shelf.store, "other", &Capabilities::default(), &Past::default()).await.unwrap().is_empty());
-    let theirs = to_order(&shelf.store, "other", "box", None, &Capabilities::default()).await.unwrap_err();
-    let absent = to_order(&shelf.store, "other", "bux", None, &Capabilities::default()).await.unwrap_err();
+    assert!(catalog(&shelf.store, "other", &here(Capabilities::default()), &Past::default()).await.unwrap().is_empty());
+    let theirs = to_order(&shelf.store, "other", "box", None, &here(Capabilities::default())).await.unwrap_err();
+    let absent = to_order(&shelf.store, "other", "bux", None, &here(Capabilities::default())).await.unwrap_err();
     assert_eq!(theirs.title.replace("box", "bux"), absent.title, "it answers as if there were none");
 }
 
@@ -202,7 +209,7 @@ async fn the_starter_catalog_is_good_and_one_click_orders_it() {
     let starter = files(&Source::Starter).await.unwrap();
     shelf.now += 1;
     refresh(&shelf.store, TEAM, &starter, shelf.now).await.unwrap();
-    let able = Capabilities { shared_volumes: true, ..Capabilities::default() };
+    let able = here(Capabilities { shared_volumes: true, ..Capabilities::default() });
     let entries = catalog(&shelf.store, TEAM, &able, &Past::default()).await.unwrap();
     assert_eq!(
         entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(),

@@ -21,7 +21,7 @@ use super::problem::Problems;
 
 pub use self::yaml::MAX_BYTES;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "name",
     "version",
     "title",
@@ -35,12 +35,16 @@ const KEYS: [&str; 18] = [
     "changes",
     "parameters",
     "presets",
+    "provisioner",
     "servers",
     "volumes",
     "outputs",
     "schedules",
     "snapshots",
 ];
+
+/// What a provisioner's name looks like, in words.
+const PROVISIONER: &str = "the name of one of the portal's provisioners, like `local`";
 
 /// Reads a template.
 ///
@@ -95,6 +99,9 @@ fn read_template(reading: &Reading, root: &Fields) -> Template {
         category: line("category", 40),
         tags: root.words("tags", TAG, names::is_tag).into_iter().map(|(tag, _)| tag).collect(),
         maintainer: root.get("maintainer").map(|(node, path)| reading.line(node, &path, 120)),
+        provisioner: root
+            .get("provisioner")
+            .map(|(node, path)| reading.formed(node, &path, PROVISIONER, names::is_label)),
         featured: root.get("featured").is_some_and(|(node, path)| reading.boolean(node, &path)),
         changes: root.get("changes").map(|(node, path)| reading.text(node, &path, 2000).trim_end().to_owned()),
         presets: presets::read(reading, root, &scope.parameters),
