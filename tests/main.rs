@@ -5,6 +5,7 @@ mod api;
 mod architecture;
 mod attacks;
 mod command_line;
+mod ec2;
 mod provisioner;
 mod repository;
 mod sharing;

@@ -13,6 +13,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sha2::{Digest, Sha256};
 
 pub use self::damage::{a_damaged_file_does_not_come_back, a_damaged_snapshot_is_refused_and_what_is_damaged_named};
 pub use self::files::files_come_and_come_back_one_by_one;
@@ -22,6 +23,9 @@ use crate::{
     RestoreState, Secret, ServerId, ServerPlan, SnapshotId, SnapshotPlan, SnapshotState, SnapshotVolume, Step, Told,
     VolumeId, VolumeMount, VolumePlan, VolumeSource,
 };
+
+/// How often a step may be put off.
+const MOST_CALLS: usize = 1000;
 
 /// What became of a step in a portal that was in trouble.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,36 +39,42 @@ pub enum Performed {
 /// What the stories need of the place under test.
 #[async_trait]
 pub trait Place: Send + Sync {
+    /// Whether a volume can be attached to two servers at once.
+    fn shares_volumes(&self) -> bool;
     /// The provisioner as a portal that starts now opens it. The one opened before is no more.
     async fn open(&self) -> Box<dyn Provisioner>;
     /// Opens the provisioner in a process of its own, performs the step there, and lets trouble strike at this moment of it.
-    fn perform_in_trouble(&self, effect: &Effect, trouble: Trouble, at: u64) -> Performed;
+    async fn perform_in_trouble(&self, effect: &Effect, trouble: Trouble, at: u64) -> Performed;
     /// Servers of the environment that really run, however many the provisioner admits to.
-    fn running(&self, environment: &EnvironmentId) -> usize;
+    async fn running(&self, environment: &EnvironmentId) -> usize;
     /// What there is of an environment that should be gone: processes, mounts, directories, control groups.
-    fn leftovers(&self, environment: &EnvironmentId) -> Vec<String>;
+    async fn leftovers(&self, environment: &EnvironmentId) -> Vec<String>;
     /// Ends a server's machine from outside, as a person with `kill -9` would.
     fn kill_server(&self, environment: &EnvironmentId, server: &ServerId);
     /// Takes the environment's network away from outside.
     fn kill_network(&self, environment: &EnvironmentId);
     /// Puts files into a volume, the same every time.
-    fn fill(&self, environment: &EnvironmentId, volume: &VolumeId);
+    async fn fill(&self, environment: &EnvironmentId, volume: &VolumeId);
     /// Whether a volume holds exactly what [`fill`](Self::fill) put into one.
     fn is_filled(&self, environment: &EnvironmentId, volume: &VolumeId) -> bool;
     /// Changes a file that a snapshot of such a volume holds, as a failing disk does, and returns its path in the volume.
     fn damage(&self, environment: &EnvironmentId, snapshot: &SnapshotId, volume: &VolumeId) -> String;
 }
 
-/// The life the stories lead an environment through: two servers, one volume of each own and one shared.
-pub fn life() -> Vec<Step> {
+/// The life the stories lead an environment through: two servers, and a volume that both have where volumes can be shared.
+fn life(place: &dyn Place) -> Vec<Step> {
     let volume = |id: &str| VolumePlan { id: VolumeId::new(id), name: id.to_owned(), size_bytes: 1 << 20, from: None };
+    let mut db = server("db", 1);
+    if !place.shares_volumes() {
+        db.mounts.clear();
+    }
     vec![
         Step::CreateNetwork,
         Step::CreateVolume { volume: volume("data") },
         Step::StartServer { server: Box::new(server("web", 1)) },
         Step::StopServer { server: ServerId::new("web"), generation: 1 },
         Step::StartServer { server: Box::new(server("web", 2)) },
-        Step::StartServer { server: Box::new(server("db", 1)) },
+        Step::StartServer { server: Box::new(db) },
         Step::StopServer { server: ServerId::new("web"), generation: 2 },
         Step::StopServer { server: ServerId::new("db"), generation: 1 },
         Step::DeleteVolume { volume: VolumeId::new("data") },
@@ -118,11 +128,12 @@ pub fn server(name: &str, generation: i64) -> ServerPlan {
     }
 }
 
-/// The effect of a step, the same every time.
+/// The effect of a step, the same every time and another one for every other step.
 pub fn effect(environment: &EnvironmentId, step: &Step) -> Effect {
-    let token = EffectToken::new("0".repeat(64));
+    let text = format!("{environment} {}", serde_json::to_string(step).expect("a step is JSON"));
+    let token = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let enrolment = Some(Secret::new("enrol"));
-    Effect { token, environment: environment.clone(), step: step.clone(), call: 1, enrolment }
+    Effect { token: EffectToken::new(token), environment: environment.clone(), step: step.clone(), call: 1, enrolment }
 }
 
 /// What there must be after some steps.
@@ -171,7 +182,7 @@ impl Expected {
 /// Every step performed twice in a row leaves what performing it once leaves.
 pub async fn every_step_may_be_repeated(place: &dyn Place) {
     let environment = EnvironmentId::new("repeated");
-    repeated(place, &environment, life()).await;
+    repeated(place, &environment, life(place)).await;
     let environment = EnvironmentId::new("repeated-data");
     repeated(place, &environment, life_of_data(&environment)).await;
 }
@@ -190,7 +201,7 @@ async fn repeated(place: &dyn Place, environment: &EnvironmentId, life: Vec<Step
 /// Every step, with trouble at every moment of it: a portal that comes after finds what was or what was to be, repeats the
 /// step, and has exactly what was to be. Returns how many moments there were.
 pub async fn every_step_survives_trouble_at_every_moment(place: &dyn Place, trouble: Trouble) -> u64 {
-    let of_servers = trouble_in_life(place, trouble, "step", |_| life()).await;
+    let of_servers = trouble_in_life(place, trouble, "step", |_| life(place)).await;
     of_servers + trouble_in_life(place, trouble, "data", life_of_data).await
 }
 
@@ -219,17 +230,18 @@ async fn trouble_in_life(
 ) -> u64 {
     let mut moments = 0;
     for number in 0..life(&EnvironmentId::new(name)).len() {
-        let environment = EnvironmentId::new(format!("{name}-{number}"));
-        let life = life(&environment);
-        let step = &life[number];
         for moment in 0.. {
+            // What was deleted does not come back: each life has ids of its own.
+            let environment = EnvironmentId::new(format!("{name}-{number}-{moment}"));
+            let life = life(&environment);
+            let step = &life[number];
             let provisioner = place.open().await;
             for before in &life[..number] {
                 perform(place, provisioner.as_ref(), &environment, before, &format!("before {step:?}")).await;
             }
             settled(provisioner.as_ref(), &environment).await;
             drop(provisioner);
-            let performed = place.perform_in_trouble(&effect(&environment, step), trouble, moment);
+            let performed = place.perform_in_trouble(&effect(&environment, step), trouble, moment).await;
             let provisioner = place.open().await;
             let context = format!("{trouble:?} at moment {moment} of {step:?}: {performed:?}");
 
@@ -237,7 +249,7 @@ async fn trouble_in_life(
             let possible = [Expected::after(&life[..number]), Expected::after(&life[..=number])];
             let partly = matches!(step, Step::DeleteNetwork) && found.volumes == possible[1].volumes;
             assert!(possible.contains(&found) || partly, "{context}: found {found:?}");
-            let running = place.running(&environment);
+            let running = place.running(&environment).await;
             assert!(
                 running <= found.servers.len(),
                 "{context}: {running} servers run, but only {found:?} are admitted to"
@@ -262,9 +274,9 @@ pub async fn what_ends_by_itself_is_noticed_at_once(place: &dyn Place) {
     let environment = EnvironmentId::new("dying");
     let provisioner = place.open().await;
     let mut changes = provisioner.changes();
-    let life = life();
+    let life = life(place);
     for step in &life[..3] {
-        assert_eq!(provisioner.request(&effect(&environment, step)).await, Ok(()), "{step:?}");
+        assert_eq!(ask(provisioner.as_ref(), &environment, step).await, Ok(()), "{step:?}");
     }
     let started = Step::StartServer { server: Box::new(server("db", 1)) };
     assert_eq!(provisioner.request(&effect(&environment, &started)).await, Ok(()));
@@ -295,7 +307,7 @@ pub async fn what_ends_by_itself_is_noticed_at_once(place: &dyn Place) {
     assert!(dead(&observed, "web") && dead(&observed, "db"), "{observed:?}");
 
     for step in [&life[3], &life[4]] {
-        assert_eq!(provisioner.request(&effect(&environment, step)).await, Ok(()), "{step:?}");
+        assert_eq!(ask(provisioner.as_ref(), &environment, step).await, Ok(()), "{step:?}");
     }
     let mut changes = provisioner.changes();
     place.kill_network(&environment);
@@ -308,7 +320,7 @@ pub async fn what_ends_by_itself_is_noticed_at_once(place: &dyn Place) {
     assert_eq!(provisioner.request(&effect(&environment, &life[0])).await, Ok(()));
     let observed = observe(provisioner.as_ref(), &environment).await;
     assert!(observed.network && dead(&observed, "web"), "{observed:?}");
-    assert_eq!(place.running(&environment), 0);
+    assert_eq!(place.running(&environment).await, 0);
     end(provisioner.as_ref(), &environment).await;
     expect_nothing(place, provisioner.as_ref(), &environment).await;
 }
@@ -317,9 +329,9 @@ pub async fn what_ends_by_itself_is_noticed_at_once(place: &dyn Place) {
 pub async fn late_and_impossible_requests_change_nothing(place: &dyn Place) {
     let environment = EnvironmentId::new("late");
     let provisioner = place.open().await;
-    let life = life();
+    let life = life(place);
     for step in &life[..4] {
-        assert_eq!(provisioner.request(&effect(&environment, step)).await, Ok(()), "{step:?}");
+        assert_eq!(ask(provisioner.as_ref(), &environment, step).await, Ok(()), "{step:?}");
     }
     let late = provisioner.request(&effect(&environment, &life[2])).await;
     assert!(matches!(late, Err(ProvisionError::Rejected { .. })), "{late:?}");
@@ -327,7 +339,7 @@ pub async fn late_and_impossible_requests_change_nothing(place: &dyn Place) {
     let without = provisioner.request(&effect(&environment, &life[4])).await;
     assert!(matches!(without, Err(ProvisionError::Rejected { .. })), "{without:?}");
     assert_eq!(Expected::of(&observe(provisioner.as_ref(), &environment).await).servers, BTreeSet::new());
-    assert_eq!(place.running(&environment), 0);
+    assert_eq!(place.running(&environment).await, 0);
     end(provisioner.as_ref(), &environment).await;
     expect_nothing(place, provisioner.as_ref(), &environment).await;
 }
@@ -377,40 +389,51 @@ async fn perform(
     step: &Step,
     context: &str,
 ) {
-    let requested = loop {
-        let requested = provisioner.request(&effect(environment, step)).await;
-        // What a snapshot holds is still being read.
-        if let (Step::CreateVolume { volume }, Err(ProvisionError::Retryable { .. })) = (step, &requested)
-            && volume.from.is_some()
-        {
-            settled(provisioner, environment).await;
-            continue;
-        }
-        break requested;
-    };
+    let requested = ask(provisioner, environment, step).await;
     assert_eq!(requested, Ok(()), "{step:?} {context}");
     if let Step::CreateVolume { volume } = step
         && volume.from.is_none()
         && life_of_data(environment).contains(step)
     {
-        place.fill(environment, &volume.id);
+        place.fill(environment, &volume.id).await;
     }
+}
+
+/// Asks for a step until it is accepted or refused: a place may say that it cannot be now.
+async fn ask(provisioner: &dyn Provisioner, environment: &EnvironmentId, step: &Step) -> Result<(), ProvisionError> {
+    for _ in 0..MOST_CALLS {
+        match provisioner.request(&effect(environment, step)).await {
+            Err(ProvisionError::Retryable { after, .. }) => {
+                tokio::time::sleep(after.max(Duration::from_millis(5))).await;
+            }
+            answered => return answered,
+        }
+    }
+    provisioner.request(&effect(environment, step)).await
 }
 
 /// What there is once nothing is under way any more.
 pub async fn settled(provisioner: &dyn Provisioner, environment: &EnvironmentId) -> ObservedEnvironment {
+    // Rarer and rarer: some places take milliseconds, others minutes.
+    let mut pause = Duration::from_millis(5);
     loop {
         let observed = observe(provisioner, environment).await;
-        let starting = |state: &MachineState| matches!(state, MachineState::Starting { .. } | MachineState::Stopping);
-        let servers = observed.servers.iter().any(|server| starting(&server.state));
-        let under_way = |state: &SnapshotState| matches!(state, SnapshotState::Taking(_) | SnapshotState::Reading(_));
-        let snapshots = observed.snapshots.iter().any(|snapshot| under_way(&snapshot.state));
-        let restores = observed.restoring.iter().any(|restore| matches!(restore.state, RestoreState::Copying(_)));
-        if !servers && !snapshots && !restores {
+        if is_settled(&observed) {
             return observed;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 5 / 4).min(Duration::from_secs(10));
     }
+}
+
+/// Nothing is under way.
+pub fn is_settled(observed: &ObservedEnvironment) -> bool {
+    let starting = |state: &MachineState| matches!(state, MachineState::Starting { .. } | MachineState::Stopping);
+    let servers = observed.servers.iter().any(|server| starting(&server.state));
+    let under_way = |state: &SnapshotState| matches!(state, SnapshotState::Taking(_) | SnapshotState::Reading(_));
+    let snapshots = observed.snapshots.iter().any(|snapshot| under_way(&snapshot.state));
+    let restores = observed.restoring.iter().any(|restore| matches!(restore.state, RestoreState::Copying(_)));
+    !servers && !snapshots && !restores
 }
 
 async fn observe(provisioner: &dyn Provisioner, environment: &EnvironmentId) -> ObservedEnvironment {
@@ -438,15 +461,15 @@ async fn expect(
     assert_eq!(Expected::of(&observed), Expected::after(steps), "after {last:?}");
     let all_run = observed.servers.iter().all(|server| server.state == MachineState::Running);
     assert!(all_run, "after {last:?}: {:?}", observed.servers);
-    assert_eq!(place.running(environment), observed.servers.len(), "after {last:?}: servers that really run");
+    assert_eq!(place.running(environment).await, observed.servers.len(), "after {last:?}: servers that really run");
 }
 
 async fn expect_nothing(place: &dyn Place, provisioner: &dyn Provisioner, environment: &EnvironmentId) {
-    let observed = observe(provisioner, environment).await;
+    let observed = settled(provisioner, environment).await;
     assert_eq!(Expected::of(&observed), Expected::default());
     let inventory = provisioner.inventory().await;
     assert!(inventory.as_ref().is_ok_and(|known| !known.contains(environment)), "{inventory:?}");
-    assert_eq!(place.leftovers(environment), Vec::<String>::new(), "left of {environment}");
+    assert_eq!(place.leftovers(environment).await, Vec::<String>::new(), "left of {environment}");
 }
 
 /// Takes down whatever is there.
@@ -460,7 +483,7 @@ async fn end(provisioner: &dyn Provisioner, environment: &EnvironmentId) {
     let snapshots = observed.snapshots.iter().map(|snapshot| snapshot.snapshot.clone());
     let snapshots = snapshots.map(|snapshot| Step::DeleteSnapshot { snapshot });
     for step in stops.chain(volumes).chain([Step::DeleteNetwork]).chain(snapshots) {
-        assert_eq!(provisioner.request(&effect(environment, &step)).await, Ok(()), "{step:?} in the end");
+        assert_eq!(ask(provisioner, environment, &step).await, Ok(()), "{step:?} in the end");
     }
 }
 

@@ -116,5 +116,5 @@ async fn a_server_that_forks_without_end_or_nests_directories_without_end_is_sti
     ] {
         local.request(&effect(&mine, &step)).await.expect("a step");
     }
-    assert_eq!(provisioners::conformance::Place::leftovers(&place, &mine), Vec::<String>::new());
+    assert_eq!(provisioners::conformance::Place::leftovers(&place, &mine).await, Vec::<String>::new());
 }

@@ -173,11 +173,15 @@ fn kill(pid: i32) {
 
 #[async_trait]
 impl Place for LocalPlace {
+    fn shares_volumes(&self) -> bool {
+        true
+    }
+
     async fn open(&self) -> Box<dyn Provisioner> {
         Box::new(self.local().await)
     }
 
-    fn perform_in_trouble(&self, effect: &Effect, trouble: Trouble, at: u64) -> Performed {
+    async fn perform_in_trouble(&self, effect: &Effect, trouble: Trouble, at: u64) -> Performed {
         let step = serde_json::to_string(&effect.step).expect("a step");
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(["--exact", "provisioner::place::a_portal_performs_one_step_in_trouble", "--nocapture"]);
@@ -195,11 +199,11 @@ impl Place for LocalPlace {
         }
     }
 
-    fn running(&self, environment: &EnvironmentId) -> usize {
+    async fn running(&self, environment: &EnvironmentId) -> usize {
         self.servers(environment).len()
     }
 
-    fn leftovers(&self, environment: &EnvironmentId) -> Vec<String> {
+    async fn leftovers(&self, environment: &EnvironmentId) -> Vec<String> {
         let mut left: Vec<String> = self.holders(environment).iter().map(|pid| format!("process {pid}")).collect();
         for of in ["environments", "snapshots"] {
             let directory = self.data().join(of).join(environment.as_str());
@@ -232,7 +236,7 @@ impl Place for LocalPlace {
         }
     }
 
-    fn fill(&self, environment: &EnvironmentId, volume: &VolumeId) {
+    async fn fill(&self, environment: &EnvironmentId, volume: &VolumeId) {
         let data = self.volume(environment, volume.as_str());
         fs::create_dir_all(data.join("inside/deeper")).expect("directories");
         for (file, content) in FILES {

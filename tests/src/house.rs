@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use server::auth::identity::{Identities, role_word};
 use server::auth::secret;
 use server::clock::Clock;
-use server::serve::{self, RepositoryOptions, ServeOptions};
+use server::serve::{self, CloudOptions, RepositoryOptions, ServeOptions};
 use server::store::{self, NewPerson, NewToken, Store};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -47,6 +47,7 @@ pub struct Plan {
     pub public_url: Option<String>,
     /// Servers share no disk.
     pub separate_disks: bool,
+    pub cloud: CloudOptions,
     pub repository: RepositoryOptions,
 }
 
@@ -94,6 +95,7 @@ impl House {
             public_url: plan.public_url,
             apps_domain: None,
             trusted_proxy: Vec::new(),
+            cloud: plan.cloud,
             repository: plan.repository,
         };
         let portal = serve::start(options, Clock::ahead_by(ahead.clone())).await?;

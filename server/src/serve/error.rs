@@ -49,6 +49,8 @@ pub enum StartError {
     },
     #[error("{0}")]
     Templates(String),
+    #[error("--provisioners: {0}")]
+    Provisioners(String),
     #[error("--repository: {0}")]
     Repository(String),
     #[error("--repository cannot be used: {0}")]

@@ -5,12 +5,14 @@
 //! to do. Standard output says `listening on http://ADDRESS` when everything answers, and, while there is no administrator,
 //! `first administrator: http://ADDRESS/setup/SECRET`. Everything else goes to standard error.
 
+mod cloud;
 mod error;
 mod machine;
 mod options;
 mod program;
 mod repository;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ use crate::keys::InstallationKey;
 use crate::service::{Service, Verifications, catalog};
 use crate::store::{self, PortalLock, Store};
 
+pub use cloud::CloudOptions;
 pub use error::StartError;
 pub use options::{ServeOptions, database_url, default_data_dir};
 pub use repository::RepositoryOptions;
@@ -86,6 +89,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let _ = rustls::crypto::ring::default_provider().install_default();
     let public = options.public_url.as_deref().map(Origin::parse).transpose().map_err(StartError::PublicUrl)?;
     let repository = options.repository.settings(|name| std::env::var(name).ok())?;
+    let named = options.cloud.read()?;
     let data_dir = machine::data_directory(&options.data_dir)?;
     let lock = match options.database_url {
         None => Some(PortalLock::acquire(&data_dir.join("bookend.db"))?),
@@ -112,14 +116,24 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let agent = machine::beside_this_program(options.agent, program::NAME);
     let agent_programs = data_dir.join("agents");
     let program = program::keep(&agent, &agent_programs, clock.now())?;
-    tracing::debug!(sha256 = program.sha256, "servers elsewhere fetch this program");
     let separate_disks = options.local_separate_disks;
     let config = Config { directory: data_dir.join("local"), agent, separate_disks };
     let local = Local::open(config, Arc::new(hub.clone())).await?;
-    let capabilities = local.capabilities().clone();
-    let provisioner = local.name().to_string();
-    for note in &capabilities.notes {
-        tracing::info!(provisioner, "{note}");
+    let mut provisioners: Vec<Arc<dyn Provisioner>> = vec![Arc::new(local)];
+    if !named.is_empty() {
+        let installation = store.installation(&store::id(clock.now())).await?;
+        let public_url = options.public_url.as_deref();
+        let (store, key, clock) = (&store, &key, &clock);
+        let ground = cloud::Ground { store, key, clock, program: &program, public_url, installation: &installation };
+        for (name, config) in named {
+            provisioners.push(cloud::open(&name, config, &ground).await?);
+        }
+    }
+    let mut capabilities = BTreeMap::new();
+    for provisioner in &provisioners {
+        let (name, able) = (provisioner.name(), provisioner.capabilities());
+        able.notes.iter().for_each(|note| tracing::info!(provisioner = name, "{note}"));
+        capabilities.insert(name.to_owned(), able.clone());
     }
 
     let team = team(&store, &clock).await?;
@@ -127,7 +141,6 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let secret = first_administrator_link(&store, clock.now()).await?;
 
     let gateway: Gateway = Arc::new(hub.clone());
-    let provisioners: Vec<Arc<dyn Provisioner>> = vec![Arc::new(local)];
     let machines = Machines::new(provisioners.clone(), store.clone());
     let trees = Trees::new(provisioners.clone());
     let engine = Engine::start(engine::Parts {
@@ -154,8 +167,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         passwords: Passwords::new()?,
         key,
         clock: clock.clone(),
-        provisioner,
-        capabilities,
+        places: catalog::Places::new(capabilities, options.cloud.default_provisioner),
         weekly_drills: !options.no_restore_drills,
         machines,
         trees,

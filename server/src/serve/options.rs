@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::cloud::CloudOptions;
 use super::repository::RepositoryOptions;
 
 /// What a person can choose when starting the portal. The command line shows these as they stand here.
@@ -57,6 +58,9 @@ pub struct ServeOptions {
     pub trusted_proxy: Vec<IpAddr>,
 
     #[command(flatten)]
+    pub cloud: CloudOptions,
+
+    #[command(flatten)]
     pub repository: RepositoryOptions,
 }
 
@@ -75,6 +79,7 @@ impl fmt::Debug for ServeOptions {
             .field("public_url", &self.public_url)
             .field("apps_domain", &self.apps_domain)
             .field("trusted_proxy", &self.trusted_proxy)
+            .field("cloud", &self.cloud)
             .field("repository", &self.repository)
             .finish()
     }

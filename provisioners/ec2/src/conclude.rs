@@ -1,0 +1,199 @@
+//! What there is of an environment, from what is remembered and what Amazon shows. Pure: no clock, no calls.
+//!
+//! Amazon shows what was, up to minutes ago. What was made is there from the answer that made it, shown or not, until it has
+//! been missing for [`LAG_MS`]; what was accepted to be gone is gone for good, shown or not.
+
+use provisioners::{
+    DataProgress, EnvironmentId, MachineState, ObservedEnvironment, ObservedRestore, ObservedServer, ObservedSnapshot,
+    RestoreState, SnapshotContent, SnapshotState,
+};
+
+use super::amazon::{self, Instance, InstanceState, VolumeState};
+use super::look::Seen;
+use super::records::{Records, Server, Snapshot, Volume};
+
+/// Twice as long as Amazon is known to lag behind.
+pub const LAG_MS: i64 = 10 * 60_000;
+
+/// See the module.
+pub fn conclude(environment: &EnvironmentId, records: &Records, seen: &Seen, now: i64) -> ObservedEnvironment {
+    let network = records.network.as_ref().map(|kept| &kept.record);
+    let servers = records.servers.values().filter_map(|kept| server(&kept.record, seen, now));
+    let volumes = || records.volumes.values().map(|kept| &kept.record).filter(|volume| volume.delete_at.is_none());
+    let snapshots = records.snapshots.values().map(|kept| &kept.record).filter(|snapshot| snapshot.accepted);
+    ObservedEnvironment {
+        environment: environment.clone(),
+        network: network.is_some_and(|network| {
+            let shown = || seen.groups.iter().any(|group| Some(&group.id) == network.group.as_ref());
+            network.group.is_some() && network.delete_at.is_none() && (now < network.made_at + LAG_MS || shown())
+        }),
+        servers: servers.collect(),
+        volumes: volumes().filter(|volume| is_there(volume, seen, now)).map(|volume| volume.plan.id.clone()).collect(),
+        restoring: volumes()
+            .filter(|volume| !volume.ready)
+            .map(|volume| ObservedRestore { volume: volume.plan.id.clone(), state: on_its_way(volume, now) })
+            .collect(),
+        snapshots: snapshots.filter_map(|kept| snapshot(kept, seen, now)).collect(),
+    }
+}
+
+/// The instance of a server, as Amazon shows it.
+pub fn instance_of<'a>(server: &Server, seen: &'a Seen) -> Option<&'a Instance> {
+    let launch = server.launch.as_ref()?;
+    seen.instances.iter().find(|instance| match &server.instance {
+        Some(id) => instance.id == *id,
+        None => instance.token == launch.token && index_of(server) == Some(instance.launch_index),
+    })
+}
+
+/// Which of its launch's instances is this server's.
+pub fn index_of(server: &Server) -> Option<i32> {
+    let members = &server.launch.as_ref()?.members;
+    let own = members
+        .iter()
+        .position(|member| member.server == server.plan.id && member.generation == server.plan.generation)?;
+    i32::try_from(own).ok()
+}
+
+/// `None` when there is nothing of it.
+fn server(server: &Server, seen: &Seen, now: i64) -> Option<ObservedServer> {
+    if server.ended {
+        return None;
+    }
+    let shown = instance_of(server, seen);
+    Some(ObservedServer {
+        server: server.plan.id.clone(),
+        generation: server.plan.generation,
+        state: machine(server, shown, seen, now),
+        limits: server.launch.as_ref().map(|launch| launch.instance_type.clone()).unwrap_or_default(),
+        address: server.address,
+    })
+}
+
+fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> MachineState {
+    if server.stop_at.is_some() {
+        return MachineState::Stopping;
+    }
+    if let Some(reason) = &server.failure {
+        return MachineState::Failed { reason: reason.clone() };
+    }
+    let starting = |doing: String| MachineState::Starting { doing };
+    let Some(launch) = &server.launch else {
+        return starting(match server.refusals.last() {
+            None => "waiting for its volumes and its turn".to_owned(),
+            Some(refusal) => format!("trying elsewhere: {refusal}"),
+        });
+    };
+    let Some(_) = server.instance.as_ref().or(shown.map(|shown| &shown.id)) else {
+        return starting(format!("asking Amazon for a {} in {}", launch.instance_type, launch.zone));
+    };
+    let Some(shown) = shown else {
+        let overdue = now >= server.launched_at.unwrap_or(now) + LAG_MS;
+        return match (overdue, server.ran) {
+            (true, _) => MachineState::Dead { reason: "Amazon does not know it any more".to_owned() },
+            (false, true) => MachineState::Running,
+            (false, false) => starting("pending".to_owned()),
+        };
+    };
+    let dead = |state: &str| match shown.reason.as_str() {
+        "" => MachineState::Dead { reason: format!("Amazon says it is {state}") },
+        reason => MachineState::Dead { reason: format!("Amazon says it is {state}: {reason}") },
+    };
+    match shown.state {
+        InstanceState::Terminated => dead("terminated"),
+        InstanceState::ShuttingDown => dead("being terminated"),
+        InstanceState::Stopped | InstanceState::Stopping => dead("stopped"),
+        InstanceState::Pending | InstanceState::Running if server.ran => MachineState::Running,
+        InstanceState::Pending => starting("pending".to_owned()),
+        InstanceState::Running if unattached(server, shown, seen).next().is_some() => {
+            starting("attaching its volumes".to_owned())
+        }
+        InstanceState::Running => MachineState::Running,
+    }
+}
+
+/// The disks a running instance does not have yet: number and Amazon's id.
+pub fn unattached<'a>(
+    server: &'a Server,
+    shown: &'a Instance,
+    seen: &'a Seen,
+) -> impl Iterator<Item = (usize, &'a str)> + 'a {
+    let own = |member: &&super::records::Member| {
+        member.server == server.plan.id && member.generation == server.plan.generation
+    };
+    let disks = server.launch.iter().flat_map(move |launch| launch.members.iter().find(own)).flat_map(|own| &own.disks);
+    disks.enumerate().filter_map(move |(number, disk)| {
+        let by_instance = shown.volumes.iter().any(|(id, attached)| *id == disk.volume && *attached);
+        let by_volume = || {
+            let volume = seen.volumes.iter().find(|volume| volume.id == disk.volume);
+            volume.is_some_and(|volume| {
+                volume.attached_to.as_ref() == Some(&shown.id) && volume.state == VolumeState::InUse
+            })
+        };
+        (!by_instance && !by_volume()).then_some((number, disk.volume.as_str()))
+    })
+}
+
+/// A volume that was seen is there until Amazon has not shown it for long.
+fn is_there(volume: &Volume, seen: &Seen, now: i64) -> bool {
+    let shown = || seen.volumes.iter().any(|shown| Some(&shown.id) == volume.volume.as_ref());
+    volume.ready && (now < volume.asked_at + LAG_MS || shown())
+}
+
+fn on_its_way(volume: &Volume, now: i64) -> RestoreState {
+    match &volume.failure {
+        Some(reason) => RestoreState::Failed { reason: reason.clone() },
+        None => RestoreState::Copying(DataProgress {
+            doing: "being made by Amazon".to_owned(),
+            passed_ms: u64::try_from(now - volume.asked_at).unwrap_or(0),
+            ..DataProgress::default()
+        }),
+    }
+}
+
+fn snapshot(kept: &Snapshot, seen: &Seen, now: i64) -> Option<ObservedSnapshot> {
+    if kept.delete_at.is_some() {
+        return None;
+    }
+    let shown = || seen.snapshots.iter().filter(|shown| kept.parts.iter().any(|part| part.snapshot == shown.id));
+    let failed = shown().find(|shown| shown.state == amazon::SnapshotState::Failed);
+    let missing = kept.parts.iter().find(|part| !shown().any(|shown| shown.id == part.snapshot));
+    let state = match (failed, missing) {
+        (Some(failed), _) if kept.complete => SnapshotState::Damaged { reason: failed.message.clone() },
+        (Some(failed), _) => {
+            SnapshotState::Failed { reason: format!("Amazon could not finish it: {}", failed.message) }
+        }
+        (None, Some(part)) if now >= kept.taken_at + LAG_MS => {
+            SnapshotState::Damaged { reason: format!("Amazon does not have {} any more", part.snapshot) }
+        }
+        (None, _) if kept.complete => SnapshotState::Complete,
+        (None, _) => {
+            let done: u64 = shown().map(|shown| shown.progress).sum();
+            let total = 100 * u64::try_from(kept.parts.len()).unwrap_or(1);
+            SnapshotState::Reading(DataProgress {
+                doing: format!("{} % copied by Amazon", 100 * done / total.max(1)),
+                passed_ms: u64::try_from(now - kept.taken_at).unwrap_or(0),
+                ..DataProgress::default()
+            })
+        }
+    };
+    let content = |part: &super::records::Part| SnapshotContent {
+        volume: part.volume.clone(),
+        name: kept
+            .plan
+            .volumes
+            .iter()
+            .find(|one| one.volume == part.volume)
+            .map(|one| one.name.clone())
+            .unwrap_or_default(),
+        manifest: None,
+    };
+    Some(ObservedSnapshot {
+        snapshot: kept.plan.id.clone(),
+        call: kept.call,
+        taken_at: kept.taken_at,
+        state,
+        method: "EBS snapshot".to_owned(),
+        contents: kept.parts.iter().map(content).collect(),
+    })
+}

@@ -1,0 +1,182 @@
+//! What an operator says about one account and region: a table `[ec2.NAME]` of the file with provisioners.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// See the module. What is not known is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub region: String,
+    /// Of `~/.aws/config`; absent, the usual chain of credentials is asked (environment, web identity, instance).
+    pub profile: Option<String>,
+    pub assume_role: Option<AssumeRole>,
+    /// Absent: Amazon itself.
+    pub endpoint: Option<String>,
+    /// Absent: the region's default VPC.
+    pub vpc: Option<String>,
+    /// In the order in which their zones are tried; absent: every subnet that is its zone's default.
+    #[serde(default)]
+    pub subnets: Vec<String>,
+    /// Besides the one that each environment has of its own.
+    #[serde(default)]
+    pub security_groups: Vec<String>,
+    pub instance_profile: Option<String>,
+    pub key_pair: Option<String>,
+    /// What `image: host` and `image: { ec2: ALIAS }` of a template stand for.
+    pub images: BTreeMap<String, ImageAlias>,
+    /// From the smallest to the largest.
+    pub sizes: Vec<Size>,
+    /// On everything, besides Bookend's own.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// How servers reach the portal; absent: `--public-url`.
+    pub portal_url: Option<String>,
+    /// PEM file of the authorities that vouch for it, when not those that every system knows.
+    pub portal_ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssumeRole {
+    pub arn: String,
+    /// Keeps others who know the role's name from having us act for them (the confused deputy).
+    pub external_id: Option<String>,
+}
+
+/// The newest image of an owner whose name fits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageAlias {
+    /// An account's number, `amazon` or `self`.
+    pub owner: String,
+    /// `*` and `?` stand for any characters.
+    pub name: String,
+}
+
+/// Types that are as good as each other, the preferred one first. How large they are Amazon says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Size {
+    pub types: Vec<String>,
+}
+
+/// Why a file with provisioners is not understood.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0}")]
+    Syntax(#[from] toml::de::Error),
+    #[error("[ec2.{name}] {problem}")]
+    Table { name: String, problem: String },
+}
+
+/// All tables of a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    ec2: BTreeMap<String, Config>,
+}
+
+/// Amazon's limit is 50 for each thing; Bookend needs some itself.
+const MOST_TAGS: usize = 35;
+/// The alias that `image: host` stands for.
+pub const HOST_IMAGE: &str = "host";
+
+/// The provisioners of a file, by name.
+///
+/// # Errors
+/// [`ConfigError`] says which table and what to do.
+pub fn read(text: &str) -> Result<BTreeMap<String, Config>, ConfigError> {
+    let file: File = toml::from_str(text)?;
+    for (name, config) in &file.ec2 {
+        config.check(name).map_err(|problem| ConfigError::Table { name: name.clone(), problem })?;
+    }
+    Ok(file.ec2)
+}
+
+impl Config {
+    fn check(&self, name: &str) -> Result<(), String> {
+        let fine = |name: &str| {
+            let letters = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+            name.starts_with(|first: char| first.is_ascii_lowercase())
+                && name.chars().all(|character| letters(character) || character == '-')
+                && name.len() <= 40
+        };
+        if !fine(name) || name == "local" {
+            return Err(
+                "needs a name of lower-case letters, digits and hyphens (at most 40), other than “local”".into()
+            );
+        }
+        if self.region.is_empty() || !fine(&self.region) {
+            return Err(format!("`region` is {:?}; write one like \"eu-central-1\"", self.region));
+        }
+        if self.profile.is_some() && self.assume_role.is_some() {
+            return Err("has `profile` and `assume_role`; keep one (a profile may itself assume a role)".into());
+        }
+        if !self.images.contains_key(HOST_IMAGE) {
+            let example = "images.host = { owner = \"amazon\", name = \"al2023-ami-2023.*-x86_64\" }";
+            return Err(format!("needs the image that servers get when their template names none: `{example}`"));
+        }
+        if self.sizes.is_empty() || self.sizes.iter().any(|size| size.types.is_empty()) {
+            return Err(
+                "needs at least one size, each with at least one type: `sizes = [{ types = [\"t3.small\"] }]`".into()
+            );
+        }
+        if self.tags.len() > MOST_TAGS {
+            return Err(format!("has {} tags; at most {MOST_TAGS} leave room for Bookend's own", self.tags.len()));
+        }
+        for (key, value) in &self.tags {
+            if key.is_empty() || key.len() > 128 || value.len() > 256 {
+                return Err(format!("tag {key:?}: keys have 1 to 128 characters, values up to 256"));
+            }
+            if key.starts_with("aws:") || key.starts_with(super::tags::PREFIX) {
+                return Err(format!("tag {key:?}: keys that begin with `aws:` or `{}` are taken", super::tags::PREFIX));
+            }
+        }
+        if let Some(endpoint) = self.endpoint.as_deref().filter(|endpoint| !endpoint.starts_with("http")) {
+            return Err(format!("`endpoint` is {endpoint:?}; it begins with https:// (or http://)"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = r#"
+        [ec2.frankfurt]
+        region = "eu-central-1"
+        images.host = { owner = "amazon", name = "al2023-ami-2023.*-x86_64" }
+        sizes = [{ types = ["t3.small", "t3a.small"] }]
+    "#;
+
+    #[test]
+    fn a_few_lines_are_a_provisioner() {
+        let read = read(SMALLEST).unwrap();
+        let frankfurt = &read["frankfurt"];
+        assert_eq!(frankfurt.sizes[0].types, ["t3.small", "t3a.small"]);
+        assert_eq!((&frankfurt.vpc, frankfurt.subnets.len()), (&None, 0));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place_and_what_to_write() {
+        for (from, to, says) in [
+            ("region = \"eu-central-1\"", "", "missing field `region`"),
+            ("region", "regoin", "unknown field `regoin`"),
+            ("ec2.frankfurt", "ec2.Frankfurt", "[ec2.Frankfurt] needs a name of lower-case letters"),
+            ("ec2.frankfurt", "ec2.local", "other than “local”"),
+            ("images.host", "images.debian", "needs the image that servers get when their template names none"),
+            ("[{ types = [\"t3.small\", \"t3a.small\"] }]", "[]", "needs at least one size"),
+            ("region", "tags.\"bookend:x\" = \"1\"\nregion", "keys that begin with `aws:` or `bookend:` are taken"),
+            ("region", "endpoint = \"localhost:1\"\nregion", "it begins with https://"),
+            ("region", "profile = \"a\"\nassume_role = { arn = \"b\" }\nregion", "keep one"),
+        ] {
+            let error = read(&SMALLEST.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(says), "{to:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Runs the errands of all environments with something under way, as fast as Amazon's buckets allow: looks, learns, asks,
+//! writes down what came of it, and looks again. It holds nothing that matters: a portal that comes after reads the records
+//! and goes on.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use provisioners::{EnvironmentId, LedgerError, ObservedEnvironment};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::buckets::Paid;
+use super::conclude::conclude;
+use super::errands::{Errand, errands};
+use super::look::Seen;
+use super::perform::{self, Call, Outcome};
+use super::records::Records;
+
+/// Between looks while something is under way: rarer and rarer as long as nothing changes.
+const POLL: Duration = Duration::from_secs(1);
+const RARE_POLL: Duration = Duration::from_secs(8);
+/// What is asked for at the same moment comes together.
+const GATHER: Duration = Duration::from_millis(5);
+/// An errand that was done is not run again before Amazon had time to show it.
+const QUIET: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Between looks at everything there is: for what comes late, and for what others did.
+const PATROL: Duration = Duration::from_secs(5 * 60);
+/// Calls under way at once.
+const CALLS: usize = 64;
+
+/// Which environments have something under way. Shared by whoever begins something and the driver.
+#[derive(Default)]
+pub struct Active {
+    /// With how often each was begun, and whether the driver has yet to read it anew.
+    environments: Mutex<BTreeMap<EnvironmentId, (u64, bool)>>,
+    wake: Notify,
+}
+
+impl Active {
+    /// Something was written about this environment.
+    pub fn begin(&self, environment: &EnvironmentId) {
+        let mut all = self.lock();
+        let known = all.entry(environment.clone()).or_default();
+        *known = (known.0 + 1, true);
+        drop(all);
+        self.wake.notify_one();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EnvironmentId, (u64, bool)>> {
+        self.environments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<(EnvironmentId, u64)> {
+        self.lock().iter().map(|(environment, (count, _))| (environment.clone(), *count)).collect()
+    }
+
+    /// Those that were begun since they were last taken.
+    fn take_begun(&self) -> Vec<(EnvironmentId, u64)> {
+        let mut all = self.lock();
+        let begun = all.iter_mut().filter(|(_, (_, begun))| *begun);
+        begun.map(|(environment, known)| (environment.clone(), std::mem::replace(known, (known.0, false)).0)).collect()
+    }
+
+    /// Unless something was begun meanwhile.
+    fn end(&self, environment: &EnvironmentId, count: u64) -> bool {
+        let mut all = self.lock();
+        let same = all.get(environment).is_some_and(|known| known.0 == count);
+        if same {
+            all.remove(environment);
+        }
+        same
+    }
+}
+
+/// What is known between passes; losing it costs a look.
+#[derive(Default)]
+struct Work {
+    /// The last refresh found something else than the one before.
+    news: bool,
+    todo: BTreeMap<EnvironmentId, Vec<Errand>>,
+    seen: HashMap<EnvironmentId, Seen>,
+    told: HashMap<EnvironmentId, ObservedEnvironment>,
+    busy: HashSet<String>,
+    /// Until when, and how often it failed in a row.
+    pauses: HashMap<String, (Instant, u32)>,
+}
+
+/// Runs for as long as it is polled.
+pub(super) async fn drive(shared: Arc<Shared>) {
+    let mut work = Work::default();
+    let mut calls: JoinSet<(Call, Outcome)> = JoinSet::new();
+    let mut look_at = Instant::now();
+    let mut poll = POLL;
+    let mut patrol_at = Instant::now();
+    loop {
+        if Instant::now() >= patrol_at {
+            match shared.ledger.environments().await {
+                Ok(all) => all.iter().for_each(|environment| shared.active.begin(environment)),
+                Err(error) => tracing::warn!(%error, "not everything on Amazon can be looked at; trying again"),
+            }
+            patrol_at = Instant::now() + PATROL;
+        }
+        let look = Instant::now() >= look_at;
+        if let Err(error) = work.refresh(&shared, look).await {
+            tracing::warn!(%error, "what is under way on Amazon cannot be looked at; trying again");
+            look_at = Instant::now() + POLL;
+            tokio::time::sleep(POLL).await;
+            continue;
+        }
+        if look {
+            poll = if work.news { POLL } else { (poll * 5 / 4).min(RARE_POLL) };
+            look_at = Instant::now() + poll;
+        }
+        let next = work.start(&shared, &mut calls);
+        let idle = shared.active.lock().is_empty();
+        let until = if idle { patrol_at } else { next.map_or(look_at, |next| next.min(look_at)).min(patrol_at) };
+        tokio::select! {
+            () = shared.active.wake.notified() => {
+                tokio::time::sleep(GATHER).await;
+                poll = POLL;
+                look_at = look_at.min(Instant::now() + POLL);
+            }
+            Some(done) = calls.join_next(), if !calls.is_empty() => {
+                work.finish(&shared, done);
+                while let Some(done) = calls.try_join_next() {
+                    work.finish(&shared, done);
+                }
+            }
+            () = tokio::time::sleep_until(until) => {}
+        }
+    }
+}
+
+impl Work {
+    /// Reads anew what has changed, or looks at everything under way.
+    async fn refresh(&mut self, shared: &Arc<Shared>, look: bool) -> Result<(), LedgerError> {
+        self.news = false;
+        let begun = shared.active.take_begun();
+        let environments = if look { shared.active.all() } else { begun };
+        if environments.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<EnvironmentId> = environments.iter().map(|(id, _)| id.clone()).collect();
+        if look {
+            let seen = shared.lookout.look(ids.clone()).await.map_err(|error| LedgerError(error.to_string()))?;
+            for id in &ids {
+                self.seen.insert(id.clone(), seen.get(id).cloned().unwrap_or_default());
+            }
+        }
+        // After the look: whatever it shows was written down before it was made.
+        let mut records = shared.records(&ids).await?;
+        let now = (shared.now)();
+        let place = shared.place();
+        for (id, count) in environments {
+            let seen = self.seen.entry(id.clone()).or_default();
+            let records = shared.learnt(&id, records.remove(&id).unwrap_or_default(), seen).await?;
+            let there = conclude(&id, &records, seen, now);
+            if self.told.get(&id) != Some(&there) {
+                self.told.insert(id.clone(), there);
+                self.news = true;
+                // Nobody needs to listen.
+                let _ = shared.changes.send(id.clone());
+            }
+            let todo = errands(&id, &records, seen, &shared.setting(&place));
+            if look && records.are_settled() && todo.is_empty() && shared.active.end(&id, count) {
+                self.forget(&id);
+                self.clear(shared, &id, &records).await?;
+            } else {
+                self.todo.insert(id, todo);
+            }
+        }
+        Ok(())
+    }
+
+    /// Of what is over for so long that nothing of it can show any more, nothing is remembered.
+    async fn clear(&mut self, shared: &Shared, id: &EnvironmentId, records: &Records) -> Result<(), LedgerError> {
+        if records.are_over() && !records.keys().is_empty() && records.may_be_forgotten((shared.now)()) {
+            shared.remove(id, records).await?;
+            self.told.remove(id);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, id: &EnvironmentId) {
+        self.todo.remove(id);
+        self.seen.remove(id);
+    }
+
+    /// Begins as many calls as may be begun now. Says when the next one may.
+    fn start(&mut self, shared: &Arc<Shared>, calls: &mut JoinSet<(Call, Outcome)>) -> Option<Instant> {
+        let now = Instant::now();
+        let mut next: Option<Instant> = None;
+        let mut later = |at: Instant| next = Some(next.map_or(at, |known| known.min(at)));
+        let mut terminations = Vec::new();
+        let mut empty: HashSet<&'static str> = HashSet::new();
+        for (environment, todo) in &self.todo {
+            for errand in todo {
+                let name = errand.name();
+                if self.busy.contains(&name) {
+                    continue;
+                }
+                if let Some((until, _)) = self.pauses.get(&name).filter(|(until, _)| *until > now) {
+                    later(*until);
+                    continue;
+                }
+                if let Errand::Terminate { server, instance } = errand {
+                    terminations.push((environment.clone(), server.clone(), instance.clone()));
+                    continue;
+                }
+                let (kind, costs) = perform::costs(errand);
+                if empty.contains(kind) || calls.len() >= CALLS {
+                    continue;
+                }
+                match shared.amazon.buckets.take(&costs) {
+                    Err(wait) => {
+                        empty.insert(kind);
+                        later(now + wait);
+                    }
+                    Ok(paid) => {
+                        self.busy.insert(name);
+                        spawn(shared, calls, Call::One(environment.clone(), errand.clone()), paid);
+                    }
+                }
+            }
+        }
+        while !terminations.is_empty() {
+            let batch: Vec<_> = terminations.drain(..terminations.len().min(perform::MOST_TERMINATIONS)).collect();
+            match perform::terminations_at_once(&shared.amazon.buckets, batch.len()) {
+                Err(wait) => {
+                    later(now + wait);
+                    break;
+                }
+                Ok((count, paid)) => {
+                    let batch: Vec<_> = batch.into_iter().take(count).collect();
+                    self.busy.extend(batch.iter().map(|(_, _, instance)| format!("terminate {instance}")));
+                    spawn(shared, calls, Call::Terminate(batch), paid);
+                }
+            }
+        }
+        next
+    }
+
+    fn finish(&mut self, shared: &Shared, done: Result<(Call, Outcome), tokio::task::JoinError>) {
+        let (call, outcome) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(%error, "a call to Amazon broke off");
+                self.busy.clear();
+                return;
+            }
+        };
+        let now = Instant::now();
+        for (environment, name) in call.errands() {
+            self.busy.remove(&name);
+            match &outcome {
+                Outcome::Done => {
+                    self.pauses.insert(name, (now + QUIET, 0));
+                }
+                Outcome::Changed => {
+                    self.pauses.remove(&name);
+                }
+                Outcome::Again(why) => {
+                    let failures = self.pauses.get(&name).map_or(0, |(_, failures)| *failures) + 1;
+                    let pause = (FIRST_PAUSE * 2u32.pow(failures.min(7) - 1)).min(LONGEST_PAUSE);
+                    tracing::debug!(%environment, errand = name, why, failures, "asked again later");
+                    self.pauses.insert(name, (now + pause, failures));
+                }
+            }
+            shared.active.begin(&environment);
+        }
+        if self.pauses.len() > 10_000 {
+            self.pauses.retain(|_, (until, _)| *until > now);
+        }
+    }
+}
+
+fn spawn(shared: &Arc<Shared>, calls: &mut JoinSet<(Call, Outcome)>, call: Call, paid: Paid) {
+    let shared = shared.clone();
+    calls.spawn(async move {
+        let outcome = perform::perform(&shared, &call, paid).await;
+        (call, outcome)
+    });
+}

@@ -1,0 +1,292 @@
+//! What is to be asked of Amazon next for one environment. Pure: the same records and the same look always lead to the same
+//! errands, so whoever comes after a crash goes on where it was.
+
+use provisioners::{EnvironmentId, ServerId, VolumeId};
+use sha2::{Digest, Sha256};
+
+use super::amazon::{EbsSnapshot, InstanceState};
+use super::conclude::{instance_of, unattached};
+use super::look::Seen;
+use super::place::{Candidate, Place};
+use super::records::{Disk, Launch, Member, Portal, Records, Server};
+use super::tags::{self, CALL, GENERATION, NAME, SERVER, SNAPSHOT, Tags};
+
+/// Servers that share one call: what their user data says about each has to fit into 16 KiB.
+const MOST_MEMBERS: usize = 20;
+
+/// One call, or a part of one that several environments share.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Errand {
+    CreateVolume {
+        volume: VolumeId,
+    },
+    DeleteVolume {
+        volume: VolumeId,
+        id: String,
+    },
+    /// `noted`: the launch stands in the records of all its members.
+    Launch {
+        launch: Box<Launch>,
+        noted: bool,
+    },
+    /// No possibility is left, or there never was one.
+    GiveUp {
+        server: (ServerId, i64),
+        reason: String,
+    },
+    /// `None`: whatever came of a call that had been refused.
+    Terminate {
+        server: Option<(ServerId, i64)>,
+        instance: String,
+    },
+    Attach {
+        server: (ServerId, i64),
+        number: usize,
+        volume: String,
+        instance: String,
+    },
+    /// One of a snapshot's parts, or what came of a call for it that does not count.
+    DeleteSnapshot {
+        id: String,
+    },
+    DeleteGroup {
+        group: String,
+    },
+    /// A server that shared its launch gets a name of its own.
+    Name {
+        instance: String,
+        tags: Tags,
+    },
+}
+
+/// What errands need to know besides the environment.
+pub struct Setting<'a> {
+    pub place: &'a Place,
+    pub portal: &'a Portal,
+    /// On everything; the installation's among them.
+    pub tags: &'a Tags,
+    pub security_groups: &'a [String],
+    pub instance_profile: Option<&'a String>,
+    pub key_pair: Option<&'a String>,
+}
+
+impl Errand {
+    /// The same errand has the same name.
+    pub fn name(&self) -> String {
+        match self {
+            Errand::CreateVolume { volume } => format!("create {volume}"),
+            Errand::DeleteVolume { id, .. } => format!("delete {id}"),
+            Errand::Launch { launch, .. } => format!("launch {}", launch.token),
+            Errand::GiveUp { server: (server, generation), .. } => format!("give up {server} {generation}"),
+            Errand::Terminate { instance, .. } => format!("terminate {instance}"),
+            Errand::Attach { volume, instance, .. } => format!("attach {volume} {instance}"),
+            Errand::DeleteSnapshot { id } => format!("delete {id}"),
+            Errand::DeleteGroup { group } => format!("delete {group}"),
+            Errand::Name { instance, .. } => format!("name {instance}"),
+        }
+    }
+}
+
+/// See the module.
+pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, setting: &Setting) -> Vec<Errand> {
+    let mut all = Vec::new();
+    for volume in records.volumes.values().map(|kept| &kept.record).filter(|volume| !volume.deleted) {
+        let id = volume.plan.id.clone();
+        match (&volume.volume, volume.delete_at) {
+            // One that is to go again, too: whether a call before has brought it only this one tells.
+            (None, _) if volume.failure.is_none() => all.push(Errand::CreateVolume { volume: id }),
+            (Some(volume), Some(_)) => all.push(Errand::DeleteVolume { volume: id, id: volume.clone() }),
+            _ => {}
+        }
+    }
+    let mut ready = Vec::new();
+    for ((id, generation), kept) in &records.servers {
+        let server = &kept.record;
+        if server.ended {
+            continue;
+        }
+        let key = (id.clone(), *generation);
+        match (&server.launch, &server.instance) {
+            (None, _) if server.stop_at.is_none() && server.failure.is_none() => ready.push(server),
+            (Some(launch), None) if server.failure.is_none() || server.stop_at.is_some() => {
+                let launch = launch.clone();
+                let errand = Errand::Launch { launch: Box::new(launch), noted: true };
+                if !all.contains(&errand) {
+                    all.push(errand);
+                }
+            }
+            (Some(_), Some(instance)) if server.stop_at.is_some() => {
+                let shown = instance_of(server, seen).map(|shown| shown.state);
+                // Asked for again when Amazon shows that it runs long after it accepted its end.
+                if server.terminated_at.is_none() || shown.is_some_and(|state| state < InstanceState::ShuttingDown) {
+                    all.push(Errand::Terminate { server: Some(key), instance: instance.clone() });
+                }
+            }
+            (Some(launch), Some(instance)) if server.stop_at.is_none() => {
+                let shown = instance_of(server, seen);
+                if let Some(shown) = shown.filter(|shown| shown.state == InstanceState::Running) {
+                    all.extend(unattached(server, shown, seen).map(|(number, volume)| Errand::Attach {
+                        server: key.clone(),
+                        number,
+                        volume: volume.to_owned(),
+                        instance: instance.clone(),
+                    }));
+                }
+                if launch.members.len() > 1 && shown.is_some_and(|shown| !shown.tags.contains_key(SERVER)) {
+                    let tags = of_server(&Tags::new(), &server.plan.id, *generation, &server.plan.name);
+                    all.push(Errand::Name { instance: instance.clone(), tags });
+                }
+            }
+            _ => {}
+        }
+    }
+    let strays = seen.instances.iter().filter(|shown| {
+        let refused = |server: &Server| server.refused_tokens.contains(&shown.token);
+        shown.state < InstanceState::ShuttingDown && records.servers.values().any(|kept| refused(&kept.record))
+    });
+    all.extend(strays.map(|shown| Errand::Terminate { server: None, instance: shown.id.clone() }));
+    all.extend(launches(environment, records, ready, setting));
+    all.extend(
+        seen.snapshots
+            .iter()
+            .filter(|shown| is_to_go(records, shown))
+            .map(|shown| Errand::DeleteSnapshot { id: shown.id.clone() }),
+    );
+    for snapshot in records.snapshots.values().map(|kept| &kept.record) {
+        if snapshot.delete_at.is_some() && !snapshot.deleted {
+            for part in &snapshot.parts {
+                let errand = Errand::DeleteSnapshot { id: part.snapshot.clone() };
+                if !all.contains(&errand) {
+                    all.push(errand);
+                }
+            }
+        }
+    }
+    if let Some(network) = records.network.as_ref().map(|kept| &kept.record)
+        && let (Some(group), Some(_), false) = (&network.group, network.delete_at, network.deleted)
+        && records.servers.values().all(|kept| kept.record.ended)
+    {
+        all.push(Errand::DeleteGroup { group: group.clone() });
+    }
+    all
+}
+
+/// Snapshots of ours that no record counts on.
+fn is_to_go(records: &Records, shown: &EbsSnapshot) -> bool {
+    let of =
+        |kept: &&super::records::Snapshot| shown.tags.get(SNAPSHOT).map(String::as_str) == Some(kept.plan.id.as_str());
+    let Some(kept) = records.snapshots.values().map(|kept| &kept.record).find(of) else { return false };
+    let call = shown.tags.get(CALL).and_then(|call| call.parse::<i64>().ok()).unwrap_or(i64::MAX);
+    let counts = kept.parts.iter().any(|part| part.snapshot == shown.id);
+    kept.delete_at.is_some() || call < kept.call || (call == kept.call && kept.accepted && !counts)
+}
+
+/// Calls for servers that have none yet: those that want the same share one.
+fn launches(environment: &EnvironmentId, records: &Records, ready: Vec<&Server>, setting: &Setting) -> Vec<Errand> {
+    let network = records.network.as_ref().map(|kept| &kept.record).filter(|network| network.delete_at.is_none());
+    let Some(group) = network.and_then(|network| network.group.clone()) else { return Vec::new() };
+    let mut errands = Vec::new();
+    let mut wanted: Vec<(Launch, bool, Vec<&str>)> = Vec::new();
+    for server in ready {
+        let give_up =
+            |reason: String| Errand::GiveUp { server: (server.plan.id.clone(), server.plan.generation), reason };
+        let Some((disks, zone)) = disks(records, server) else { continue };
+        let candidates = match setting.place.candidates(environment, &server.plan, zone) {
+            Ok(candidates) => candidates,
+            Err(reason) => {
+                errands.push(give_up(reason));
+                continue;
+            }
+        };
+        let Some(candidate) = candidates.get(server.candidate) else {
+            errands.push(give_up(server.refusals.join("; ")));
+            continue;
+        };
+        match launch(environment, server, disks, candidate, &group, setting) {
+            Err(reason) => errands.push(give_up(reason)),
+            Ok(launch) => {
+                let same = |other: &&mut (Launch, bool, Vec<&str>)| {
+                    !other.1 && !server.alone && other.0.members.len() < MOST_MEMBERS && alike(&other.0, &launch)
+                };
+                match wanted.iter_mut().find(same) {
+                    Some((shared, _, tokens)) => {
+                        shared.members.extend(launch.members);
+                        tokens.push(&server.token);
+                    }
+                    None => wanted.push((launch, server.alone, vec![&server.token])),
+                }
+            }
+        }
+    }
+    errands.extend(wanted.into_iter().map(|(mut launch, _, tokens)| {
+        launch.token = token(&launch, &tokens);
+        if let [member] = launch.members.as_slice() {
+            launch.tags = of_server(&launch.tags, &member.server, member.generation, &member.name);
+        }
+        Errand::Launch { launch: Box::new(launch), noted: false }
+    }));
+    errands
+}
+
+/// The server's volumes as Amazon knows them, and the zone they are in; `None` while one of them is not there yet.
+fn disks<'a>(records: &'a Records, server: &Server) -> Option<(Vec<Disk>, Option<&'a str>)> {
+    let mut disks = Vec::new();
+    let mut zone = None;
+    for mount in &server.plan.mounts {
+        let volume = &records.volumes.get(&mount.volume)?.record;
+        disks.push(Disk { volume: volume.volume.clone()?, path: mount.path.clone() });
+        zone = Some(volume.zone.as_str());
+    }
+    Some((disks, zone))
+}
+
+fn launch(
+    environment: &EnvironmentId,
+    server: &Server,
+    disks: Vec<Disk>,
+    candidate: &Candidate,
+    group: &str,
+    setting: &Setting,
+) -> Result<Launch, String> {
+    let image = setting.place.image(&server.plan.image)?;
+    let member = Member {
+        server: server.plan.id.clone(),
+        generation: server.plan.generation,
+        name: server.plan.name.clone(),
+        disks,
+    };
+    let groups = std::iter::once(group.to_owned()).chain(setting.security_groups.iter().cloned()).collect();
+    Ok(Launch {
+        token: String::new(),
+        instance_type: candidate.instance_type.to_owned(),
+        image: image.id.clone(),
+        root_device: image.root_device.clone(),
+        subnet: candidate.subnet.id.clone(),
+        zone: candidate.subnet.zone.clone(),
+        groups,
+        members: vec![member],
+        portal: setting.portal.clone(),
+        instance_profile: setting.instance_profile.cloned(),
+        key_pair: setting.key_pair.cloned(),
+        tags: tags::of(setting.tags, environment.as_str(), &[]),
+    })
+}
+
+fn alike(one: &Launch, other: &Launch) -> bool {
+    let without = |launch: &Launch| Launch { members: Vec::new(), ..launch.clone() };
+    without(one) == without(other)
+}
+
+/// 64 characters, Amazon's most. Another type or place is another call.
+fn token(launch: &Launch, servers: &[&str]) -> String {
+    let text = format!("{} {} {}", servers.join(" "), launch.instance_type, launch.subnet);
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn of_server(base: &Tags, server: &ServerId, generation: i64, name: &str) -> Tags {
+    let mut tags = base.clone();
+    tags.insert(SERVER.to_owned(), server.to_string());
+    tags.insert(GENERATION.to_owned(), generation.to_string());
+    tags.insert(NAME.to_owned(), name.to_owned());
+    tags
+}

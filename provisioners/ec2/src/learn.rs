@@ -1,0 +1,99 @@
+//! What a look at Amazon confirms, for good: it is written into the records, so that a later look, which may show an earlier
+//! moment, changes nothing about it. Pure.
+
+use super::amazon::{self, InstanceState, VolumeState};
+use super::conclude::{LAG_MS, instance_of, unattached};
+use super::look::Seen;
+use super::records::{Kept, Record, Records, Server, Snapshot, Volume};
+use super::tags::VOLUME;
+
+/// Brings the records up to date; returns those that changed, with the versions they were read at.
+pub fn learn(records: &mut Records, seen: &Seen, now: i64) -> Vec<(i64, Record)> {
+    let mut changed = Vec::new();
+    for Kept { version, record } in records.servers.values_mut() {
+        if server(record, seen, now) {
+            changed.push((*version, Record::Server(Box::new(record.clone()))));
+        }
+    }
+    for Kept { version, record } in records.volumes.values_mut() {
+        if volume(record, seen) {
+            changed.push((*version, Record::Volume(Box::new(record.clone()))));
+        }
+    }
+    for Kept { version, record } in records.snapshots.values_mut() {
+        if snapshot(record, seen, now) {
+            changed.push((*version, Record::Snapshot(Box::new(record.clone()))));
+        }
+    }
+    changed
+}
+
+fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
+    if server.ended {
+        return false;
+    }
+    let before = server.clone();
+    let shown = instance_of(server, seen);
+    if server.instance.is_none()
+        && let Some(shown) = shown
+    {
+        server.instance = Some(shown.id.clone());
+        server.launched_at = Some(shown.launched_at.min(now));
+    }
+    server.address = server.address.or(shown.and_then(|shown| shown.address));
+    if let Some(shown) = shown.filter(|shown| shown.state == InstanceState::Running)
+        && unattached(server, shown, seen).next().is_none()
+    {
+        server.ran = true;
+    }
+    if server.stop_at.is_some() {
+        let never = server.launch.is_none() && server.instance.is_none();
+        let terminated = shown.is_some_and(|shown| shown.state == InstanceState::Terminated);
+        let forgotten = shown.is_none() && server.terminated_at.is_some_and(|at| now >= at + LAG_MS);
+        server.ended = never || terminated || forgotten;
+    }
+    *server != before
+}
+
+fn volume(volume: &mut Volume, seen: &Seen) -> bool {
+    if volume.deleted {
+        return false;
+    }
+    let before = volume.clone();
+    let mut ours =
+        seen.volumes.iter().filter(|shown| shown.tags.get(VOLUME).map(String::as_str) == Some(volume.plan.id.as_str()));
+    if volume.volume.is_none() {
+        volume.volume = ours.next().map(|shown| shown.id.clone());
+    }
+    let shown = seen.volumes.iter().find(|shown| Some(&shown.id) == volume.volume.as_ref());
+    match shown.map(|shown| shown.state) {
+        Some(VolumeState::Available | VolumeState::InUse) => volume.ready = true,
+        Some(VolumeState::Failed) if !volume.ready => {
+            volume.failure =
+                Some("Amazon could not make it (its state is “error”; is its key allowed to be used?)".into());
+        }
+        Some(VolumeState::Deleting) if volume.delete_at.is_some() => volume.deleted = true,
+        None if volume.delete_at.is_some() && volume.volume.is_none() && volume.failure.is_some() => {
+            volume.deleted = true
+        }
+        _ => {}
+    }
+    *volume != before
+}
+
+fn snapshot(snapshot: &mut Snapshot, seen: &Seen, now: i64) -> bool {
+    // What came of calls that do not count is found by its tags, as long as Amazon may still show it for the first time.
+    if !snapshot.deleted && snapshot.parts.is_empty() && snapshot.delete_at.is_some_and(|at| now >= at + LAG_MS) {
+        snapshot.deleted = true;
+        return true;
+    }
+    if !snapshot.accepted || snapshot.complete {
+        return false;
+    }
+    let completed = |part: &super::records::Part| {
+        let shown = seen.snapshots.iter().find(|shown| shown.id == part.snapshot);
+        shown.is_some_and(|shown| shown.state == amazon::SnapshotState::Completed)
+    };
+    snapshot.complete = snapshot.parts.iter().all(completed);
+    snapshot.complete
+}

@@ -1,0 +1,284 @@
+//! The `ec2` provisioner: the same templates on Amazon EC2.
+//!
+//! | what | where |
+//! |---|---|
+//! | what an operator says | [`config`] |
+//! | what a region offers | `place` |
+//! | what is remembered, before it is asked for | `records`, on a [`Ledger`] |
+//! | the engine's steps | `steps` |
+//! | looking at everything at once | `look` |
+//! | what a look confirms, what there is, what is to be asked next (pure) | `learn`, `conclude`, `errands` |
+//! | asking, as fast as may be | `driver`, `perform`, `buckets` |
+//! | Amazon's calls | [`amazon`] |
+//! | what a new server is told | `user_data` |
+//!
+//! Guaranteed: never two servers for one (server, generation), whatever is repeated, lost or delayed: the exact call and its
+//! client token are in the ledger before it is made. Nothing is believed gone because Amazon does not show it. Nothing that
+//! does not carry this installation's tag is changed.
+//!
+//! Deliberately absent: what runs in a server (the agent's), believing a describe, and the client's own retries.
+
+pub mod amazon;
+pub mod buckets;
+mod conclude;
+pub mod config;
+mod connect;
+mod driver;
+mod errands;
+mod learn;
+mod look;
+mod perform;
+mod place;
+mod records;
+mod steps;
+mod tags;
+mod user_data;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use provisioners::{
+    Capabilities, Effect, EnvironmentId, Ledger, LedgerError, ObservedEnvironment, PageChange, ProvisionError,
+    Provisioner, Secret, ServerId, SnapshotId,
+};
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+
+use self::amazon::Amazon;
+use self::config::Config;
+pub use self::connect::connect;
+use self::driver::Active;
+use self::errands::Setting;
+use self::look::{Lookout, Seen};
+use self::place::Place;
+pub use self::place::PlaceError;
+pub use self::records::Portal;
+use self::records::{Record, Records};
+use self::tags::{INSTALLATION, Tags};
+
+/// The single-use token by which the agent of a server's generation enrols; always the same one for the same.
+pub type Enrolments = Arc<dyn Fn(&ServerId, i64) -> Secret + Send + Sync>;
+/// Unix milliseconds.
+pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// What it stands on.
+pub struct Parts {
+    /// As templates and people call it.
+    pub name: String,
+    pub config: Config,
+    pub amazon: Amazon,
+    pub ledger: Arc<dyn Ledger>,
+    /// The id of this installation (database): on everything, and what does not carry it is not touched.
+    pub installation: String,
+    pub portal: Portal,
+    pub enrolments: Enrolments,
+    pub now: Now,
+}
+
+/// Servers on Amazon EC2. Dropping it leaves them running.
+pub struct Ec2 {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    name: String,
+    config: Config,
+    capabilities: Capabilities,
+    amazon: Amazon,
+    ledger: Arc<dyn Ledger>,
+    lookout: Lookout,
+    place: RwLock<Arc<Place>>,
+    portal: Portal,
+    enrolments: Enrolments,
+    /// On everything.
+    tags: Tags,
+    installation: String,
+    now: Now,
+    active: Active,
+    changes: broadcast::Sender<EnvironmentId>,
+}
+
+impl Ec2 {
+    /// Finds out what the region offers, and goes on with whatever is under way.
+    ///
+    /// # Errors
+    /// [`PlaceError`] says what is missing.
+    pub async fn open(parts: Parts) -> Result<Self, PlaceError> {
+        let Parts { name, config, amazon, ledger, installation, portal, enrolments, now } = parts;
+        let place = Place::find(&amazon, &config).await?;
+        let (lookout, looking) = Lookout::start(amazon.clone(), installation.clone());
+        let mut tags = config.tags.clone();
+        tags.insert(INSTALLATION.to_owned(), installation.clone());
+        let shared = Arc::new(Shared {
+            capabilities: capabilities(&place),
+            place: RwLock::new(Arc::new(place)),
+            changes: broadcast::channel(1024).0,
+            active: Active::default(),
+            name,
+            config,
+            amazon,
+            ledger,
+            lookout,
+            portal,
+            enrolments,
+            tags,
+            installation,
+            now,
+        });
+        let tasks = vec![tokio::spawn(looking), tokio::spawn(driver::drive(shared.clone()))];
+        Ok(Self { shared, tasks })
+    }
+}
+
+fn capabilities(place: &Place) -> Capabilities {
+    let zones: Vec<&str> = place.subnets.iter().map(|subnet| subnet.zone.as_str()).collect();
+    Capabilities {
+        oci_images: false,
+        host_software: false,
+        internet: true,
+        cgroups: true,
+        shared_volumes: false,
+        instant_snapshots: true,
+        notes: vec![format!("servers come in {}", zones.join(", "))],
+    }
+}
+
+impl Drop for Ec2 {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Shared {
+    fn place(&self) -> Arc<Place> {
+        self.place.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn setting<'a>(&'a self, place: &'a Place) -> Setting<'a> {
+        Setting {
+            place,
+            portal: &self.portal,
+            tags: &self.tags,
+            security_groups: &self.config.security_groups,
+            instance_profile: self.config.instance_profile.as_ref(),
+            key_pair: self.config.key_pair.as_ref(),
+        }
+    }
+
+    /// What is remembered of these environments; what nothing is remembered of is not in the answer.
+    async fn records(&self, environments: &[EnvironmentId]) -> Result<BTreeMap<EnvironmentId, Records>, LedgerError> {
+        Ok(Records::read(self.ledger.read(environments).await?)?)
+    }
+
+    async fn records_of(&self, environment: &EnvironmentId) -> Result<Records, LedgerError> {
+        Ok(self.records(std::slice::from_ref(environment)).await?.remove(environment).unwrap_or_default())
+    }
+
+    /// Writes records over the versions they were read at; `false` when one of them is not at its version any more.
+    async fn write(&self, environment: &EnvironmentId, records: Vec<(i64, Record)>) -> Result<bool, LedgerError> {
+        let changes: Result<Vec<_>, _> =
+            records.iter().map(|(from, record)| record.change(environment, *from)).collect();
+        self.ledger.write(&changes?).await
+    }
+
+    /// The records with what this look confirms, written down before anybody is told: a later look, perhaps a later portal's,
+    /// may show less.
+    async fn learnt(
+        &self,
+        environment: &EnvironmentId,
+        mut records: Records,
+        seen: &Seen,
+    ) -> Result<Records, LedgerError> {
+        loop {
+            let learnt = learn::learn(&mut records, seen, (self.now)());
+            if learnt.is_empty() || self.write(environment, learnt).await? {
+                return Ok(records);
+            }
+            records = self.records_of(environment).await?;
+        }
+    }
+
+    async fn remove(&self, environment: &EnvironmentId, records: &Records) -> Result<bool, LedgerError> {
+        let removal = |(key, from)| PageChange { environment: environment.clone(), key, from, body: None };
+        let changes: Vec<PageChange> = records.keys().into_iter().map(removal).collect();
+        self.ledger.write(&changes).await
+    }
+}
+
+#[async_trait]
+impl Provisioner for Ec2 {
+    fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.shared.capabilities
+    }
+
+    async fn observe(&self, environments: &[EnvironmentId]) -> Result<Vec<ObservedEnvironment>, ProvisionError> {
+        let shared = &self.shared;
+        let unseen = |message: String| ProvisionError::Unknown { message };
+        let seen = shared.lookout.look(environments.to_vec()).await.map_err(|error| unseen(error.to_string()))?;
+        let mut records = shared.records(environments).await.map_err(|error| unseen(error.to_string()))?;
+        let now = (shared.now)();
+        let nothing = Seen::default();
+        let mut observed = Vec::new();
+        for environment in environments {
+            let records = records.remove(environment).unwrap_or_default();
+            let seen = seen.get(environment).unwrap_or(&nothing);
+            let records = shared.learnt(environment, records, seen).await.map_err(|error| unseen(error.to_string()))?;
+            if !records.are_settled() {
+                shared.active.begin(environment);
+            }
+            observed.push(conclude::conclude(environment, &records, seen, now));
+        }
+        Ok(observed)
+    }
+
+    async fn request(&self, effect: &Effect) -> Result<(), ProvisionError> {
+        steps::request(&self.shared, effect).await
+    }
+
+    async fn kept_snapshots(&self) -> Result<Vec<(EnvironmentId, SnapshotId)>, ProvisionError> {
+        let unread = |error: LedgerError| ProvisionError::Unknown { message: error.to_string() };
+        let all = self.shared.ledger.environments().await.map_err(unread)?;
+        let records = self.shared.records(&all).await.map_err(unread)?;
+        let of = |(environment, records): (EnvironmentId, Records)| {
+            let kept = records.snapshots.into_values().map(|kept| kept.record);
+            let kept = kept.filter(|snapshot| snapshot.accepted && snapshot.delete_at.is_none());
+            kept.map(move |snapshot| (environment.clone(), snapshot.plan.id)).collect::<Vec<_>>()
+        };
+        Ok(records.into_iter().flat_map(of).collect())
+    }
+
+    async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError> {
+        let shared = &self.shared;
+        let unseen = |message: String| ProvisionError::Unknown { message };
+        let seen = look::all(&shared.amazon, &shared.installation, None).await;
+        let mut seen = seen.map_err(|error| unseen(error.to_string()))?;
+        let all = shared.ledger.environments().await.map_err(|error| unseen(error.to_string()))?;
+        let mut records = shared.records(&all).await.map_err(|error| unseen(error.to_string()))?;
+        let now = (shared.now)();
+        for (environment, records) in &mut records {
+            learn::learn(records, seen.get(environment).unwrap_or(&Seen::default()), now);
+        }
+        let mut found: BTreeSet<EnvironmentId> = BTreeSet::new();
+        for (environment, records) in &records {
+            let there =
+                conclude::conclude(environment, records, seen.get(environment).unwrap_or(&Seen::default()), now);
+            let anything =
+                there.network || !there.servers.is_empty() || !there.volumes.is_empty() || !there.restoring.is_empty();
+            found.extend(anything.then(|| environment.clone()));
+        }
+        // What nothing is remembered of.
+        seen.retain(|environment, seen| !records.contains_key(environment) && seen.has_anything());
+        found.extend(seen.into_keys());
+        Ok(found.into_iter().collect())
+    }
+
+    fn changes(&self) -> broadcast::Receiver<EnvironmentId> {
+        self.shared.changes.subscribe()
+    }
+}

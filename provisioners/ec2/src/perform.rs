@@ -1,0 +1,450 @@
+//! One call to Amazon: made, understood, and written down.
+
+use std::time::Duration;
+
+use provisioners::{EnvironmentId, LedgerError, ServerId};
+
+use super::Shared;
+use super::amazon::CallError;
+use super::buckets::{Buckets, Group, Paid};
+use super::conclude::LAG_MS;
+use super::errands::Errand;
+use super::records::{Launch, Record, Records, Server};
+use super::tags::{self, NAME, VOLUME};
+use super::user_data::user_data;
+
+/// Amazon's most for one call.
+pub const MOST_TERMINATIONS: usize = 1000;
+
+/// An instance that is to go, of which environment; `None`: it is of no server that counts.
+type Doomed = (EnvironmentId, Option<(ServerId, i64)>, String);
+
+/// What is done at once.
+#[derive(Clone, Debug)]
+pub enum Call {
+    One(EnvironmentId, Errand),
+    Terminate(Vec<Doomed>),
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Amazon accepted it; it may take a while to show.
+    Done,
+    /// It will not be asked for again as it was: the records say how to go on.
+    Changed,
+    /// Later, just the same.
+    Again(String),
+}
+
+impl Call {
+    /// The names of what it does.
+    pub fn errands(&self) -> Vec<(EnvironmentId, String)> {
+        match self {
+            Call::One(environment, errand) => vec![(environment.clone(), errand.name())],
+            Call::Terminate(batch) => {
+                let name = |instance: &String| format!("terminate {instance}");
+                batch.iter().map(|(environment, _, instance)| (environment.clone(), name(instance))).collect()
+            }
+        }
+    }
+}
+
+/// What it takes of which buckets, and a word for errands that wait for the same.
+pub fn costs(errand: &Errand) -> (&'static str, Vec<(Group, u32)>) {
+    match errand {
+        Errand::CreateVolume { .. } => ("volume", vec![(Group::CreateVolume, 1)]),
+        Errand::Launch { launch, .. } => {
+            let servers = u32::try_from(launch.members.len()).unwrap_or(u32::MAX);
+            ("launch", vec![(Group::RunInstances, 1), (Group::Launched, servers)])
+        }
+        Errand::Name { .. } => ("name", vec![(Group::CreateTags, 1)]),
+        Errand::GiveUp { .. } => ("nothing", Vec::new()),
+        Errand::Terminate { .. } => ("terminate", vec![(Group::TerminateInstances, 1), (Group::Terminated, 1)]),
+        Errand::DeleteVolume { .. }
+        | Errand::Attach { .. }
+        | Errand::DeleteSnapshot { .. }
+        | Errand::DeleteGroup { .. } => ("change", vec![(Group::Mutating, 1)]),
+    }
+}
+
+/// How many of these servers may go in one call now.
+///
+/// # Errors
+/// How long to wait for the first.
+pub fn terminations_at_once(buckets: &Buckets, wanted: usize) -> Result<(usize, Paid), Duration> {
+    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+    let count = buckets.there_are(Group::Terminated).clamp(1, wanted.max(1));
+    let paid = buckets.take(&[(Group::TerminateInstances, 1), (Group::Terminated, count)])?;
+    Ok((usize::try_from(count).unwrap_or(1), paid))
+}
+
+pub(super) async fn perform(shared: &Shared, call: &Call, paid: Paid) -> Outcome {
+    let done = match call {
+        Call::One(environment, errand) => one(shared, environment, errand, paid).await,
+        Call::Terminate(batch) => terminate(shared, batch, paid).await,
+    };
+    done.unwrap_or_else(|error| Outcome::Again(error.to_string()))
+}
+
+async fn one(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    errand: &Errand,
+    paid: Paid,
+) -> Result<Outcome, LedgerError> {
+    match errand {
+        Errand::CreateVolume { volume } => {
+            let records = shared.records_of(environment).await?;
+            let Some(kept) = records.volumes.get(volume) else { return Ok(Outcome::Changed) };
+            let mut record = kept.record.clone();
+            let name = [(VOLUME, volume.as_str()), (NAME, record.plan.name.as_str())];
+            let tags = tags::of(&shared.tags, environment.as_str(), &name);
+            let (zone, from) = (record.zone.as_str(), record.from.as_deref());
+            let made = shared.amazon.create_volume(paid, &record.token, zone, record.size_gib, from, &tags).await;
+            match made {
+                Ok(id) => record.volume = Some(id),
+                // A snapshot that is complete here may not be there yet for the call.
+                Err(CallError::Refused { code, message, .. })
+                    if code == "IncorrectState"
+                        || (code == "InvalidSnapshot.NotFound" && (shared.now)() < record.asked_at + LAG_MS) =>
+                {
+                    return Ok(Outcome::Again(message));
+                }
+                Err(error @ CallError::Refused { .. }) => record.failure = Some(plain(&error)),
+                Err(error) => return Ok(Outcome::Again(error.to_string())),
+            }
+            shared.write(environment, vec![(kept.version, Record::Volume(Box::new(record)))]).await?;
+            Ok(Outcome::Changed)
+        }
+        Errand::DeleteVolume { volume, id } => {
+            match shared.amazon.delete_volume(paid, id).await {
+                Ok(()) => {}
+                Err(error) if error.code() == "InvalidVolume.NotFound" => {
+                    let records = shared.records_of(environment).await?;
+                    let asked_at = records.volumes.get(volume).map_or(0, |kept| kept.record.asked_at);
+                    if (shared.now)() < asked_at + LAG_MS {
+                        return Ok(Outcome::Again(error.to_string()));
+                    }
+                }
+                Err(error) => return Ok(Outcome::Again(error.to_string())),
+            }
+            shared
+                .change(environment, |records| {
+                    let kept = records.volumes.get(volume)?;
+                    let record = super::records::Volume { deleted: true, ..kept.record.clone() };
+                    Some((kept.version, Record::Volume(Box::new(record))))
+                })
+                .await?;
+            Ok(Outcome::Changed)
+        }
+        Errand::Launch { launch, noted } => start(shared, environment, launch, *noted, paid).await,
+        Errand::GiveUp { server, reason } => {
+            shared
+                .change(environment, |records| {
+                    let kept = records.servers.get(server)?;
+                    let record = Server { failure: Some(reason.clone()), ..kept.record.clone() };
+                    Some((kept.version, Record::Server(Box::new(record))))
+                })
+                .await?;
+            Ok(Outcome::Changed)
+        }
+        Errand::Terminate { server, instance } => {
+            terminate(shared, &[(environment.clone(), server.clone(), instance.clone())], paid).await
+        }
+        Errand::Attach { server, number, volume, instance } => {
+            match shared.amazon.attach_volume(paid, volume, instance, *number).await {
+                Ok(()) => Ok(Outcome::Done),
+                Err(error) if ["InvalidVolume.ZoneMismatch", "AttachmentLimitExceeded"].contains(&error.code()) => {
+                    shared
+                        .change(environment, |records| {
+                            let kept = records.servers.get(server)?;
+                            let record = Server { failure: Some(plain(&error)), ..kept.record.clone() };
+                            Some((kept.version, Record::Server(Box::new(record))))
+                        })
+                        .await?;
+                    Ok(Outcome::Changed)
+                }
+                Err(error) => Ok(Outcome::Again(error.to_string())),
+            }
+        }
+        Errand::DeleteSnapshot { id } => {
+            match shared.amazon.delete_snapshot(paid, id).await {
+                Ok(()) => {}
+                Err(error) if error.code() == "InvalidSnapshot.NotFound" => {
+                    // One that was accepted a moment ago may not be known everywhere yet.
+                    let records = shared.records_of(environment).await?;
+                    let fresh = |record: &super::records::Snapshot| (shared.now)() < record.taken_at + LAG_MS;
+                    if records
+                        .snapshots
+                        .values()
+                        .any(|kept| kept.record.parts.iter().any(|part| part.snapshot == *id) && fresh(&kept.record))
+                    {
+                        return Ok(Outcome::Again(error.to_string()));
+                    }
+                }
+                Err(error) => return Ok(Outcome::Again(error.to_string())),
+            }
+            shared
+                .change(environment, |records| {
+                    let has = |kept: &&super::records::Kept<super::records::Snapshot>| {
+                        kept.record.delete_at.is_some() && kept.record.parts.iter().any(|part| part.snapshot == *id)
+                    };
+                    let kept = records.snapshots.values().find(has)?;
+                    let mut record = kept.record.clone();
+                    record.parts.retain(|part| part.snapshot != *id);
+                    record.deleted = record.parts.is_empty();
+                    Some((kept.version, Record::Snapshot(Box::new(record))))
+                })
+                .await?;
+            Ok(Outcome::Done)
+        }
+        Errand::DeleteGroup { group } => delete_group(shared, environment, group, paid).await,
+        Errand::Name { instance, tags } => {
+            match shared.amazon.create_tags(paid, std::slice::from_ref(instance), tags).await {
+                Ok(()) => Ok(Outcome::Done),
+                Err(error) => Ok(Outcome::Again(error.to_string())),
+            }
+        }
+    }
+}
+
+/// First it is said that the group is going, so that nobody begins to use it again while it goes.
+async fn delete_group(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    group: &str,
+    paid: Paid,
+) -> Result<Outcome, LedgerError> {
+    let going = shared.change(environment, |records| {
+        let kept = records.network.as_ref()?;
+        kept.record.delete_at?;
+        Some((kept.version, Record::Network(super::records::Network { deleting: true, ..kept.record.clone() })))
+    });
+    if !going.await? {
+        return Ok(Outcome::Changed);
+    }
+    match shared.amazon.delete_security_group(paid, group).await {
+        Ok(()) => {}
+        Err(error) if error.code() == "InvalidGroup.NotFound" => {
+            let records = shared.records_of(environment).await?;
+            let made_at = records.network.as_ref().map_or(0, |kept| kept.record.made_at);
+            if (shared.now)() < made_at + LAG_MS {
+                return Ok(Outcome::Again(error.to_string()));
+            }
+        }
+        Err(error) => return Ok(Outcome::Again(error.to_string())),
+    }
+    shared
+        .change(environment, |records| {
+            let kept = records.network.as_ref()?;
+            Some((kept.version, Record::Network(super::records::Network { deleted: true, ..kept.record.clone() })))
+        })
+        .await?;
+    Ok(Outcome::Changed)
+}
+
+/// Refusals after which the next type or zone is tried.
+const ELSEWHERE: [&str; 9] = [
+    "InsufficientInstanceCapacity",
+    "InsufficientHostCapacity",
+    "InsufficientCapacity",
+    "InsufficientFreeAddressesInSubnet",
+    "InstanceLimitExceeded",
+    "VcpuLimitExceeded",
+    "MaxSpotInstanceCountExceeded",
+    "SpotMaxPriceTooLow",
+    "Unsupported",
+];
+/// Of things made a moment ago, not known everywhere yet.
+const NOT_YET: [&str; 3] = ["InvalidGroup.NotFound", "InvalidSecurityGroupID.NotFound", "InvalidVolume.NotFound"];
+
+async fn start(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    launch: &Launch,
+    noted: bool,
+    paid: Paid,
+) -> Result<Outcome, LedgerError> {
+    if !noted && !note(shared, environment, launch).await? {
+        return Ok(Outcome::Changed);
+    }
+    let text = user_data(launch, |server, generation| (shared.enrolments)(server, generation));
+    let called = shared.amazon.run_instances(paid, launch, &text).await;
+    let now = (shared.now)();
+    match called {
+        Ok(instances) => {
+            shared
+                .change_members(environment, launch, |index, server| {
+                    server.instance = instances.get(index).cloned();
+                    server.launched_at = Some(now);
+                })
+                .await?;
+            Ok(Outcome::Changed)
+        }
+        Err(CallError::Refused { code, message, .. }) if NOT_YET.contains(&code.as_str()) => {
+            Ok(Outcome::Again(format!("{message} ({code})")))
+        }
+        Err(error @ CallError::Refused { .. }) => {
+            let several = launch.members.len() > 1;
+            let elsewhere = ELSEWHERE.contains(&error.code());
+            let why = format!("{} in {}: {}", launch.instance_type, launch.zone, reason(&error));
+            shared
+                .change_members(environment, launch, |_, server| {
+                    server.launch = None;
+                    server.refused_tokens.push(launch.token.clone());
+                    match (elsewhere, several) {
+                        (true, true) => server.alone = true,
+                        (true, false) => {
+                            server.candidate += 1;
+                            server.refusals.push(why.clone());
+                        }
+                        (false, _) => server.failure = Some(plain(&error)),
+                    }
+                })
+                .await?;
+            Ok(Outcome::Changed)
+        }
+        Err(error) => Ok(Outcome::Again(error.to_string())),
+    }
+}
+
+/// Writes the call down for all its members before it is made; `false` when one of them does not want it any more.
+async fn note(shared: &Shared, environment: &EnvironmentId, launch: &Launch) -> Result<bool, LedgerError> {
+    let records = shared.records_of(environment).await?;
+    let mut changes = Vec::new();
+    for member in &launch.members {
+        let kept = records.servers.get(&(member.server.clone(), member.generation));
+        let Some(kept) = kept.filter(|kept| kept.record.launch.is_none() && kept.record.stop_at.is_none()) else {
+            return Ok(false);
+        };
+        let record = Server { launch: Some(launch.clone()), ..kept.record.clone() };
+        changes.push((kept.version, Record::Server(Box::new(record))));
+    }
+    shared.write(environment, changes).await
+}
+
+async fn terminate(shared: &Shared, batch: &[Doomed], paid: Paid) -> Result<Outcome, LedgerError> {
+    let mut rest = vec![(batch, Some(paid))];
+    let mut outcome = Outcome::Done;
+    while let Some((batch, paid)) = rest.pop() {
+        let paid = match paid {
+            Some(paid) => paid,
+            None => shared.amazon.buckets.acquire(&[(Group::TerminateInstances, 1)]).await,
+        };
+        let instances: Vec<String> = batch.iter().map(|(_, _, instance)| instance.clone()).collect();
+        match (shared.amazon.terminate(paid, &instances).await, batch) {
+            (Ok(()), _) => terminated(shared, batch, false).await?,
+            (Err(error), [(_, _, _)]) if error.code() == "InvalidInstanceID.NotFound" => {
+                terminated(shared, batch, true).await?;
+                outcome = Outcome::Again(error.to_string());
+            }
+            (Err(CallError::Refused { .. }), [_, _, ..]) => {
+                // One of them is not known or protected: the others go all the same.
+                let (first, second) = batch.split_at(batch.len() / 2);
+                rest.extend([(second, None), (first, None)]);
+            }
+            (Err(error), _) => {
+                if let CallError::Refused { .. } = error {
+                    tracing::warn!(%error, "a server on Amazon cannot be ended; trying again");
+                }
+                outcome = Outcome::Again(error.to_string());
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// `unknown`: Amazon does not know them, which counts when they are old enough to be known.
+async fn terminated(shared: &Shared, batch: &[Doomed], unknown: bool) -> Result<(), LedgerError> {
+    let now = (shared.now)();
+    for (environment, server, _) in batch {
+        let Some(server) = server else { continue };
+        shared
+            .change(environment, |records| {
+                let kept = records.servers.get(server)?;
+                let old = kept.record.launched_at.is_none_or(|at| now >= at + LAG_MS);
+                let record = match unknown {
+                    true if old => Server { ended: true, ..kept.record.clone() },
+                    true => return None,
+                    false => Server { terminated_at: Some(now), ..kept.record.clone() },
+                };
+                Some((kept.version, Record::Server(Box::new(record))))
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+/// A refusal for people: what Amazon says, and what that usually means.
+pub fn plain(error: &CallError) -> String {
+    let CallError::Refused { call, code, message } = error else { return error.to_string() };
+    let hint = match code.as_str() {
+        "UnauthorizedOperation" | "AccessDenied" => {
+            let message = message.split(" Encoded authorization").next().unwrap_or(message);
+            return format!(
+                "Bookend may not do this on Amazon ({call}): {message}. `bookend doctor ec2` says what is missing."
+            );
+        }
+        "AuthFailure" | "InvalidClientTokenId" | "ExpiredToken" | "RequestExpired" => {
+            " Bookend's credentials for Amazon are not accepted: an administrator has to look."
+        }
+        _ => "",
+    };
+    format!("Amazon refused: {message} ({code}).{hint}")
+}
+
+fn reason(error: &CallError) -> String {
+    match error.code() {
+        "InsufficientInstanceCapacity" | "InsufficientCapacity" | "InsufficientHostCapacity" => {
+            "Amazon has none left at the moment".to_owned()
+        }
+        "Unsupported" => "not offered there".to_owned(),
+        "VcpuLimitExceeded" | "InstanceLimitExceeded" => "the account's limit of processors is reached".to_owned(),
+        "InsufficientFreeAddressesInSubnet" => "the subnet has no free address".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Tries until nobody else wrote in between.
+impl Shared {
+    /// Reads, changes one page, writes; `false` when there is nothing to change.
+    pub(super) async fn change(
+        &self,
+        environment: &EnvironmentId,
+        change: impl Fn(&Records) -> Option<(i64, Record)>,
+    ) -> Result<bool, LedgerError> {
+        loop {
+            let records = self.records_of(environment).await?;
+            let Some(changed) = change(&records) else { return Ok(false) };
+            if self.write(environment, vec![changed]).await? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// As [`change`](Self::change), for all servers that still stand by this launch.
+    async fn change_members(
+        &self,
+        environment: &EnvironmentId,
+        launch: &Launch,
+        change: impl Fn(usize, &mut Server),
+    ) -> Result<(), LedgerError> {
+        loop {
+            let records = self.records_of(environment).await?;
+            let mut changes = Vec::new();
+            for (index, member) in launch.members.iter().enumerate() {
+                let kept = records.servers.get(&(member.server.clone(), member.generation));
+                let same = |server: &Server| server.launch.as_ref().is_some_and(|known| known.token == launch.token);
+                for kept in kept.into_iter().filter(|kept| same(&kept.record)) {
+                    let mut record = kept.record.clone();
+                    change(index, &mut record);
+                    changes.push((kept.version, Record::Server(Box::new(record))));
+                }
+            }
+            if changes.is_empty() || self.write(environment, changes).await? {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a region offers this provisioner: zones with their subnets, images behind aliases, types with their sizes. Found out
+//! at start, and images again now and then.
+
+use std::collections::BTreeMap;
+
+use provisioners::{EnvironmentId, Image, ServerPlan};
+use sha2::{Digest, Sha256};
+
+use super::amazon::{Amazon, CallError, MachineImage, Subnet, TypeFacts};
+use super::config::{Config, HOST_IMAGE};
+
+/// The processors our agent is built for, in Amazon's words.
+const ARCHITECTURE: &str = "x86_64";
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub vpc: String,
+    /// One for each zone, the preferred zone first.
+    pub subnets: Vec<Subnet>,
+    /// From the smallest to the largest; each the types that are as good as each other.
+    pub sizes: Vec<Vec<TypeFacts>>,
+    /// By alias.
+    pub images: BTreeMap<String, MachineImage>,
+}
+
+/// A type and where to try it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    pub instance_type: &'a str,
+    pub subnet: &'a Subnet,
+}
+
+/// Why a region cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("there is no subnet: the region has no default VPC; name `vpc` or `subnets`")]
+    NoSubnet,
+    #[error(
+        "the subnets {first} and {other} are of different VPCs; servers of one environment could not reach each other"
+    )]
+    TwoNetworks { first: String, other: String },
+    #[error("image “{alias}”: {owner} has no image named {name:?} for {ARCHITECTURE} in this region")]
+    NoImage { alias: String, owner: String, name: String },
+    #[error("type {name} has no {ARCHITECTURE} processor, for which Bookend's agent is built; take it out of `sizes`")]
+    OtherProcessor { name: String },
+    #[error("Amazon does not know type {name} in this region; take it out of `sizes`")]
+    NoType { name: String },
+}
+
+impl Place {
+    /// # Errors
+    /// [`PlaceError`] says what is missing.
+    pub async fn find(amazon: &Amazon, config: &Config) -> Result<Place, PlaceError> {
+        let found = amazon.subnets(&config.subnets, config.vpc.as_deref()).await?;
+        let first = found.first().ok_or(PlaceError::NoSubnet)?;
+        let vpc = first.vpc.clone();
+        if let Some(other) = found.iter().find(|subnet| subnet.vpc != vpc) {
+            return Err(PlaceError::TwoNetworks { first: first.id.clone(), other: other.id.clone() });
+        }
+        let mut subnets: Vec<Subnet> = Vec::new();
+        for subnet in found {
+            if !subnets.iter().any(|known| known.zone == subnet.zone) {
+                subnets.push(subnet);
+            }
+        }
+        Ok(Place { vpc, subnets, sizes: sizes(amazon, config).await?, images: images(amazon, config).await? })
+    }
+
+    /// The zone an environment begins in: always the same one for the same environment, all of them alike often.
+    pub fn home(&self, environment: &EnvironmentId) -> &Subnet {
+        let digest = Sha256::digest(environment.as_str());
+        &self.subnets[usize::from(digest[0]) % self.subnets.len()]
+    }
+
+    /// Where a server could be had, in the order in which to try; with volumes, only where they are.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub fn candidates(
+        &self,
+        environment: &EnvironmentId,
+        plan: &ServerPlan,
+        bound_to: Option<&str>,
+    ) -> Result<Vec<Candidate<'_>>, String> {
+        let (cpu, memory) = (plan.cpu_millis.unwrap_or(0), plan.memory_bytes.unwrap_or(0));
+        let large_enough = |facts: &&TypeFacts| facts.cpu_millis >= cpu && facts.memory_bytes >= memory;
+        let fits = self.sizes.iter().find(|size| size.iter().all(|facts| large_enough(&facts)));
+        let Some(size) = fits else {
+            let gibibytes = memory as f64 / f64::from(1 << 30);
+            return Err(format!(
+                "no size this provisioner offers has {} processors and {gibibytes:.1} GiB of memory",
+                f64::from(cpu) / 1000.0
+            ));
+        };
+        let home = self.subnets.iter().position(|subnet| subnet.id == self.home(environment).id).unwrap_or(0);
+        let zones = self.subnets.iter().cycle().skip(home).take(self.subnets.len());
+        let zones = zones.filter(|subnet| bound_to.is_none_or(|zone| subnet.zone == zone));
+        Ok(zones
+            .flat_map(|subnet| size.iter().map(move |facts| Candidate { instance_type: &facts.name, subnet }))
+            .collect())
+    }
+
+    /// What a server's root is made from.
+    ///
+    /// # Errors
+    /// Why there is no such image here, for people.
+    pub fn image(&self, image: &Image) -> Result<&MachineImage, String> {
+        let alias = match image {
+            Image::Host => HOST_IMAGE,
+            Image::Oci(reference) => {
+                return Err(format!(
+                    "the container image {reference} cannot be a server here; name one of {} in the template",
+                    self.aliases()
+                ));
+            }
+        };
+        self.images.get(alias).ok_or_else(|| format!("there is no image “{alias}” here, but {}", self.aliases()))
+    }
+
+    fn aliases(&self) -> String {
+        self.images.keys().map(|alias| format!("“{alias}”")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The newest image behind each alias.
+pub async fn images(amazon: &Amazon, config: &Config) -> Result<BTreeMap<String, MachineImage>, PlaceError> {
+    let mut images = BTreeMap::new();
+    for (alias, wanted) in &config.images {
+        let found = amazon.images(&wanted.owner, &wanted.name).await?;
+        let newest = found.into_iter().find(|image| image.architecture == ARCHITECTURE);
+        let newest = newest.ok_or_else(|| PlaceError::NoImage {
+            alias: alias.clone(),
+            owner: wanted.owner.clone(),
+            name: wanted.name.clone(),
+        })?;
+        images.insert(alias.clone(), newest);
+    }
+    Ok(images)
+}
+
+async fn sizes(amazon: &Amazon, config: &Config) -> Result<Vec<Vec<TypeFacts>>, PlaceError> {
+    let names: Vec<String> = config.sizes.iter().flat_map(|size| size.types.clone()).collect();
+    let known = amazon.instance_types(&names).await?;
+    let facts = |name: &String| {
+        let facts = known.iter().find(|facts| facts.name == *name);
+        let facts = facts.ok_or_else(|| PlaceError::NoType { name: name.clone() })?;
+        match facts.architectures.iter().any(|one| one == ARCHITECTURE) {
+            true => Ok(facts.clone()),
+            false => Err(PlaceError::OtherProcessor { name: name.clone() }),
+        }
+    };
+    config.sizes.iter().map(|size| size.types.iter().map(facts).collect()).collect()
+}

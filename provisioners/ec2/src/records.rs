@@ -1,0 +1,323 @@
+//! What is remembered of an environment on Amazon: one page of the ledger for its network, each incarnation of a server, each
+//! volume, each snapshot. Every call that costs something stands here, exactly as it is made, before it is made.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use provisioners::{
+    EnvironmentId, LedgerError, Page, PageChange, ServerId, ServerPlan, SnapshotId, SnapshotPlan, VolumeId, VolumePlan,
+};
+use serde::{Deserialize, Serialize};
+
+/// Everything remembered of one environment. Times are Unix milliseconds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Records {
+    pub network: Option<Kept<Network>>,
+    /// By server and generation.
+    pub servers: BTreeMap<(ServerId, i64), Kept<Server>>,
+    pub volumes: BTreeMap<VolumeId, Kept<Volume>>,
+    pub snapshots: BTreeMap<SnapshotId, Kept<Snapshot>>,
+}
+
+/// A record and the version it was read at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept<T> {
+    pub version: i64,
+    pub record: T,
+}
+
+/// The security group of an environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Amazon's id; `None`: it was asked for, and the answer is not known.
+    pub group: Option<String>,
+    pub made_at: i64,
+    pub delete_at: Option<i64>,
+    /// Its deletion may have been asked for: it cannot be used again.
+    #[serde(default)]
+    pub deleting: bool,
+    /// Amazon has confirmed that it is gone.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
+/// One incarnation of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// The effect's.
+    pub token: String,
+    pub plan: ServerPlan,
+    pub asked_at: i64,
+    /// Number of the next possibility (type and place) to try.
+    pub candidate: usize,
+    /// What became of those before, in words.
+    #[serde(default)]
+    pub refusals: Vec<String>,
+    /// Client tokens of calls that were refused: whatever still comes of them is to go.
+    #[serde(default)]
+    pub refused_tokens: Vec<String>,
+    /// The call that is to bring it, or has brought it.
+    #[serde(default)]
+    pub launch: Option<Launch>,
+    #[serde(default)]
+    pub instance: Option<String>,
+    pub launched_at: Option<i64>,
+    /// In the private network.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
+    /// It was seen running; what is shown later of the time before does not count.
+    #[serde(default)]
+    pub ran: bool,
+    /// It is to go, and no call may bring it any more.
+    pub stop_at: Option<i64>,
+    /// Amazon has accepted its end.
+    pub terminated_at: Option<i64>,
+    /// It is known to be gone, or that it never came.
+    #[serde(default)]
+    pub ended: bool,
+    /// It cannot be had, for this reason.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// It does not share a call with others: one that did could not be had as a whole.
+    #[serde(default)]
+    pub alone: bool,
+}
+
+/// A call of RunInstances, for one or several servers, exactly as it is made each time. What is secret in its user data is
+/// derived anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The client token.
+    pub token: String,
+    pub instance_type: String,
+    pub image: String,
+    /// Of the image, for its disk to be encrypted.
+    pub root_device: String,
+    pub subnet: String,
+    pub zone: String,
+    pub groups: Vec<String>,
+    /// By launch index.
+    pub members: Vec<Member>,
+    pub portal: Portal,
+    pub instance_profile: Option<String>,
+    pub key_pair: Option<String>,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A server of a launch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub server: ServerId,
+    pub generation: i64,
+    pub name: String,
+    pub disks: Vec<Disk>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Amazon's id.
+    pub volume: String,
+    pub path: String,
+}
+
+/// Where a new server finds its agent and its portal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Portal {
+    /// Without a slash at its end.
+    pub url: String,
+    /// The agent's SHA-256, lower-case hex, by processor: the name Linux has for it (`x86_64`).
+    pub agent_sha256: String,
+    /// PEM; the authorities a portal's certificate may come from, when not the system's.
+    pub authorities: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// The effect's, which is the client token, too.
+    pub token: String,
+    pub plan: VolumePlan,
+    pub zone: String,
+    /// Amazon's snapshot it begins with.
+    pub from: Option<String>,
+    pub size_gib: i32,
+    pub asked_at: i64,
+    /// Amazon's id.
+    pub volume: Option<String>,
+    /// It was seen to be there.
+    #[serde(default)]
+    pub ready: bool,
+    pub delete_at: Option<i64>,
+    /// Amazon has confirmed that it is gone, or it never came.
+    #[serde(default)]
+    pub deleted: bool,
+    #[serde(default)]
+    pub failure: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub plan: SnapshotPlan,
+    /// The effect's.
+    pub call: i64,
+    pub taken_at: i64,
+    /// Amazon has accepted all of them; before that nothing here is a snapshot.
+    pub accepted: bool,
+    pub parts: Vec<Part>,
+    #[serde(default)]
+    pub complete: bool,
+    pub delete_at: Option<i64>,
+    /// Amazon has confirmed that all of it is gone.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
+/// What a snapshot has of one volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub volume: VolumeId,
+    /// Amazon's id of the snapshot.
+    pub snapshot: String,
+}
+
+/// A page of the ledger that this version cannot read.
+#[derive(Debug, thiserror::Error)]
+#[error("page “{key}” of environment {environment} cannot be read; was it written by a newer Bookend? {source}")]
+pub struct Unreadable {
+    environment: EnvironmentId,
+    key: String,
+    source: serde_json::Error,
+}
+
+impl From<Unreadable> for LedgerError {
+    fn from(unreadable: Unreadable) -> Self {
+        LedgerError(unreadable.to_string())
+    }
+}
+
+/// A record with where it stands in the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    Network(Network),
+    Server(Box<Server>),
+    Volume(Box<Volume>),
+    Snapshot(Box<Snapshot>),
+}
+
+const NETWORK: &str = "network";
+
+impl Records {
+    /// # Errors
+    /// [`Unreadable`]: then nothing may be concluded about the environment.
+    pub fn read(pages: Vec<Page>) -> Result<BTreeMap<EnvironmentId, Records>, Unreadable> {
+        let mut all: BTreeMap<EnvironmentId, Records> = BTreeMap::new();
+        for page in pages {
+            let records = all.entry(page.environment.clone()).or_default();
+            records.add(&page).map_err(|source| Unreadable {
+                environment: page.environment.clone(),
+                key: page.key.clone(),
+                source,
+            })?;
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, page: &Page) -> Result<(), serde_json::Error> {
+        let version = page.version;
+        match page.key.split('/').next() {
+            Some(NETWORK) => self.network = Some(Kept { version, record: serde_json::from_str(&page.body)? }),
+            Some("server") => {
+                let record: Server = serde_json::from_str(&page.body)?;
+                let key = (record.plan.id.clone(), record.plan.generation);
+                self.servers.insert(key, Kept { version, record });
+            }
+            Some("volume") => {
+                let record: Volume = serde_json::from_str(&page.body)?;
+                self.volumes.insert(record.plan.id.clone(), Kept { version, record });
+            }
+            Some("snapshot") => {
+                let record: Snapshot = serde_json::from_str(&page.body)?;
+                self.snapshots.insert(record.plan.id.clone(), Kept { version, record });
+            }
+            _ => {
+                let unknown = format!("there is no kind of page “{}”", page.key);
+                return Err(serde::de::Error::custom(unknown));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is there any more, and nothing is to come.
+    pub fn are_over(&self) -> bool {
+        self.network.as_ref().is_none_or(|network| network.record.deleted)
+            && self.servers.values().all(|server| server.record.ended)
+            && self.volumes.values().all(|volume| volume.record.deleted)
+            && self.snapshots.values().all(|snapshot| snapshot.record.deleted)
+    }
+
+    /// All of it is over for so long that Amazon shows nothing of it any more.
+    pub fn may_be_forgotten(&self, now: i64) -> bool {
+        let network = self.network.iter().filter_map(|kept| kept.record.delete_at);
+        let servers = self.servers.values().filter_map(|kept| kept.record.terminated_at.or(kept.record.stop_at));
+        let volumes = self.volumes.values().filter_map(|kept| kept.record.delete_at);
+        let snapshots = self.snapshots.values().filter_map(|kept| kept.record.delete_at);
+        let last = network.chain(servers).chain(volumes).chain(snapshots).max();
+        self.are_over() && last.is_none_or(|last| now >= last + 2 * super::conclude::LAG_MS)
+    }
+
+    /// Nothing is under way.
+    pub fn are_settled(&self) -> bool {
+        let network = self.network.as_ref().map(|kept| &kept.record);
+        network.is_none_or(|network| network.deleted || network.delete_at.is_none())
+            && self.servers.values().map(|kept| &kept.record).all(|server| match server.stop_at {
+                Some(_) => server.ended,
+                None => server.ran || server.failure.is_some(),
+            })
+            && self.volumes.values().map(|kept| &kept.record).all(|volume| match volume.delete_at {
+                Some(_) => volume.deleted,
+                None => volume.ready || volume.failure.is_some(),
+            })
+            && self.snapshots.values().map(|kept| &kept.record).all(|snapshot| match snapshot.delete_at {
+                Some(_) => snapshot.deleted,
+                None => snapshot.complete || !snapshot.accepted,
+            })
+    }
+
+    /// As the ledger names them, with their versions.
+    pub fn keys(&self) -> Vec<(String, i64)> {
+        let network = self.network.iter().map(|kept| (NETWORK.to_owned(), kept.version));
+        let servers = self.servers.values().map(|kept| (server_key(&kept.record), kept.version));
+        let volumes = self.volumes.values().map(|kept| (format!("volume/{}", kept.record.plan.id), kept.version));
+        let snapshots = self.snapshots.values().map(|kept| (format!("snapshot/{}", kept.record.plan.id), kept.version));
+        network.chain(servers).chain(volumes).chain(snapshots).collect()
+    }
+}
+
+fn server_key(server: &Server) -> String {
+    format!("server/{}/{}", server.plan.id, server.plan.generation)
+}
+
+impl Record {
+    pub fn key(&self) -> String {
+        match self {
+            Record::Network(_) => NETWORK.to_owned(),
+            Record::Server(server) => server_key(server),
+            Record::Volume(volume) => format!("volume/{}", volume.plan.id),
+            Record::Snapshot(snapshot) => format!("snapshot/{}", snapshot.plan.id),
+        }
+    }
+
+    /// The change that writes it over what was read at version `from`; 0: there was none.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn change(&self, environment: &EnvironmentId, from: i64) -> Result<PageChange, LedgerError> {
+        let body = match self {
+            Record::Network(record) => serde_json::to_string(record),
+            Record::Server(record) => serde_json::to_string(record),
+            Record::Volume(record) => serde_json::to_string(record),
+            Record::Snapshot(record) => serde_json::to_string(record),
+        };
+        let body = Some(body.map_err(|error| LedgerError(error.to_string()))?);
+        Ok(PageChange { environment: environment.clone(), key: self.key(), from, body })
+    }
+}

@@ -1,0 +1,347 @@
+//! The steps of the engine. What costs something is written down and left to the driver; what is quick or must have happened
+//! when the step returns (the network, a snapshot's moment) is done at once.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use provisioners::{
+    Effect, EnvironmentId, ProvisionError, ServerId, ServerPlan, SnapshotId, SnapshotPlan, Step, VolumeId, VolumePlan,
+};
+
+use super::Shared;
+use super::amazon::CallError;
+use super::buckets::Group;
+use super::perform::plain;
+use super::records::{Network, Part, Record, Records, Server, Snapshot, Volume};
+use super::tags::{self, CALL, NAME, SNAPSHOT, VOLUME};
+
+type Accepted = Result<(), ProvisionError>;
+
+const SOON: Duration = Duration::from_secs(2);
+const BETWEEN_SNAPSHOTS: Duration = Duration::from_secs(15);
+const GIB: u64 = 1 << 30;
+
+pub(super) async fn request(shared: &Shared, effect: &Effect) -> Accepted {
+    let environment = &effect.environment;
+    let accepted = match &effect.step {
+        Step::CreateNetwork => create_network(shared, environment).await,
+        Step::DeleteNetwork => delete_network(shared, environment).await,
+        Step::CreateVolume { volume } => create_volume(shared, environment, effect.token.as_str(), volume).await,
+        Step::DeleteVolume { volume } => delete_volume(shared, environment, volume).await,
+        Step::StartServer { server } => start_server(shared, environment, effect.token.as_str(), server).await,
+        Step::StopServer { server, generation } => stop_server(shared, environment, server, *generation).await,
+        Step::CreateSnapshot { snapshot } => create_snapshot(shared, environment, effect.call, snapshot).await,
+        Step::DeleteSnapshot { snapshot } => delete_snapshot(shared, environment, snapshot).await,
+    };
+    shared.active.begin(environment);
+    accepted
+}
+
+fn rejected(message: impl Into<String>) -> ProvisionError {
+    ProvisionError::Rejected { message: message.into() }
+}
+
+fn soon(message: impl Into<String>) -> ProvisionError {
+    ProvisionError::Retryable { message: message.into(), after: SOON }
+}
+
+fn refused(error: CallError) -> ProvisionError {
+    match &error {
+        // One in 15 seconds for each volume.
+        CallError::Refused { code, .. } if code == "SnapshotCreationPerVolumeRateExceeded" => {
+            ProvisionError::Retryable { message: plain(&error), after: BETWEEN_SNAPSHOTS }
+        }
+        CallError::Refused { .. } => rejected(plain(&error)),
+        CallError::Throttled(_) => soon(error.to_string()),
+        CallError::Unknown { .. } => ProvisionError::Unknown { message: error.to_string() },
+    }
+}
+
+impl Shared {
+    /// Writes one record over what was read; that somebody else wrote meanwhile is no reason to give up.
+    async fn put(&self, environment: &EnvironmentId, from: i64, record: Record) -> Accepted {
+        match self.write(environment, vec![(from, record)]).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ProvisionError::Retryable {
+                message: "another step of this environment was quicker".to_owned(),
+                after: Duration::ZERO,
+            }),
+            Err(error) => Err(ProvisionError::Unknown { message: error.to_string() }),
+        }
+    }
+
+    async fn known(&self, environment: &EnvironmentId) -> Result<Records, ProvisionError> {
+        self.records_of(environment).await.map_err(|error| soon(error.to_string()))
+    }
+}
+
+async fn create_network(shared: &Shared, environment: &EnvironmentId) -> Accepted {
+    let records = shared.known(environment).await?;
+    let mut version = records.network.as_ref().map_or(0, |kept| kept.version);
+    let old = records.network.map(|kept| kept.record);
+    match &old {
+        Some(network) if network.deleting && !network.deleted => {
+            return Err(soon("the old private network is on its way out"));
+        }
+        Some(network) if network.group.is_some() && !network.deleted => {
+            let back = Network { delete_at: None, ..network.clone() };
+            return if back == *network {
+                Ok(())
+            } else {
+                shared.put(environment, version, Record::Network(back)).await
+            };
+        }
+        _ => {}
+    }
+    let mut network = Network { made_at: (shared.now)(), ..Network::default() };
+    shared.put(environment, version, Record::Network(network.clone())).await?;
+    version += 1;
+    let place = shared.place();
+    let name = group_name(environment);
+    let tags = tags::of(&shared.tags, environment.as_str(), &[(NAME, &name)]);
+    let paid = shared.amazon.buckets.acquire(&[(Group::Mutating, 1)]).await;
+    let group = match shared.amazon.create_security_group(paid, &place.vpc, &name, &tags).await {
+        Ok(group) => group,
+        Err(error) if error.code() == "InvalidGroup.Duplicate" => {
+            let shown = shared.amazon.security_group_named(&place.vpc, &name).await.map_err(refused)?;
+            let shown = shown.ok_or_else(|| soon("Amazon has the security group, and does not show it yet"))?;
+            if shown.tags.get(tags::INSTALLATION) != shared.tags.get(tags::INSTALLATION) {
+                return Err(rejected(format!(
+                    "there is a security group {name} that is not Bookend's; remove or rename it"
+                )));
+            }
+            shown.id
+        }
+        Err(error) => return Err(refused(error)),
+    };
+    let paid = shared.amazon.buckets.acquire(&[(Group::Mutating, 1)]).await;
+    match shared.amazon.allow_within(paid, &group).await {
+        Ok(()) => {}
+        Err(error) if error.code() == "InvalidPermission.Duplicate" => {}
+        Err(error) if error.code() == "InvalidGroup.NotFound" => return Err(soon(error.to_string())),
+        Err(error) => return Err(refused(error)),
+    }
+    network.group = Some(group);
+    shared.put(environment, version, Record::Network(network)).await
+}
+
+fn group_name(environment: &EnvironmentId) -> String {
+    format!("bookend-{environment}")
+}
+
+/// Servers that are left go with it.
+async fn delete_network(shared: &Shared, environment: &EnvironmentId) -> Accepted {
+    let records = shared.known(environment).await?;
+    let now = (shared.now)();
+    let mut changes = Vec::new();
+    for kept in records.servers.values().filter(|kept| kept.record.stop_at.is_none()) {
+        let record = Server { stop_at: Some(now), ..kept.record.clone() };
+        changes.push((kept.version, Record::Server(Box::new(record))));
+    }
+    if let Some(kept) = records.network.filter(|kept| kept.record.delete_at.is_none()) {
+        let mut record = Network { delete_at: Some(now), ..kept.record };
+        if record.group.is_none() {
+            // Asked for, and nobody knows what became of it: its name tells.
+            let name = group_name(environment);
+            match shared.amazon.security_group_named(&shared.place().vpc, &name).await.map_err(refused)? {
+                Some(shown) => record.group = Some(shown.id),
+                None if now < record.made_at + super::conclude::LAG_MS => {
+                    return Err(soon("it is not known yet whether there is a security group"));
+                }
+                None => record.deleted = true,
+            }
+        }
+        changes.push((kept.version, Record::Network(record)));
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    match shared.write(environment, changes).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(soon("another step of this environment was quicker")),
+        Err(error) => Err(ProvisionError::Unknown { message: error.to_string() }),
+    }
+}
+
+async fn create_volume(shared: &Shared, environment: &EnvironmentId, token: &str, plan: &VolumePlan) -> Accepted {
+    let records = shared.known(environment).await?;
+    if let Some(kept) = records.volumes.get(&plan.id) {
+        return match (&kept.record.failure, kept.record.delete_at) {
+            (_, Some(_)) => Err(rejected(format!("volume {} was deleted", plan.name))),
+            (Some(failure), None) => Err(rejected(failure.clone())),
+            (None, None) => Ok(()),
+        };
+    }
+    let from = match &plan.from {
+        None => None,
+        Some(source) => {
+            let source_records = shared.known(&source.environment).await?;
+            let kept = source_records.snapshots.get(&source.snapshot).map(|kept| &kept.record);
+            let kept = kept.filter(|kept| kept.accepted && kept.delete_at.is_none());
+            let kept = kept.ok_or_else(|| rejected("the snapshot it is to begin with is not there"))?;
+            if !kept.complete {
+                shared.active.begin(&source.environment);
+                return Err(soon("the snapshot it is to begin with is still being copied by Amazon"));
+            }
+            let part = kept.parts.iter().find(|part| part.volume == source.volume);
+            Some(part.ok_or_else(|| rejected("the snapshot has nothing of that volume"))?.snapshot.clone())
+        }
+    };
+    let place = shared.place();
+    let record = Volume {
+        token: token.to_owned(),
+        plan: plan.clone(),
+        zone: place.home(environment).zone.clone(),
+        from,
+        size_gib: i32::try_from(plan.size_bytes.div_ceil(GIB)).unwrap_or(i32::MAX).max(1),
+        asked_at: (shared.now)(),
+        volume: None,
+        ready: false,
+        delete_at: None,
+        deleted: false,
+        failure: None,
+    };
+    shared.put(environment, 0, Record::Volume(Box::new(record))).await
+}
+
+async fn delete_volume(shared: &Shared, environment: &EnvironmentId, volume: &VolumeId) -> Accepted {
+    let now = (shared.now)();
+    let changed = shared.change(environment, |records| {
+        let kept = records.volumes.get(volume).filter(|kept| kept.record.delete_at.is_none())?;
+        let record = Volume { delete_at: Some(now), ..kept.record.clone() };
+        Some((kept.version, Record::Volume(Box::new(record))))
+    });
+    changed.await.map(drop).map_err(|error| ProvisionError::Unknown { message: error.to_string() })
+}
+
+async fn start_server(shared: &Shared, environment: &EnvironmentId, token: &str, plan: &ServerPlan) -> Accepted {
+    let records = shared.known(environment).await?;
+    let later = |generation: &i64, kept: &super::records::Kept<Server>| {
+        *generation > plan.generation || (*generation == plan.generation && kept.record.stop_at.is_some())
+    };
+    let superseded = records.servers.iter().any(|((id, generation), kept)| *id == plan.id && later(generation, kept));
+    if superseded {
+        return Err(rejected(format!("{} of generation {} was stopped", plan.name, plan.generation)));
+    }
+    if let Some(kept) = records.servers.get(&(plan.id.clone(), plan.generation)) {
+        return match &kept.record.failure {
+            Some(failure) => Err(rejected(failure.clone())),
+            None => Ok(()),
+        };
+    }
+    let network = records.network.as_ref().map(|kept| &kept.record);
+    if !network.is_some_and(|network| network.group.is_some() && network.delete_at.is_none()) {
+        return Err(rejected(format!("{} has no private network to start in", plan.name)));
+    }
+    for mount in &plan.mounts {
+        let volume = records.volumes.get(&mount.volume).filter(|kept| kept.record.delete_at.is_none());
+        let volume = volume.ok_or_else(|| rejected(format!("there is no volume {}", mount.volume)))?;
+        if let Some(failure) = &volume.record.failure {
+            return Err(rejected(failure.clone()));
+        }
+    }
+    let record = Server {
+        token: token.to_owned(),
+        plan: plan.clone(),
+        asked_at: (shared.now)(),
+        candidate: 0,
+        refusals: Vec::new(),
+        refused_tokens: Vec::new(),
+        launch: None,
+        instance: None,
+        launched_at: None,
+        address: None,
+        ran: false,
+        stop_at: None,
+        terminated_at: None,
+        ended: false,
+        failure: None,
+        alone: false,
+    };
+    shared.put(environment, 0, Record::Server(Box::new(record))).await
+}
+
+async fn stop_server(shared: &Shared, environment: &EnvironmentId, server: &ServerId, up_to: i64) -> Accepted {
+    let now = (shared.now)();
+    loop {
+        let records = shared.known(environment).await?;
+        let mut changes = Vec::new();
+        for ((id, generation), kept) in &records.servers {
+            if id == server && *generation <= up_to && kept.record.stop_at.is_none() {
+                let ended = kept.record.launch.is_none() && kept.record.instance.is_none();
+                let record = Server { stop_at: Some(now), ended, ..kept.record.clone() };
+                changes.push((kept.version, Record::Server(Box::new(record))));
+            }
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        match shared.write(environment, changes).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => return Err(ProvisionError::Unknown { message: error.to_string() }),
+        }
+    }
+}
+
+/// All volumes' moments lie between the call and its return; the caller sees to it that nothing writes in between.
+async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64, plan: &SnapshotPlan) -> Accepted {
+    let records = shared.known(environment).await?;
+    let known = records.snapshots.get(&plan.id);
+    match known.map(|kept| &kept.record) {
+        Some(record) if record.delete_at.is_some() => return Err(rejected("the snapshot was deleted")),
+        Some(record) if record.accepted && record.call >= call => return Ok(()),
+        _ => {}
+    }
+    let mut volumes = Vec::new();
+    for wanted in &plan.volumes {
+        let kept = records.volumes.get(&wanted.volume).filter(|kept| kept.record.delete_at.is_none());
+        let kept = kept.ok_or_else(|| rejected(format!("there is no volume {}", wanted.name)))?;
+        let id = kept.record.volume.clone().filter(|_| kept.record.ready);
+        volumes
+            .push((wanted.volume.clone(), id.ok_or_else(|| soon(format!("volume {} is not there yet", wanted.name)))?));
+    }
+    let from = known.map_or(0, |kept| kept.version);
+    let mut record = Snapshot {
+        plan: plan.clone(),
+        call,
+        taken_at: (shared.now)(),
+        accepted: false,
+        parts: Vec::new(),
+        complete: false,
+        delete_at: None,
+        deleted: false,
+    };
+    shared.put(environment, from, Record::Snapshot(Box::new(record.clone()))).await?;
+    let (number, name) = (call.to_string(), format!("{} {}", environment, plan.id));
+    let taken = volumes.iter().map(|(volume, id)| {
+        let of = [(SNAPSHOT, plan.id.as_str()), (CALL, &number), (VOLUME, volume.as_str()), (NAME, &name)];
+        let tags = tags::of(&shared.tags, environment.as_str(), &of);
+        async move {
+            let paid = shared.amazon.buckets.acquire(&[(Group::CreateSnapshot, 1)]).await;
+            shared.amazon.create_snapshot(paid, id, &tags).await
+        }
+    });
+    let taken = join_all(taken).await;
+    for ((volume, _), taken) in volumes.into_iter().zip(taken) {
+        let taken = taken.map_err(|error| match error.code() {
+            // A volume that was made a moment ago is not known everywhere yet.
+            "InvalidVolume.NotFound" => soon(error.to_string()),
+            _ => refused(error),
+        });
+        record.parts.push(Part { volume, snapshot: taken? });
+    }
+    record.accepted = true;
+    shared.put(environment, from + 1, Record::Snapshot(Box::new(record))).await
+}
+
+async fn delete_snapshot(shared: &Shared, environment: &EnvironmentId, snapshot: &SnapshotId) -> Accepted {
+    let now = (shared.now)();
+    let changed = shared.change(environment, |records| {
+        let kept = records.snapshots.get(snapshot).filter(|kept| kept.record.delete_at.is_none())?;
+        let deleted = kept.record.parts.is_empty() && kept.record.accepted;
+        let record = Snapshot { delete_at: Some(now), deleted, ..kept.record.clone() };
+        Some((kept.version, Record::Snapshot(Box::new(record))))
+    });
+    changed.await.map(drop).map_err(|error| ProvisionError::Unknown { message: error.to_string() })
+}

@@ -1,0 +1,263 @@
+//! An Amazon without a network: the provisioner's client speaks to the fake by function calls, so that on a paused clock hours
+//! pass in no time and a seed repeats everything. On the way a portal can be killed or a connection cut, at any moment.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::config::timeout::TimeoutConfig;
+use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use ec2::amazon::Amazon;
+use ec2::config::Config;
+use ec2::{Ec2, Parts, PlaceError, Portal};
+use fake_ec2::Fake;
+use provisioners::{EnvironmentId, Ledger, LedgerError, Page, PageChange, Secret};
+use tokio::sync::Notify;
+
+/// Of the fake's first account.
+const ACCESS_KEY: &str = "AKIAFAKEOURS";
+/// What everything of ours carries.
+pub const INSTALLATION: &str = "0192-this-installation";
+
+/// An account on the fake with the ledger of one portal after the other.
+#[derive(Clone)]
+pub struct Account {
+    pub fake: Fake,
+    pub ledger: Arc<Pages>,
+    pub moments: Arc<Moments>,
+}
+
+/// What may happen to a portal at each call and each write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The portal is no more. Each call and write has one moment right before it and one after it has happened, before
+    /// anybody hears of it.
+    Kill,
+    /// The call or write breaks off there, and the portal lives on.
+    Break,
+}
+
+/// Counts the moments; trouble strikes at one of them.
+#[derive(Default)]
+pub struct Moments {
+    passed: AtomicU64,
+    armed: Mutex<Option<(u64, Trouble)>>,
+    struck: AtomicBool,
+    killed: Notify,
+}
+
+impl Moments {
+    pub fn arm(&self, trouble: Trouble, at: u64) {
+        self.passed.store(0, Ordering::SeqCst);
+        self.struck.store(false, Ordering::SeqCst);
+        *self.armed.lock().expect("a lock") = Some((at, trouble));
+    }
+
+    pub fn disarm(&self) {
+        *self.armed.lock().expect("a lock") = None;
+    }
+
+    /// Whether trouble was met.
+    pub fn struck(&self) -> bool {
+        self.struck.load(Ordering::SeqCst)
+    }
+
+    /// Completes when the portal is killed.
+    pub async fn killed(&self) {
+        self.killed.notified().await;
+    }
+
+    /// `true`: what is under way breaks off. Does not return when the portal is killed here.
+    async fn pass(&self) -> bool {
+        let now = self.passed.fetch_add(1, Ordering::SeqCst);
+        let armed = *self.armed.lock().expect("a lock");
+        match armed {
+            Some((at, trouble)) if at == now => {
+                self.struck.store(true, Ordering::SeqCst);
+                if trouble == Trouble::Kill {
+                    self.killed.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                true
+            }
+            // A dead portal does nothing more.
+            Some((at, Trouble::Kill)) if now > at => std::future::pending().await,
+            _ => false,
+        }
+    }
+}
+
+/// A ledger in memory that outlives portals.
+#[derive(Default)]
+pub struct Pages {
+    pages: Mutex<BTreeMap<(EnvironmentId, String), (i64, String)>>,
+    moments: Arc<Moments>,
+}
+
+#[async_trait]
+impl Ledger for Pages {
+    async fn read(&self, environments: &[EnvironmentId]) -> Result<Vec<Page>, LedgerError> {
+        let pages = self.pages.lock().expect("a lock");
+        let of = |environment: &EnvironmentId| {
+            let from = (environment.clone(), String::new());
+            let own = pages.range(from..).take_while(|((of, _), _)| of == environment);
+            let page = |((environment, key), (version, body)): (&(EnvironmentId, String), &(i64, String))| Page {
+                environment: environment.clone(),
+                key: key.clone(),
+                version: *version,
+                body: body.clone(),
+            };
+            own.map(page).collect::<Vec<_>>()
+        };
+        Ok(environments.iter().flat_map(of).collect())
+    }
+
+    async fn environments(&self) -> Result<Vec<EnvironmentId>, LedgerError> {
+        let mut all: Vec<EnvironmentId> = self.pages.lock().expect("a lock").keys().map(|(of, _)| of.clone()).collect();
+        all.dedup();
+        Ok(all)
+    }
+
+    async fn write(&self, changes: &[PageChange]) -> Result<bool, LedgerError> {
+        if self.moments.pass().await {
+            return Err(LedgerError("the database went away before it".to_owned()));
+        }
+        let written = self.apply(changes);
+        match self.moments.pass().await {
+            true => Err(LedgerError("the database went away after it".to_owned())),
+            false => Ok(written),
+        }
+    }
+}
+
+impl Pages {
+    fn apply(&self, changes: &[PageChange]) -> bool {
+        let mut pages = self.pages.lock().expect("a lock");
+        let mut new = pages.clone();
+        for change in changes {
+            let at = (change.environment.clone(), change.key.clone());
+            if new.get(&at).map_or(0, |(version, _)| *version) != change.from {
+                return false;
+            }
+            match &change.body {
+                Some(body) => drop(new.insert(at, (change.from + 1, body.clone()))),
+                None => drop(new.remove(&at)),
+            }
+        }
+        *pages = new;
+        true
+    }
+}
+
+impl Account {
+    pub fn new(fake: Fake) -> Self {
+        let moments: Arc<Moments> = Arc::default();
+        Self { fake, ledger: Arc::new(Pages { moments: moments.clone(), ..Pages::default() }), moments }
+    }
+
+    /// A portal that starts now opens the provisioner.
+    pub async fn open(&self) -> Ec2 {
+        self.try_open().await.expect("a region that can be used")
+    }
+
+    /// # Errors
+    /// When Amazon did not answer what it was asked first.
+    pub async fn try_open(&self) -> Result<Ec2, PlaceError> {
+        self.open_with(config()).await
+    }
+
+    pub async fn open_with(&self, config: Config) -> Result<Ec2, PlaceError> {
+        let fake = self.fake.clone();
+        let parts = Parts {
+            name: "frankfurt".to_owned(),
+            config,
+            amazon: self.amazon(),
+            ledger: self.ledger.clone(),
+            installation: INSTALLATION.to_owned(),
+            portal: Portal {
+                url: "https://bookend.example.com".to_owned(),
+                agent_sha256: "ab".repeat(32),
+                authorities: None,
+            },
+            enrolments: Arc::new(|server, generation| Secret::new(format!("enrol {server} {generation}"))),
+            now: Arc::new(move || fake.now_ms()),
+        };
+        Ec2::open(parts).await
+    }
+
+    /// The client as the provisioner has it, but for the network.
+    pub fn amazon(&self) -> Amazon {
+        let config = aws_sdk_ec2::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new(ACCESS_KEY, "secret", None, None, "test"))
+            .http_client(Wire { fake: self.fake.clone(), moments: self.moments.clone() })
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::disabled())
+            .build();
+        Amazon::new(aws_sdk_ec2::Client::from_conf(config))
+    }
+}
+
+/// One size, in three zones.
+pub fn config() -> Config {
+    let text = r#"
+        [ec2.frankfurt]
+        region = "eu-central-1"
+        images.host = { owner = "amazon", name = "al2023-ami-2023.*-x86_64" }
+        sizes = [{ types = ["t3.small", "t3a.small"] }, { types = ["m6i.large"] }]
+        tags.team = "stories"
+    "#;
+    ec2::config::read(text).expect("a good file").remove("frankfurt").expect("its table")
+}
+
+#[derive(Clone)]
+struct Wire {
+    fake: Fake,
+    moments: Arc<Moments>,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+impl HttpClient for Wire {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let Wire { fake, moments } = self.clone();
+        HttpConnectorFuture::new(async move {
+            let cut = |when: &str| ConnectorError::io(format!("the connection was cut {when}").into());
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::other(error.into(), None))?;
+            let request = request.map(|body| Bytes::copy_from_slice(body.bytes().expect("a body in memory")));
+            let looks = request.body().starts_with(b"Action=Describe");
+            // A look that breaks off is as good as none; only what changes something has moments.
+            if !looks && moments.pass().await {
+                return Err(cut("on the way there"));
+            }
+            let answer = fake.answer(request).await;
+            if !looks && moments.pass().await {
+                return Err(cut("on the way back"));
+            }
+            let answer = answer.map_err(|lost| ConnectorError::io(lost.into()))?;
+            HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}

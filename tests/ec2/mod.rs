@@ -1,0 +1,6 @@
+//! The `ec2` provisioner, on an Amazon of our own that is no kinder than Amazon.
+
+pub mod amazon;
+mod conformance;
+mod place;
+mod seeds;

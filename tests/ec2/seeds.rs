@@ -1,0 +1,256 @@
+//! Whole lives of environments on an Amazon where everything goes wrong at some time: calls are refused, lost, delayed and
+//! delivered twice, describes show the past, portals are killed. A seed says what goes wrong when, and repeats it.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ec2::Ec2;
+use fake_ec2::{Faults, Rules};
+use provisioners::conformance::effect;
+use provisioners::{
+    Effect, EnvironmentId, Image, MachineState, ObservedEnvironment, ProvisionError, Provisioner, RestoreState,
+    ServerId, ServerPlan, SnapshotId, SnapshotPlan, SnapshotState, SnapshotVolume, Step, VolumeId, VolumeMount,
+    VolumePlan, VolumeSource,
+};
+
+use super::amazon::Account;
+use super::place::left;
+
+/// Lives that a run leads; each with a seed of its own.
+const LIVES: u64 = 8;
+/// After so long nothing may be left: twice as long as Amazon lags, and what a busy Amazon takes.
+const SWEPT: Duration = Duration::from_secs(3600);
+/// Nothing takes longer than this on this Amazon, or it will never be.
+const PATIENCE: Duration = Duration::from_secs(3 * 3600);
+
+/// A sequence that a seed begins (Knuth's MMIX).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// Somebody who wants an environment and does not give up.
+struct Life {
+    seed: u64,
+    account: Account,
+    environment: EnvironmentId,
+    dice: Dice,
+    portal: Option<Ec2>,
+}
+
+impl Life {
+    async fn begin(seed: u64, rules: Rules) -> Life {
+        let account = Account::new(fake_ec2::Fake::new(rules));
+        let environment = EnvironmentId::new(format!("life-{seed}"));
+        let portal = Some(account.open().await);
+        Life { seed, account, environment, dice: Dice(seed), portal }
+    }
+
+    fn portal(&self) -> &Ec2 {
+        self.portal.as_ref().expect("a portal")
+    }
+
+    /// As `kill -9`; another one starts.
+    async fn kill(&mut self) {
+        self.portal = None;
+        self.portal = Some(loop {
+            // What it asks at its start gets lost, too.
+            if let Ok(portal) = self.account.try_open().await {
+                break portal;
+            }
+        });
+    }
+
+    /// Asks until it is accepted, with portals that die over it.
+    async fn perform(&mut self, steps: &[Step]) {
+        let by = tokio::time::Instant::now() + PATIENCE;
+        let mut call = 0;
+        let mut open: Vec<&Step> = steps.iter().collect();
+        while !open.is_empty() {
+            assert!(tokio::time::Instant::now() < by, "seed {}: {open:?} is never accepted", self.seed);
+            call += 1;
+            let deadline = match self.dice.roll(3) {
+                0 => Duration::from_millis(self.dice.roll(2_000)),
+                _ => PATIENCE,
+            };
+            let of = |step: &&Step| Effect { call, ..effect(&self.environment, step) };
+            let effects: Vec<Effect> = open.iter().map(of).collect();
+            let portal = self.portal();
+            let asked = futures::future::join_all(effects.iter().map(|effect| portal.request(effect)));
+            match tokio::time::timeout(deadline, asked).await {
+                Err(_) => self.kill().await,
+                Ok(answers) => {
+                    let mut still = Vec::new();
+                    for (step, answer) in open.into_iter().zip(answers) {
+                        match answer {
+                            Ok(()) => {}
+                            Err(ProvisionError::Retryable { .. } | ProvisionError::Unknown { .. }) => still.push(step),
+                            Err(error) => panic!("seed {}: {step:?}: {error}", self.seed),
+                        }
+                    }
+                    open = still;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// Looks until it is as it should be, with portals that die while they look.
+    async fn until(&mut self, what: &str, fine: impl Fn(&ObservedEnvironment) -> bool) -> ObservedEnvironment {
+        let by = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Ok(observed) = self.portal().observe(std::slice::from_ref(&self.environment)).await {
+                assert_eq!(self.twice(), Vec::<String>::new(), "seed {}: two servers for one", self.seed);
+                if fine(&observed[0]) {
+                    return observed[0].clone();
+                }
+                let now = tokio::time::Instant::now();
+                assert!(now < by, "seed {}: never {what}: {observed:?}", self.seed);
+            }
+            tokio::time::sleep(Duration::from_millis(500 + self.dice.roll(3_000))).await;
+            if self.dice.roll(12) == 0 {
+                self.kill().await;
+            }
+        }
+    }
+
+    /// Servers of which more than one incarnation of the same generation is alive; those launched together are told apart by
+    /// their launch's token and index, so more of them than members would be one too many.
+    fn twice(&self) -> Vec<String> {
+        let truth = self.account.fake.truth();
+        let alive: Vec<_> = truth.live_instances("bookend:environment", self.environment.as_str()).collect();
+        let mut named: Vec<String> = alive
+            .iter()
+            .filter_map(|one| {
+                Some(format!("{} {}", one.tags.get("bookend:server")?, one.tags.get("bookend:generation")?))
+            })
+            .collect();
+        named.sort();
+        let repeated = named.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone());
+        let mut wrong: Vec<String> = repeated.collect();
+        if alive.len() > 3 {
+            wrong.push(format!("{} servers of three are alive", alive.len()));
+        }
+        wrong
+    }
+}
+
+fn server(name: &str, generation: i64, volume: Option<&str>) -> Step {
+    Step::StartServer {
+        server: Box::new(ServerPlan {
+            id: ServerId::new(name),
+            name: name.to_owned(),
+            generation,
+            address: Ipv4Addr::new(10, 64, 0, 2),
+            image: Image::Host,
+            cpu_millis: Some(1000),
+            memory_bytes: Some(1 << 30),
+            mounts: volume
+                .map(|volume| VolumeMount { volume: VolumeId::new(volume), path: "/data".to_owned() })
+                .into_iter()
+                .collect(),
+            hosts: Vec::new(),
+            internet: true,
+        }),
+    }
+}
+
+fn stop(name: &str, generation: i64) -> Step {
+    Step::StopServer { server: ServerId::new(name), generation }
+}
+
+fn all_run(observed: &ObservedEnvironment) -> bool {
+    observed.servers.len() == 3 && observed.servers.iter().all(|server| server.state == MachineState::Running)
+}
+
+/// Up, a snapshot, down, up again from the snapshot, and away.
+async fn lead(life: &mut Life) {
+    let environment = life.environment.clone();
+    let size_bytes = 3 << 30;
+    let volume = VolumePlan { id: VolumeId::new("data"), name: "data".to_owned(), size_bytes, from: None };
+    let snapshot = SnapshotPlan {
+        id: SnapshotId::new("kept"),
+        volumes: vec![SnapshotVolume { volume: VolumeId::new("data"), name: "data".to_owned() }],
+    };
+    let source = VolumeSource {
+        environment: environment.clone(),
+        snapshot: SnapshotId::new("kept"),
+        volume: VolumeId::new("data"),
+    };
+    let restored = VolumePlan { id: VolumeId::new("again"), from: Some(source), ..volume.clone() };
+
+    life.perform(&[Step::CreateNetwork, Step::CreateVolume { volume }]).await;
+    life.perform(&[server("db", 1, Some("data")), server("web-1", 1, None), server("web-2", 1, None)]).await;
+    life.until("up", all_run).await;
+    life.perform(&[Step::CreateSnapshot { snapshot }]).await;
+    let kept =
+        |observed: &ObservedEnvironment| observed.snapshots.iter().all(|one| one.state == SnapshotState::Complete);
+    life.until("kept", |observed| observed.snapshots.len() == 1 && kept(observed)).await;
+    life.perform(&[stop("web-1", 1), stop("web-2", 1), stop("db", 1)]).await;
+    life.until("down", |observed| observed.servers.is_empty()).await;
+    life.perform(&[Step::DeleteVolume { volume: VolumeId::new("data") }, Step::CreateVolume { volume: restored }])
+        .await;
+    let making = |observed: &ObservedEnvironment| {
+        observed.restoring.iter().any(|one| matches!(one.state, RestoreState::Copying(_)))
+    };
+    life.until("restored", |observed| !making(observed) && observed.volumes == [VolumeId::new("again")]).await;
+    life.perform(&[server("db", 2, Some("again")), server("web-1", 2, None), server("web-2", 2, None)]).await;
+    life.until("up again", all_run).await;
+    let truth = life.account.fake.truth();
+    let volume = truth
+        .volumes
+        .iter()
+        .find(|one| one.is_alive() && one.tags.get("bookend:volume").map(String::as_str) == Some("again"));
+    let volume = volume.expect("the restored volume");
+    assert!(volume.snapshot.is_some() && volume.attached.is_some() && volume.encrypted, "{volume:?}");
+
+    life.perform(&[Step::DeleteNetwork]).await;
+    life.until("empty", |observed| observed.servers.is_empty() && !observed.network).await;
+    let snapshots = |observed: &ObservedEnvironment| observed.snapshots.len() == 1 && kept(observed);
+    assert!(snapshots(&life.until("kept still", snapshots).await), "a snapshot outlives everything else");
+    life.perform(&[
+        Step::DeleteVolume { volume: VolumeId::new("again") },
+        Step::DeleteSnapshot { snapshot: SnapshotId::new("kept") },
+    ])
+    .await;
+    let by = tokio::time::Instant::now() + SWEPT;
+    loop {
+        let left = left(&life.account.fake.truth(), &environment);
+        if left.is_empty() {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < by, "seed {}: left behind: {left:?}", life.seed);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_goes_wrong_there_is_one_server_for_each_and_in_the_end_nothing_is_left() {
+    for seed in 1..=LIVES {
+        let rules = Rules { faults: Faults::everywhere(0.04), ..Rules::lifelike(seed) };
+        let mut life = Life::begin(seed, Rules { faults: Faults::default(), ..rules.clone() }).await;
+        life.account.fake.set_faults(rules.faults);
+        lead(&mut life).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_ours_is_never_named_in_a_call_that_changes_something() {
+    let mut life = Life::begin(99, Rules { buckets: false, ..Rules::lifelike(99) }).await;
+    let keys = ["bookend:installation", "bookend:environment", "bookend:server", "bookend:volume", "bookend:snapshot"];
+    let foreign = life.account.fake.plant_foreign(100_000, 99, &keys);
+    assert_eq!(foreign.len(), 100_000);
+    let before = life.account.fake.truth();
+    lead(&mut life).await;
+    tokio::time::sleep(SWEPT).await;
+    let touched: Vec<_> = foreign.iter().flat_map(|id| life.account.fake.touches_of(id)).collect();
+    assert_eq!(touched, [], "calls that named what is not ours");
+    let after = life.account.fake.truth();
+    let alive = |truth: &fake_ec2::Truth| truth.instances.iter().filter(|one| one.is_alive()).count();
+    assert!(alive(&before) > 1000, "there was something to touch");
+    assert_eq!(alive(&after), alive(&before));
+}
