@@ -406,9 +406,8 @@ fn reason(error: &CallError) -> String {
     }
 }
 
-/// Tries until nobody else wrote in between.
 impl Shared {
-    /// Reads, changes one page, writes; `false` when there is nothing to change.
+    /// Reads, changes one page, writes, and again until nobody else wrote in between; `false` when there is nothing to change.
     pub(super) async fn change(
         &self,
         environment: &EnvironmentId,

@@ -125,7 +125,7 @@ pub struct Disk {
 pub struct Portal {
     /// Without a slash at its end.
     pub url: String,
-    /// The agent's SHA-256, lower-case hex, by processor: the name Linux has for it (`x86_64`).
+    /// The agent's SHA-256, lower-case hex.
     pub agent_sha256: String,
     /// PEM; the authorities a portal's certificate may come from, when not the system's.
     pub authorities: Option<String>,
