@@ -13,15 +13,13 @@ use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::body::SdkBody;
-use bytes::Bytes;
 use ec2::amazon::Amazon;
 use ec2::config::Config;
-use ec2::{Ec2, Parts, PlaceError, Portal};
-use fake_ec2::Fake;
+use ec2::{Ec2, Now, Parts, PlaceError, Portal};
+use fake_ec2::{Fake, carry};
 use provisioners::{EnvironmentId, Ledger, LedgerError, Page, PageChange, Secret};
 use tokio::sync::Notify;
 
@@ -142,6 +140,11 @@ impl Ledger for Pages {
 }
 
 impl Pages {
+    /// Each write has two of these moments.
+    pub fn with(moments: Arc<Moments>) -> Self {
+        Self { moments, ..Self::default() }
+    }
+
     fn apply(&self, changes: &[PageChange]) -> bool {
         let mut pages = self.pages.lock().expect("a lock");
         let mut new = pages.clone();
@@ -163,7 +166,7 @@ impl Pages {
 impl Account {
     pub fn new(fake: Fake) -> Self {
         let moments: Arc<Moments> = Arc::default();
-        Self { fake, ledger: Arc::new(Pages { moments: moments.clone(), ..Pages::default() }), moments }
+        Self { fake, ledger: Arc::new(Pages::with(moments.clone())), moments }
     }
 
     /// A portal that starts now opens the provisioner.
@@ -179,21 +182,7 @@ impl Account {
 
     pub async fn open_with(&self, config: Config) -> Result<Ec2, PlaceError> {
         let fake = self.fake.clone();
-        let parts = Parts {
-            name: "frankfurt".to_owned(),
-            config,
-            amazon: self.amazon(),
-            ledger: self.ledger.clone(),
-            installation: INSTALLATION.to_owned(),
-            portal: Portal {
-                url: "https://bookend.example.com".to_owned(),
-                agent_sha256: "ab".repeat(32),
-                authorities: None,
-            },
-            enrolments: Arc::new(|server, generation| Secret::new(format!("enrol {server} {generation}"))),
-            now: Arc::new(move || fake.now_ms()),
-        };
-        Ec2::open(parts).await
+        open(config, self.amazon(), self.ledger.clone(), Arc::new(move || fake.now_ms())).await
     }
 
     /// The client as the provisioner has it, but for the network.
@@ -208,6 +197,28 @@ impl Account {
             .build();
         Amazon::new(aws_sdk_ec2::Client::from_conf(config))
     }
+}
+
+/// A portal's provisioner, whatever its client speaks to.
+///
+/// # Errors
+/// When Amazon did not answer what it was asked first.
+pub async fn open(config: Config, amazon: Amazon, ledger: Arc<Pages>, now: Now) -> Result<Ec2, PlaceError> {
+    let parts = Parts {
+        name: "frankfurt".to_owned(),
+        config,
+        amazon,
+        ledger,
+        installation: INSTALLATION.to_owned(),
+        portal: Portal {
+            url: "https://bookend.example.com".to_owned(),
+            agent_sha256: "ab".repeat(32),
+            authorities: None,
+        },
+        enrolments: Arc::new(|server, generation| Secret::new(format!("enrol {server} {generation}"))),
+        now,
+    };
+    Ec2::open(parts).await
 }
 
 /// One size, in three zones.
@@ -245,19 +256,16 @@ impl HttpConnector for Wire {
         let Wire { fake, moments } = self.clone();
         HttpConnectorFuture::new(async move {
             let cut = |when: &str| ConnectorError::io(format!("the connection was cut {when}").into());
-            let request = request.try_into_http1x().map_err(|error| ConnectorError::other(error.into(), None))?;
-            let request = request.map(|body| Bytes::copy_from_slice(body.bytes().expect("a body in memory")));
-            let looks = request.body().starts_with(b"Action=Describe");
+            let looks = request.body().bytes().is_some_and(|body| body.starts_with(b"Action=Describe"));
             // A look that breaks off is as good as none; only what changes something has moments.
             if !looks && moments.pass().await {
                 return Err(cut("on the way there"));
             }
-            let answer = fake.answer(request).await;
+            let answer = carry(&fake, request).await;
             if !looks && moments.pass().await {
                 return Err(cut("on the way back"));
             }
-            let answer = answer.map_err(|lost| ConnectorError::io(lost.into()))?;
-            HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
+            answer
         })
     }
 }

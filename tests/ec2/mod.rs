@@ -2,5 +2,6 @@
 
 pub mod amazon;
 mod conformance;
+mod moto;
 mod place;
 mod seeds;

@@ -5,11 +5,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ec2::Ec2;
 use fake_ec2::{Fake, Rules, Truth};
 use provisioners::conformance::{Performed, Place, Trouble, is_settled};
 use provisioners::{Effect, EnvironmentId, Provisioner, ServerId, SnapshotId, VolumeId};
 
-use super::amazon::{Account, INSTALLATION, Trouble as Moment};
+use super::amazon::{Account, INSTALLATION, Moments, Trouble as Moment};
 
 /// After so long nothing may be left; twice as long as describes lag.
 const SWEPT: Duration = Duration::from_secs(40 * 60);
@@ -67,6 +68,38 @@ pub fn left(truth: &Truth, environment: &EnvironmentId) -> Vec<String> {
     ids.chain(snapshots.map(|one| &one.id)).chain(groups.map(|one| &one.id)).cloned().collect()
 }
 
+/// Performs a step until it is over or trouble strikes; the portal is no more then.
+pub async fn until_trouble(portal: Ec2, moments: &Moments, effect: &Effect, trouble: Trouble, at: u64) -> Performed {
+    let trouble = match trouble {
+        Trouble::Kill => Moment::Kill,
+        Trouble::Fail => Moment::Break,
+    };
+    moments.arm(trouble, at);
+    let performed = async {
+        let requested = portal.request(effect).await;
+        // What it looks for may be cut off, too.
+        while !portal
+            .observe(std::slice::from_ref(&effect.environment))
+            .await
+            .is_ok_and(|observed| observed.iter().all(is_settled))
+        {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        requested
+    };
+    let performed = tokio::select! {
+        performed = performed => match performed {
+            Ok(()) if !moments.struck() => Performed::Done,
+            Ok(()) => Performed::Failed("a call broke off, and it went on".to_owned()),
+            Err(error) => Performed::Failed(error.to_string()),
+        },
+        () = moments.killed() => Performed::Killed,
+    };
+    drop(portal);
+    moments.disarm();
+    performed
+}
+
 #[async_trait]
 impl Place for Ec2Place {
     fn shares_volumes(&self) -> bool {
@@ -79,35 +112,8 @@ impl Place for Ec2Place {
     }
 
     async fn perform_in_trouble(&self, effect: &Effect, trouble: Trouble, at: u64) -> Performed {
-        let trouble = match trouble {
-            Trouble::Kill => Moment::Kill,
-            Trouble::Fail => Moment::Break,
-        };
         let portal = self.account.open().await;
-        self.account.moments.arm(trouble, at);
-        let performed = async {
-            let requested = portal.request(effect).await;
-            // What it looks for may be cut off, too.
-            while !portal
-                .observe(std::slice::from_ref(&effect.environment))
-                .await
-                .is_ok_and(|observed| observed.iter().all(is_settled))
-            {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-            requested
-        };
-        let performed = tokio::select! {
-            performed = performed => match performed {
-                Ok(()) if !self.account.moments.struck() => Performed::Done,
-                Ok(()) => Performed::Failed("a call broke off, and it went on".to_owned()),
-                Err(error) => Performed::Failed(error.to_string()),
-            },
-            () = self.account.moments.killed() => Performed::Killed,
-        };
-        drop(portal);
-        self.account.moments.disarm();
-        performed
+        until_trouble(portal, &self.account.moments, effect, trouble, at).await
     }
 
     async fn running(&self, environment: &EnvironmentId) -> usize {

@@ -2,8 +2,9 @@
 //!
 //! Tests run real programs. They find them through variables: `BOOKEND_DIST` is a folder with `bookend`, `bookend-agent` and
 //! `site/`; `BOOKEND_TEST_POSTGRES` the URL of a PostgreSQL where they may make databases; `BOOKEND_TEST_S3` a server that speaks
-//! S3 and checks signatures; `BOOKEND_TEST_BOTO3` a Python that has Amazon's own client. These two come from npm and PyPI: where
-//! one cannot be had its story is left out, and this says so.
+//! S3 and checks signatures; `BOOKEND_TEST_BOTO3` a Python that has Amazon's own client; `BOOKEND_TEST_MOTO` a Python
+//! that has moto, an Amazon that others made for tests. These three come from npm and PyPI: where one cannot be had its stories
+//! are left out, and this says so.
 
 use crate::Outcome;
 use crate::arguments::TestOptions;
@@ -18,6 +19,7 @@ use crate::workspace::Workspace;
 
 const S3_SERVER: &str = "s3rver@3.7.1";
 const BOTO3: &str = "boto3==1.43.0";
+const MOTO: &str = "moto[ec2,server]==5.2.5";
 
 /// The stories that look at every page keep a picture of each.
 pub fn screenshots() -> Outcome<()> {
@@ -36,6 +38,7 @@ pub fn test(options: &TestOptions) -> Outcome<()> {
     build::everything(&workspace, &progress, &compiler, Flavour::Tests)?;
     let s3 = npm::fetched(&workspace, &progress, "S3 server", "s3", S3_SERVER);
     let boto3 = pypi::fetched(&workspace, &progress, "boto3", "boto3", &[BOTO3]);
+    let moto = pypi::fetched(&workspace, &progress, "moto", "moto", &[MOTO]);
     let postgres = progress.part("PostgreSQL", |part| postgres::start(&workspace, part))?;
     eprintln!("{}\n", progress.end());
 
@@ -48,6 +51,10 @@ pub fn test(options: &TestOptions) -> Outcome<()> {
     match boto3 {
         Ok(python) => drop(cargo.env("BOOKEND_TEST_BOTO3", python)),
         Err(why) => eprintln!("Without boto3, whose story is left out: {why}\n"),
+    }
+    match moto {
+        Ok(python) => drop(cargo.env("BOOKEND_TEST_MOTO", python)),
+        Err(why) => eprintln!("Without moto, whose stories are left out: {why}\n"),
     }
     cargo.args(["test", "--workspace", "--no-fail-fast"]).args(&options.filter).arg("--").args(&options.arguments);
     let status = cargo.status().map_err(|error| format!("Cannot run cargo: {error}"))?;

@@ -143,6 +143,7 @@ pub struct MachineImage {
     pub id: String,
     pub name: String,
     pub root_device: String,
+    pub root_gib: Option<i32>,
     pub architecture: String,
     pub made_at: String,
 }
@@ -271,10 +272,14 @@ impl Amazon {
         let call = call.filters(filter("name", &[name.to_owned()])).filters(filter("state", &["available".to_owned()]));
         let page = done("DescribeImages", call.send().await)?;
         let image = |image: types::Image| {
+            let root_device = image.root_device_name?;
+            let mut disks = image.block_device_mappings.unwrap_or_default().into_iter();
+            let root = disks.find(|disk| disk.device_name.as_ref() == Some(&root_device));
             Some(MachineImage {
                 id: image.image_id?,
                 name: image.name.unwrap_or_default(),
-                root_device: image.root_device_name?,
+                root_gib: root.and_then(|root| root.ebs?.volume_size),
+                root_device,
                 architecture: image.architecture.map(|it| it.as_str().to_owned()).unwrap_or_default(),
                 made_at: image.creation_date.unwrap_or_default(),
             })
@@ -323,7 +328,7 @@ impl Amazon {
     pub async fn run_instances(&self, paid: Paid, launch: &Launch, user_data: &str) -> Called<Vec<String>> {
         let count = i32::try_from(launch.members.len()).unwrap_or(i32::MAX);
         let root = types::EbsBlockDevice::builder().encrypted(true).delete_on_termination(true);
-        let root = root.volume_type(types::VolumeType::Gp3).build();
+        let root = root.volume_type(types::VolumeType::Gp3).set_volume_size(launch.root_gib).build();
         let root = types::BlockDeviceMapping::builder().device_name(&launch.root_device).ebs(root).build();
         let metadata = types::InstanceMetadataOptionsRequest::builder()
             .http_tokens(types::HttpTokensState::Required)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::Credentials;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -21,6 +22,11 @@ const SESSION: &str = "bookend";
 
 /// Nothing is asked yet.
 pub async fn connect(config: &Config) -> Amazon {
+    connect_as(config, None).await
+}
+
+/// As [`connect`], with these credentials in the place of the usual chain's.
+pub async fn connect_as(config: &Config, credentials: Option<Credentials>) -> Amazon {
     let http = Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_PATIENCE).operation_timeout(PATIENCE).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
@@ -28,6 +34,9 @@ pub async fn connect(config: &Config) -> Amazon {
         .http_client(http)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);
+    if let Some(credentials) = credentials {
+        loader = loader.credentials_provider(credentials);
+    }
     if let Some(profile) = &config.profile {
         loader = loader.profile_name(profile);
     }

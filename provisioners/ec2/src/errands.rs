@@ -261,6 +261,7 @@ fn launch(
         instance_type: candidate.instance_type.to_owned(),
         image: image.id.clone(),
         root_device: image.root_device.clone(),
+        root_gib: image.root_gib,
         subnet: candidate.subnet.id.clone(),
         zone: candidate.subnet.zone.clone(),
         groups,

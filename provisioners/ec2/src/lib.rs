@@ -47,7 +47,7 @@ use tokio::task::JoinHandle;
 
 use self::amazon::Amazon;
 use self::config::Config;
-pub use self::connect::connect;
+pub use self::connect::{connect, connect_as};
 use self::driver::Active;
 use self::errands::Setting;
 use self::look::{Lookout, Seen};

@@ -93,6 +93,9 @@ pub struct Launch {
     pub image: String,
     /// Of the image, for its disk to be encrypted.
     pub root_device: String,
+    /// As large as the image's own; EC2's reference asks for a size where no snapshot is named.
+    #[serde(default)]
+    pub root_gib: Option<i32>,
     pub subnet: String,
     pub zone: String,
     pub groups: Vec<String>,

@@ -16,6 +16,7 @@
 
 mod bodies;
 mod buckets;
+mod client;
 mod cloud;
 mod fake;
 mod faults;
@@ -30,6 +31,7 @@ mod xml;
 
 pub use bodies::{Bodies, GATEWAY, LIFELINE, SURROUNDINGS, run_lifeline, run_surroundings};
 pub use buckets::{Size as BucketSize, requests as request_bucket, resources as resource_bucket};
+pub use client::{Wire, carry};
 pub use cloud::{
     Answer, Cloud, Counts, Touch, TrueGroup, TrueInstance, TrueInterface, TrueSnapshot, TrueVolume, Truth, Unknown,
 };
