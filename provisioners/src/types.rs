@@ -338,6 +338,9 @@ pub struct ObservedServer {
     /// Where it is in the private network; `None`: where it was planned to be, or not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,
+    /// For a machine that boots by itself: since when it runs, Unix milliseconds. `None`: its agent starts with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_since: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

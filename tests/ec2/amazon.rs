@@ -228,6 +228,7 @@ pub fn config() -> Config {
         region = "eu-central-1"
         images.host = { owner = "amazon", name = "al2023-ami-2023.*-x86_64" }
         sizes = [{ types = ["t3.small", "t3a.small"] }, { types = ["m6i.large"] }]
+        portal_networks = ["10.0.0.0/24"]
         tags.team = "stories"
     "#;
     ec2::config::read(text).expect("a good file").remove("frankfurt").expect("its table")

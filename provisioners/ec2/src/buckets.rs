@@ -11,40 +11,30 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What is counted together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Group {
-    /// Describe calls that name filters or ids, or are paginated.
-    Describe,
-    RunInstances,
-    StartInstances,
-    StopInstances,
-    TerminateInstances,
-    CreateVolume,
-    CreateSnapshot,
-    CreateSnapshots,
-    CreateTags,
-    /// Every other change.
-    Mutating,
-    /// Servers that begin to run by RunInstances.
-    Launched,
-    /// Servers that begin to run by StartInstances.
-    Started,
-    Stopped,
-    Terminated,
+/// What is counted together: every action has a bucket of its own, and some a second one for the servers they are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bucket {
+    /// Calls of a describe that name filters or ids, or are paginated.
+    Describe(&'static str),
+    /// Calls of an action that changes something.
+    Call(&'static str),
+    /// Servers that such calls are about.
+    Servers(&'static str),
 }
 
 /// Tokens there are at most, and how many come back each second.
-fn published(group: Group) -> (f64, f64) {
-    match group {
-        Group::Describe => (100.0, 20.0),
-        Group::RunInstances | Group::StartInstances => (5.0, 2.0),
-        Group::StopInstances | Group::TerminateInstances => (100.0, 5.0),
-        Group::CreateVolume | Group::CreateSnapshot | Group::CreateSnapshots => (100.0, 5.0),
-        Group::CreateTags => (100.0, 10.0),
-        Group::Mutating => (50.0, 5.0),
-        Group::Launched | Group::Started => (1000.0, 2.0),
-        Group::Stopped | Group::Terminated => (1000.0, 20.0),
+fn published(bucket: Bucket) -> (f64, f64) {
+    match bucket {
+        Bucket::Describe(_) => (100.0, 20.0),
+        Bucket::Call("RunInstances" | "StartInstances") => (5.0, 2.0),
+        Bucket::Call("CreateTags") => (100.0, 10.0),
+        Bucket::Call(
+            "TerminateInstances" | "CreateVolume" | "DeleteVolume" | "CreateSnapshot" | "CreateSnapshots"
+            | "DeleteSnapshot",
+        ) => (100.0, 5.0),
+        Bucket::Call(_) => (50.0, 5.0),
+        Bucket::Servers("RunInstances" | "StartInstances") => (1000.0, 2.0),
+        Bucket::Servers(_) => (1000.0, 20.0),
     }
 }
 
@@ -55,7 +45,7 @@ const AFTER_REFUSAL: f64 = 0.7;
 const RECOVERY: f64 = 0.005;
 
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
+struct Level {
     tokens: f64,
     /// Of the published rate, between [`SLOWEST`] and 1.
     pace: f64,
@@ -64,12 +54,12 @@ struct Bucket {
 
 /// Tokens that were taken for one call. Who has none cannot call.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Paid(Vec<(Group, u32)>);
+pub struct Paid(Vec<(Bucket, u32)>);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Buckets {
-    buckets: Mutex<BTreeMap<Group, Bucket>>,
+    levels: Mutex<BTreeMap<Bucket, Level>>,
 }
 
 impl Buckets {
@@ -77,30 +67,30 @@ impl Buckets {
     ///
     /// # Errors
     /// How long to wait until there may be enough.
-    pub fn take(&self, wanted: &[(Group, u32)]) -> Result<Paid, Duration> {
+    pub fn take(&self, wanted: &[(Bucket, u32)]) -> Result<Paid, Duration> {
         let now = Instant::now();
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         let mut longest = Duration::ZERO;
-        for (group, count) in wanted {
-            let (most, rate) = published(*group);
-            let bucket = refilled(&mut buckets, *group, now);
+        for (bucket, count) in wanted {
+            let (most, rate) = published(*bucket);
+            let level = refilled(&mut levels, *bucket, now);
             // More than it ever holds is let through when it is full.
-            let missing = f64::from(*count).min(most) - bucket.tokens;
+            let missing = f64::from(*count).min(most) - level.tokens;
             if missing > 1e-9 {
-                longest = longest.max(Duration::from_secs_f64(missing / (rate * bucket.pace)));
+                longest = longest.max(Duration::from_secs_f64(missing / (rate * level.pace)));
             }
         }
         if !longest.is_zero() {
             return Err(longest.max(Duration::from_millis(1)));
         }
-        for (group, count) in wanted {
-            refilled(&mut buckets, *group, now).tokens -= f64::from(*count);
+        for (bucket, count) in wanted {
+            refilled(&mut levels, *bucket, now).tokens -= f64::from(*count);
         }
         Ok(Paid(wanted.to_vec()))
     }
 
     /// As [`take`](Self::take), waiting for as long as it takes.
-    pub async fn acquire(&self, wanted: &[(Group, u32)]) -> Paid {
+    pub async fn acquire(&self, wanted: &[(Bucket, u32)]) -> Paid {
         loop {
             match self.take(wanted) {
                 Ok(paid) => return paid,
@@ -110,32 +100,32 @@ impl Buckets {
     }
 
     /// How many of the one there are now, between nothing and all.
-    pub fn there_are(&self, group: Group) -> u32 {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn there_are(&self, bucket: Bucket) -> u32 {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         // Truncation is what is meant: a part of a token is none.
-        refilled(&mut buckets, group, Instant::now()).tokens.max(0.0) as u32
+        refilled(&mut levels, bucket, Instant::now()).tokens.max(0.0) as u32
     }
 
     /// Amazon refused a call for asking too fast.
     pub fn refused(&self, paid: &Paid) {
         let now = Instant::now();
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        for (group, _) in &paid.0 {
-            let bucket = refilled(&mut buckets, *group, now);
-            bucket.tokens = bucket.tokens.min(0.0);
-            bucket.pace = (bucket.pace * AFTER_REFUSAL).max(SLOWEST);
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        for (bucket, _) in &paid.0 {
+            let level = refilled(&mut levels, *bucket, now);
+            level.tokens = level.tokens.min(0.0);
+            level.pace = (level.pace * AFTER_REFUSAL).max(SLOWEST);
         }
     }
 }
 
-fn refilled(buckets: &mut BTreeMap<Group, Bucket>, group: Group, now: Instant) -> &mut Bucket {
-    let (most, rate) = published(group);
-    let bucket = buckets.entry(group).or_insert(Bucket { tokens: most, pace: 1.0, at: now });
-    let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
-    bucket.tokens = (bucket.tokens + passed * rate * bucket.pace).min(most);
-    bucket.pace = (bucket.pace + passed * RECOVERY).min(1.0);
-    bucket.at = now;
-    bucket
+fn refilled(levels: &mut BTreeMap<Bucket, Level>, bucket: Bucket, now: Instant) -> &mut Level {
+    let (most, rate) = published(bucket);
+    let level = levels.entry(bucket).or_insert(Level { tokens: most, pace: 1.0, at: now });
+    let passed = now.saturating_duration_since(level.at).as_secs_f64();
+    level.tokens = (level.tokens + passed * rate * level.pace).min(most);
+    level.pace = (level.pace + passed * RECOVERY).min(1.0);
+    level.at = now;
+    level
 }
 
 #[cfg(test)]
@@ -147,11 +137,11 @@ mod tests {
         let buckets = Buckets::default();
         let began = Instant::now();
         for _ in 0..5 {
-            buckets.acquire(&[(Group::RunInstances, 1), (Group::Launched, 10)]).await;
+            buckets.acquire(&[(Bucket::Call("RunInstances"), 1), (Bucket::Servers("RunInstances"), 10)]).await;
         }
         assert!(began.elapsed() < Duration::from_millis(1));
         for _ in 0..10 {
-            buckets.acquire(&[(Group::RunInstances, 1), (Group::Launched, 10)]).await;
+            buckets.acquire(&[(Bucket::Call("RunInstances"), 1), (Bucket::Servers("RunInstances"), 10)]).await;
         }
         let took = began.elapsed().as_secs_f64();
         assert!((4.9..5.2).contains(&took), "ten more at two each second took {took} s");
@@ -160,22 +150,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_cannot_be_had_as_a_whole_takes_nothing() {
         let buckets = Buckets::default();
-        assert!(buckets.take(&[(Group::Launched, 1000)]).is_ok());
-        let wait = buckets.take(&[(Group::RunInstances, 1), (Group::Launched, 10)]).unwrap_err();
+        assert!(buckets.take(&[(Bucket::Servers("RunInstances"), 1000)]).is_ok());
+        let wait =
+            buckets.take(&[(Bucket::Call("RunInstances"), 1), (Bucket::Servers("RunInstances"), 10)]).unwrap_err();
         assert!(wait >= Duration::from_secs(4), "{wait:?}");
-        assert_eq!(buckets.there_are(Group::RunInstances), 5);
+        assert_eq!(buckets.there_are(Bucket::Call("RunInstances")), 5);
     }
 
     #[tokio::test(start_paused = true)]
     async fn refusals_slow_a_bucket_down_and_it_recovers() {
         let buckets = Buckets::default();
-        let wanted = [(Group::CreateTags, 10)];
+        let wanted = [(Bucket::Call("CreateTags"), 10)];
         for _ in 0..3 {
             buckets.refused(&Paid(wanted.to_vec()));
         }
         let slow = buckets.take(&wanted).unwrap_err();
         tokio::time::sleep(Duration::from_secs(600)).await;
-        assert!(buckets.take(&[(Group::CreateTags, 100)]).is_ok());
+        assert!(buckets.take(&[(Bucket::Call("CreateTags"), 100)]).is_ok());
         let quick = buckets.take(&wanted).unwrap_err();
         assert!(slow > quick * 2, "{slow:?} then {quick:?}");
     }

@@ -67,6 +67,7 @@ fn server(server: &Server, seen: &Seen, now: i64) -> Option<ObservedServer> {
         state: machine(server, shown, seen, now),
         limits: server.launch.as_ref().map(|launch| launch.instance_type.clone()).unwrap_or_default(),
         address: server.address,
+        running_since: server.ran_at,
     })
 }
 
@@ -89,7 +90,7 @@ fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> 
     };
     let Some(shown) = shown else {
         let overdue = now >= server.launched_at.unwrap_or(now) + LAG_MS;
-        return match (overdue, server.ran) {
+        return match (overdue, server.ran_at.is_some()) {
             (true, _) => MachineState::Dead { reason: "Amazon does not know it any more".to_owned() },
             (false, true) => MachineState::Running,
             (false, false) => starting("pending".to_owned()),
@@ -103,7 +104,7 @@ fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> 
         InstanceState::Terminated => dead("terminated"),
         InstanceState::ShuttingDown => dead("being terminated"),
         InstanceState::Stopped | InstanceState::Stopping => dead("stopped"),
-        InstanceState::Pending | InstanceState::Running if server.ran => MachineState::Running,
+        InstanceState::Pending | InstanceState::Running if server.ran_at.is_some() => MachineState::Running,
         InstanceState::Pending => starting("pending".to_owned()),
         InstanceState::Running if unattached(server, shown, seen).next().is_some() => {
             starting("attaching its volumes".to_owned())

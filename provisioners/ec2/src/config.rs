@@ -1,6 +1,7 @@
 //! What an operator says about one account and region: a table `[ec2.NAME]` of the file with provisioners.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -34,6 +35,9 @@ pub struct Config {
     pub tags: BTreeMap<String, String>,
     /// How servers reach the portal; absent: `--public-url`.
     pub portal_url: Option<String>,
+    /// Networks (CIDR) in which servers find the portal; absent: the addresses that its name has when the portal starts.
+    #[serde(default)]
+    pub portal_networks: Vec<String>,
     /// PEM file of the authorities that vouch for it, when not those that every system knows.
     pub portal_ca_file: Option<PathBuf>,
 }
@@ -136,11 +140,24 @@ impl Config {
                 return Err(format!("tag {key:?}: keys that begin with `aws:` or `{}` are taken", super::tags::PREFIX));
             }
         }
+        if let Some(network) = self.portal_networks.iter().find(|network| !is_network(network)) {
+            return Err(format!("`portal_networks` has {network:?}; write networks like \"10.0.0.0/16\""));
+        }
         if let Some(endpoint) = self.endpoint.as_deref().filter(|endpoint| !endpoint.starts_with("http")) {
             return Err(format!("`endpoint` is {endpoint:?}; it begins with https:// (or http://)"));
         }
         Ok(())
     }
+}
+
+fn is_network(text: &str) -> bool {
+    let Some((address, length)) = text.split_once('/') else { return false };
+    let most = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    length.parse::<u8>().is_ok_and(|length| length <= most)
 }
 
 #[cfg(test)]
@@ -172,6 +189,7 @@ mod tests {
             ("images.host", "images.debian", "needs the image that servers get when their template names none"),
             ("[{ types = [\"t3.small\", \"t3a.small\"] }]", "[]", "needs at least one size"),
             ("region", "tags.\"bookend:x\" = \"1\"\nregion", "keys that begin with `aws:` or `bookend:` are taken"),
+            ("region", "portal_networks = [\"10.0.0.0\"]\nregion", "write networks like \"10.0.0.0/16\""),
             ("region", "endpoint = \"localhost:1\"\nregion", "it begins with https://"),
             ("region", "profile = \"a\"\nassume_role = { arn = \"b\" }\nregion", "keep one"),
         ] {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::buckets::Paid;
+use super::buckets::{Bucket, Paid};
 use super::conclude::conclude;
 use super::errands::{Errand, errands};
 use super::look::Seen;
@@ -197,7 +197,7 @@ impl Work {
         let mut next: Option<Instant> = None;
         let mut later = |at: Instant| next = Some(next.map_or(at, |known| known.min(at)));
         let mut terminations = Vec::new();
-        let mut empty: HashSet<&'static str> = HashSet::new();
+        let mut empty: HashSet<Option<Bucket>> = HashSet::new();
         for (environment, todo) in &self.todo {
             for errand in todo {
                 let name = errand.name();
@@ -212,8 +212,9 @@ impl Work {
                     terminations.push((environment.clone(), server.clone(), instance.clone()));
                     continue;
                 }
-                let (kind, costs) = perform::costs(errand);
-                if empty.contains(kind) || calls.len() >= CALLS {
+                let costs = perform::costs(errand);
+                let kind = costs.first().map(|(bucket, _)| *bucket);
+                if empty.contains(&kind) || calls.len() >= CALLS {
                     continue;
                 }
                 match shared.amazon.buckets.take(&costs) {

@@ -255,7 +255,8 @@ fn launch(
         name: server.plan.name.clone(),
         disks,
     };
-    let groups = std::iter::once(group.to_owned()).chain(setting.security_groups.iter().cloned()).collect();
+    let groups = std::iter::once(group.to_owned()).chain(server.internet_group.clone());
+    let groups = groups.chain(setting.security_groups.iter().cloned()).collect();
     Ok(Launch {
         token: String::new(),
         instance_type: candidate.instance_type.to_owned(),

@@ -44,7 +44,7 @@ fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
     if let Some(shown) = shown.filter(|shown| shown.state == InstanceState::Running)
         && unattached(server, shown, seen).next().is_none()
     {
-        server.ran = true;
+        server.ran_at.get_or_insert(now);
     }
     if server.stop_at.is_some() {
         let never = server.launch.is_none() && server.instance.is_none();

@@ -5,7 +5,7 @@
 //! | what an operator says | [`config`] |
 //! | what a region offers | `place` |
 //! | what is remembered, before it is asked for | `records`, on a [`Ledger`] |
-//! | the engine's steps | `steps` |
+//! | the engine's steps | `steps`, `network` |
 //! | looking at everything at once | `look` |
 //! | what a look confirms, what there is, what is to be asked next (pure) | `learn`, `conclude`, `errands` |
 //! | asking, as fast as may be | `driver`, `perform`, `buckets` |
@@ -27,6 +27,7 @@ mod driver;
 mod errands;
 mod learn;
 mod look;
+mod network;
 mod perform;
 mod place;
 mod records;
@@ -42,10 +43,10 @@ use provisioners::{
     Capabilities, Effect, EnvironmentId, Ledger, LedgerError, ObservedEnvironment, PageChange, ProvisionError,
     Provisioner, Secret, ServerId, SnapshotId,
 };
-use tokio::sync::broadcast;
+use tokio::sync::{OnceCell, broadcast};
 use tokio::task::JoinHandle;
 
-use self::amazon::Amazon;
+use self::amazon::{Amazon, Rule};
 use self::config::Config;
 pub use self::connect::{connect, connect_as};
 use self::driver::Active;
@@ -91,6 +92,10 @@ struct Shared {
     lookout: Lookout,
     place: RwLock<Arc<Place>>,
     portal: Portal,
+    /// How servers may reach it.
+    portal_rules: Vec<Rule>,
+    /// Found or made when the first server needs it.
+    internet_group: OnceCell<String>,
     enrolments: Enrolments,
     /// On everything.
     tags: Tags,
@@ -108,6 +113,7 @@ impl Ec2 {
     pub async fn open(parts: Parts) -> Result<Self, PlaceError> {
         let Parts { name, config, amazon, ledger, installation, portal, enrolments, now } = parts;
         let place = Place::find(&amazon, &config).await?;
+        let portal_rules = place::portal_rules(&config, &portal.url).await?;
         let (lookout, looking) = Lookout::start(amazon.clone(), installation.clone());
         let mut tags = config.tags.clone();
         tags.insert(INSTALLATION.to_owned(), installation.clone());
@@ -122,6 +128,8 @@ impl Ec2 {
             ledger,
             lookout,
             portal,
+            portal_rules,
+            internet_group: OnceCell::new(),
             enrolments,
             tags,
             installation,

@@ -6,7 +6,7 @@ use provisioners::{EnvironmentId, LedgerError, ServerId};
 
 use super::Shared;
 use super::amazon::CallError;
-use super::buckets::{Buckets, Group, Paid};
+use super::buckets::{Bucket, Buckets, Paid};
 use super::conclude::LAG_MS;
 use super::errands::Errand;
 use super::records::{Launch, Record, Records, Server};
@@ -15,6 +15,7 @@ use super::user_data::user_data;
 
 /// Amazon's most for one call.
 pub const MOST_TERMINATIONS: usize = 1000;
+const TERMINATION: (Bucket, u32) = (Bucket::Call("TerminateInstances"), 1);
 
 /// An instance that is to go, of which environment; `None`: it is of no server that counts.
 type Doomed = (EnvironmentId, Option<(ServerId, i64)>, String);
@@ -50,21 +51,22 @@ impl Call {
     }
 }
 
-/// What it takes of which buckets, and a word for errands that wait for the same.
-pub fn costs(errand: &Errand) -> (&'static str, Vec<(Group, u32)>) {
+/// What it takes of which buckets.
+pub fn costs(errand: &Errand) -> Vec<(Bucket, u32)> {
+    let call = |name| vec![(Bucket::Call(name), 1)];
     match errand {
-        Errand::CreateVolume { .. } => ("volume", vec![(Group::CreateVolume, 1)]),
+        Errand::CreateVolume { .. } => call("CreateVolume"),
+        Errand::DeleteVolume { .. } => call("DeleteVolume"),
         Errand::Launch { launch, .. } => {
             let servers = u32::try_from(launch.members.len()).unwrap_or(u32::MAX);
-            ("launch", vec![(Group::RunInstances, 1), (Group::Launched, servers)])
+            vec![(Bucket::Call("RunInstances"), 1), (Bucket::Servers("RunInstances"), servers)]
         }
-        Errand::Name { .. } => ("name", vec![(Group::CreateTags, 1)]),
-        Errand::GiveUp { .. } => ("nothing", Vec::new()),
-        Errand::Terminate { .. } => ("terminate", vec![(Group::TerminateInstances, 1), (Group::Terminated, 1)]),
-        Errand::DeleteVolume { .. }
-        | Errand::Attach { .. }
-        | Errand::DeleteSnapshot { .. }
-        | Errand::DeleteGroup { .. } => ("change", vec![(Group::Mutating, 1)]),
+        Errand::GiveUp { .. } => Vec::new(),
+        Errand::Terminate { .. } => vec![TERMINATION, (Bucket::Servers("TerminateInstances"), 1)],
+        Errand::Attach { .. } => call("AttachVolume"),
+        Errand::DeleteSnapshot { .. } => call("DeleteSnapshot"),
+        Errand::DeleteGroup { .. } => call("DeleteSecurityGroup"),
+        Errand::Name { .. } => call("CreateTags"),
     }
 }
 
@@ -74,8 +76,8 @@ pub fn costs(errand: &Errand) -> (&'static str, Vec<(Group, u32)>) {
 /// How long to wait for the first.
 pub fn terminations_at_once(buckets: &Buckets, wanted: usize) -> Result<(usize, Paid), Duration> {
     let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-    let count = buckets.there_are(Group::Terminated).clamp(1, wanted.max(1));
-    let paid = buckets.take(&[(Group::TerminateInstances, 1), (Group::Terminated, count)])?;
+    let count = buckets.there_are(Bucket::Servers("TerminateInstances")).clamp(1, wanted.max(1));
+    let paid = buckets.take(&[TERMINATION, (Bucket::Servers("TerminateInstances"), count)])?;
     Ok((usize::try_from(count).unwrap_or(1), paid))
 }
 
@@ -330,7 +332,7 @@ async fn terminate(shared: &Shared, batch: &[Doomed], paid: Paid) -> Result<Outc
     while let Some((batch, paid)) = rest.pop() {
         let paid = match paid {
             Some(paid) => paid,
-            None => shared.amazon.buckets.acquire(&[(Group::TerminateInstances, 1)]).await,
+            None => shared.amazon.buckets.acquire(&[TERMINATION]).await,
         };
         let instances: Vec<String> = batch.iter().map(|(_, _, instance)| instance.clone()).collect();
         match (shared.amazon.terminate(paid, &instances).await, batch) {

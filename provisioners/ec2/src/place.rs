@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use http::Uri;
 use provisioners::{EnvironmentId, Image, ServerPlan};
 use sha2::{Digest, Sha256};
+use tokio::net::lookup_host;
 
-use super::amazon::{Amazon, CallError, MachineImage, Subnet, TypeFacts};
+use super::amazon::{Amazon, CallError, MachineImage, Rule, Subnet, TypeFacts};
 use super::config::{Config, HOST_IMAGE};
 
 /// The processors our agent is built for, in Amazon's words.
@@ -48,6 +50,12 @@ pub enum PlaceError {
     OtherProcessor { name: String },
     #[error("Amazon does not know type {name} in this region; take it out of `sizes`")]
     NoType { name: String },
+    #[error("`portal_url` is {url:?}; it is like https://bookend.example.com")]
+    PortalUrl { url: String },
+    #[error(
+        "{host} in `portal_url` has no address here ({why}); name the networks it is in: `portal_networks = [\"10.0.0.0/16\"]`"
+    )]
+    PortalAddress { host: String, why: String },
 }
 
 impl Place {
@@ -123,6 +131,27 @@ impl Place {
     fn aliases(&self) -> String {
         self.images.keys().map(|alias| format!("“{alias}”")).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// What servers must reach to find their portal: the networks an operator named, or the addresses its name has now.
+///
+/// # Errors
+/// When neither tells.
+pub async fn portal_rules(config: &Config, url: &str) -> Result<Vec<Rule>, PlaceError> {
+    let wrong = || PlaceError::PortalUrl { url: url.to_owned() };
+    let parsed: Uri = url.parse().map_err(|_| wrong())?;
+    let host = parsed.host().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
+    let usual = if parsed.scheme_str() == Some("https") { 443 } else { 80 };
+    let port = parsed.port_u16().unwrap_or(usual);
+    let mut networks = config.portal_networks.clone();
+    if networks.is_empty() {
+        let unknown = |why: String| PlaceError::PortalAddress { host: host.clone(), why };
+        let found = lookup_host((host.as_str(), port)).await.map_err(|error| unknown(error.to_string()))?;
+        networks = found.map(|found| format!("{}/{}", found.ip(), if found.is_ipv4() { 32 } else { 128 })).collect();
+        networks.sort();
+        networks.dedup();
+    }
+    Ok(networks.into_iter().map(|network| Rule::Port { network, port }).collect())
 }
 
 /// The newest image behind each alias.

@@ -47,6 +47,9 @@ pub struct Server {
     /// The effect's.
     pub token: String,
     pub plan: ServerPlan,
+    /// For what it may reach besides its environment and the portal.
+    #[serde(default)]
+    pub internet_group: Option<String>,
     pub asked_at: i64,
     /// Number of the next possibility (type and place) to try.
     pub candidate: usize,
@@ -65,9 +68,9 @@ pub struct Server {
     /// In the private network.
     #[serde(default)]
     pub address: Option<Ipv4Addr>,
-    /// It was seen running; what is shown later of the time before does not count.
+    /// When it was first seen running; what is shown later of the time before does not count.
     #[serde(default)]
-    pub ran: bool,
+    pub ran_at: Option<i64>,
     /// It is to go, and no call may bring it any more.
     pub stop_at: Option<i64>,
     /// Amazon has accepted its end.
@@ -273,7 +276,7 @@ impl Records {
         network.is_none_or(|network| network.deleted || network.delete_at.is_none())
             && self.servers.values().map(|kept| &kept.record).all(|server| match server.stop_at {
                 Some(_) => server.ended,
-                None => server.ran || server.failure.is_some(),
+                None => server.ran_at.is_some() || server.failure.is_some(),
             })
             && self.volumes.values().map(|kept| &kept.record).all(|volume| match volume.delete_at {
                 Some(_) => volume.deleted,

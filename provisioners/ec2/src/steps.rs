@@ -10,12 +10,13 @@ use provisioners::{
 
 use super::Shared;
 use super::amazon::CallError;
-use super::buckets::Group;
+use super::buckets::Bucket;
+use super::network;
 use super::perform::plain;
-use super::records::{Network, Part, Record, Records, Server, Snapshot, Volume};
+use super::records::{Part, Record, Records, Server, Snapshot, Volume};
 use super::tags::{self, CALL, NAME, SNAPSHOT, VOLUME};
 
-type Accepted = Result<(), ProvisionError>;
+pub(super) type Accepted = Result<(), ProvisionError>;
 
 const SOON: Duration = Duration::from_secs(2);
 const BETWEEN_SNAPSHOTS: Duration = Duration::from_secs(15);
@@ -24,8 +25,8 @@ const GIB: u64 = 1 << 30;
 pub(super) async fn request(shared: &Shared, effect: &Effect) -> Accepted {
     let environment = &effect.environment;
     let accepted = match &effect.step {
-        Step::CreateNetwork => create_network(shared, environment).await,
-        Step::DeleteNetwork => delete_network(shared, environment).await,
+        Step::CreateNetwork => network::create(shared, environment).await,
+        Step::DeleteNetwork => network::delete(shared, environment).await,
         Step::CreateVolume { volume } => create_volume(shared, environment, effect.token.as_str(), volume).await,
         Step::DeleteVolume { volume } => delete_volume(shared, environment, volume).await,
         Step::StartServer { server } => start_server(shared, environment, effect.token.as_str(), server).await,
@@ -37,15 +38,15 @@ pub(super) async fn request(shared: &Shared, effect: &Effect) -> Accepted {
     accepted
 }
 
-fn rejected(message: impl Into<String>) -> ProvisionError {
+pub(super) fn rejected(message: impl Into<String>) -> ProvisionError {
     ProvisionError::Rejected { message: message.into() }
 }
 
-fn soon(message: impl Into<String>) -> ProvisionError {
+pub(super) fn soon(message: impl Into<String>) -> ProvisionError {
     ProvisionError::Retryable { message: message.into(), after: SOON }
 }
 
-fn refused(error: CallError) -> ProvisionError {
+pub(super) fn refused(error: CallError) -> ProvisionError {
     match &error {
         // One in 15 seconds for each volume.
         CallError::Refused { code, .. } if code == "SnapshotCreationPerVolumeRateExceeded" => {
@@ -59,7 +60,7 @@ fn refused(error: CallError) -> ProvisionError {
 
 impl Shared {
     /// Writes one record over what was read; that somebody else wrote meanwhile is no reason to give up.
-    async fn put(&self, environment: &EnvironmentId, from: i64, record: Record) -> Accepted {
+    pub(super) async fn put(&self, environment: &EnvironmentId, from: i64, record: Record) -> Accepted {
         match self.write(environment, vec![(from, record)]).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(ProvisionError::Retryable {
@@ -70,96 +71,8 @@ impl Shared {
         }
     }
 
-    async fn known(&self, environment: &EnvironmentId) -> Result<Records, ProvisionError> {
+    pub(super) async fn known(&self, environment: &EnvironmentId) -> Result<Records, ProvisionError> {
         self.records_of(environment).await.map_err(|error| soon(error.to_string()))
-    }
-}
-
-async fn create_network(shared: &Shared, environment: &EnvironmentId) -> Accepted {
-    let records = shared.known(environment).await?;
-    let mut version = records.network.as_ref().map_or(0, |kept| kept.version);
-    let old = records.network.map(|kept| kept.record);
-    match &old {
-        Some(network) if network.deleting && !network.deleted => {
-            return Err(soon("the old private network is on its way out"));
-        }
-        Some(network) if network.group.is_some() && !network.deleted => {
-            let back = Network { delete_at: None, ..network.clone() };
-            return if back == *network {
-                Ok(())
-            } else {
-                shared.put(environment, version, Record::Network(back)).await
-            };
-        }
-        _ => {}
-    }
-    let mut network = Network { made_at: (shared.now)(), ..Network::default() };
-    shared.put(environment, version, Record::Network(network.clone())).await?;
-    version += 1;
-    let place = shared.place();
-    let name = group_name(environment);
-    let tags = tags::of(&shared.tags, environment.as_str(), &[(NAME, &name)]);
-    let paid = shared.amazon.buckets.acquire(&[(Group::Mutating, 1)]).await;
-    let group = match shared.amazon.create_security_group(paid, &place.vpc, &name, &tags).await {
-        Ok(group) => group,
-        Err(error) if error.code() == "InvalidGroup.Duplicate" => {
-            let shown = shared.amazon.security_group_named(&place.vpc, &name).await.map_err(refused)?;
-            let shown = shown.ok_or_else(|| soon("Amazon has the security group, and does not show it yet"))?;
-            if shown.tags.get(tags::INSTALLATION) != shared.tags.get(tags::INSTALLATION) {
-                return Err(rejected(format!(
-                    "there is a security group {name} that is not Bookend's; remove or rename it"
-                )));
-            }
-            shown.id
-        }
-        Err(error) => return Err(refused(error)),
-    };
-    let paid = shared.amazon.buckets.acquire(&[(Group::Mutating, 1)]).await;
-    match shared.amazon.allow_within(paid, &group).await {
-        Ok(()) => {}
-        Err(error) if error.code() == "InvalidPermission.Duplicate" => {}
-        Err(error) if error.code() == "InvalidGroup.NotFound" => return Err(soon(error.to_string())),
-        Err(error) => return Err(refused(error)),
-    }
-    network.group = Some(group);
-    shared.put(environment, version, Record::Network(network)).await
-}
-
-fn group_name(environment: &EnvironmentId) -> String {
-    format!("bookend-{environment}")
-}
-
-/// Servers that are left go with it.
-async fn delete_network(shared: &Shared, environment: &EnvironmentId) -> Accepted {
-    let records = shared.known(environment).await?;
-    let now = (shared.now)();
-    let mut changes = Vec::new();
-    for kept in records.servers.values().filter(|kept| kept.record.stop_at.is_none()) {
-        let record = Server { stop_at: Some(now), ..kept.record.clone() };
-        changes.push((kept.version, Record::Server(Box::new(record))));
-    }
-    if let Some(kept) = records.network.filter(|kept| kept.record.delete_at.is_none()) {
-        let mut record = Network { delete_at: Some(now), ..kept.record };
-        if record.group.is_none() {
-            // Asked for, and nobody knows what became of it: its name tells.
-            let name = group_name(environment);
-            match shared.amazon.security_group_named(&shared.place().vpc, &name).await.map_err(refused)? {
-                Some(shown) => record.group = Some(shown.id),
-                None if now < record.made_at + super::conclude::LAG_MS => {
-                    return Err(soon("it is not known yet whether there is a security group"));
-                }
-                None => record.deleted = true,
-            }
-        }
-        changes.push((kept.version, Record::Network(record)));
-    }
-    if changes.is_empty() {
-        return Ok(());
-    }
-    match shared.write(environment, changes).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(soon("another step of this environment was quicker")),
-        Err(error) => Err(ProvisionError::Unknown { message: error.to_string() }),
     }
 }
 
@@ -233,6 +146,10 @@ async fn start_server(shared: &Shared, environment: &EnvironmentId, token: &str,
     if !network.is_some_and(|network| network.group.is_some() && network.delete_at.is_none()) {
         return Err(rejected(format!("{} has no private network to start in", plan.name)));
     }
+    let internet_group = match plan.internet {
+        true => Some(network::to_the_internet(shared).await?),
+        false => None,
+    };
     for mount in &plan.mounts {
         let volume = records.volumes.get(&mount.volume).filter(|kept| kept.record.delete_at.is_none());
         let volume = volume.ok_or_else(|| rejected(format!("there is no volume {}", mount.volume)))?;
@@ -243,6 +160,7 @@ async fn start_server(shared: &Shared, environment: &EnvironmentId, token: &str,
     let record = Server {
         token: token.to_owned(),
         plan: plan.clone(),
+        internet_group,
         asked_at: (shared.now)(),
         candidate: 0,
         refusals: Vec::new(),
@@ -251,7 +169,7 @@ async fn start_server(shared: &Shared, environment: &EnvironmentId, token: &str,
         instance: None,
         launched_at: None,
         address: None,
-        ran: false,
+        ran_at: None,
         stop_at: None,
         terminated_at: None,
         ended: false,
@@ -318,7 +236,7 @@ async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64
         let of = [(SNAPSHOT, plan.id.as_str()), (CALL, &number), (VOLUME, volume.as_str()), (NAME, &name)];
         let tags = tags::of(&shared.tags, environment.as_str(), &of);
         async move {
-            let paid = shared.amazon.buckets.acquire(&[(Group::CreateSnapshot, 1)]).await;
+            let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("CreateSnapshot"), 1)]).await;
             shared.amazon.create_snapshot(paid, id, &tags).await
         }
     });

@@ -305,5 +305,6 @@ pub fn observed(
         state,
         limits: record.limits.clone(),
         address: None,
+        running_since: None,
     }
 }

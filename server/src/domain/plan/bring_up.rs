@@ -6,7 +6,9 @@ use provisioners::{Host, MachineState, ServerPlan, Step, VolumeMount};
 
 use super::ask::{Progress, Wish};
 use super::take_down;
-use super::{CONNECT_MS, Draft, LOOK_AGAIN_MS, LOST_MS, MAX_REPAIRS, OVERDUE_MS, RECONNECT_MS, Renewal, STABLE_MS};
+use super::{
+    BOOT_MS, CONNECT_MS, Draft, LOOK_AGAIN_MS, LOST_MS, MAX_REPAIRS, OVERDUE_MS, RECONNECT_MS, Renewal, STABLE_MS,
+};
 use crate::domain::facts::{AgentLink, Asked, Failure, Network, Observed, Outcome, Server, Volume};
 use crate::domain::note::Note;
 use crate::domain::topology::{MountSpec, ServerSpec, Topology};
@@ -112,13 +114,18 @@ fn judge(server: &Server, spec: &ServerSpec, network_lost: bool, listening_since
     // Nobody knows how long it takes to catch up with others' copies; what comes after that is counted from then.
     let shares = spec.mounts.iter().any(|mount| mount.copy_of.is_some());
     let working_since = waiting_since.max(server.phase_at.filter(|_| shares).unwrap_or(0));
-    match server.machine().map(|machine| &machine.state) {
+    let machine = server.machine();
+    let (booting_since, patience) = match machine.and_then(|machine| machine.running_since) {
+        Some(since) => (since, BOOT_MS),
+        None => (0, CONNECT_MS),
+    };
+    match machine.map(|machine| &machine.state) {
         None if server.seen => lost(server, "disappeared", now),
         Some(MachineState::Dead { reason }) => lost(server, &format!("died: {reason}"), now),
         Some(MachineState::Failed { reason }) => lost(server, &format!("could not be started: {reason}"), now),
         Some(MachineState::Running) => match (&server.link, &server.status) {
-            (AgentLink::Never, _) if now >= waiting_since + CONNECT_MS => {
-                lost(server, &format!("runs, but its agent did not connect within {} seconds", CONNECT_MS / 1000), now)
+            (AgentLink::Never, _) if now >= waiting_since.max(booting_since) + patience => {
+                lost(server, &format!("runs, but its agent did not connect within {} seconds", patience / 1000), now)
             }
             (AgentLink::LostSince(since), _) if now >= (*since).max(listening_since) + LOST_MS => {
                 lost(server, &format!("has been out of touch for {} seconds", LOST_MS / 1000), now)

@@ -30,6 +30,8 @@ const APPEAR_MS: i64 = 20_000;
 const LOOK_AGAIN_MS: i64 = 30_000;
 /// From a server's start to its agent's first word.
 const CONNECT_MS: i64 = 60_000;
+/// From the moment a machine runs to its agent's first word: it boots, fetches the agent, and mounts disks.
+const BOOT_MS: i64 = 5 * 60_000;
 /// A connection that is lost shortly (the portal was restarted) is no trouble for the person.
 pub(super) const RECONNECT_MS: i64 = 10_000;
 /// An agent out of touch for so long is as good as dead.

@@ -184,8 +184,14 @@ impl Context<'_> {
 
     /// Everything put in but secrets, whose names stay.
     fn text(&self, text: &Text, own_name: &str) -> String {
+        // Machines apart get their addresses when they start; their names are known now.
         let addresses = |server: &str| -> Vec<String> {
-            self.hosts.get(server).into_iter().flatten().map(|(_, address)| address.to_string()).collect()
+            match self.sharing {
+                Sharing::Copies => self.host_names(server),
+                Sharing::OneDisk => {
+                    self.hosts.get(server).into_iter().flatten().map(|(_, address)| address.to_string()).collect()
+                }
+            }
         };
         let value = |name: &Name| match name {
             Name::Parameter(parameter) if self.values.secrets.contains_key(parameter) => None,

@@ -232,6 +232,7 @@ impl Provisioner for World {
                             state: machine.clone(),
                             limits: String::new(),
                             address: state.addresses.get(server).copied(),
+                            running_since: None,
                         })
                         .collect(),
                     volumes: state

@@ -6,10 +6,11 @@ mod simulation;
 mod world;
 
 use app::api::{Action, State};
-use provisioners::VolumeId;
+use provisioners::{MachineState, VolumeId};
 
 use self::simulation::{Event, Luck, Simulation};
 use super::*;
+use crate::domain::facts::AgentLink;
 use crate::domain::progress::progress;
 use crate::domain::state;
 
@@ -64,6 +65,30 @@ fn a_server_that_keeps_dying_ends_in_a_failure() {
     assert!(failure.cause.contains("so did the 4 before it"), "{failure:?}");
     simulation.ask(Action::Retry);
     assert_eq!(simulation.come_to_rest(), Decision::Settled);
+}
+
+#[test]
+fn a_machine_that_boots_by_itself_is_given_time_from_the_moment_it_runs() {
+    let mut simulation = Simulation::new();
+    let Decision::Do(work) = simulation.decide() else { panic!() };
+    simulation.work(&work, || Luck::Good);
+    simulation.decide();
+    let is_replaced = |running_since: Option<i64>, minutes: i64| {
+        let mut facts = simulation.facts.clone();
+        for server in &mut facts.observed.servers {
+            server.link = AgentLink::Never;
+            for machine in &mut server.machines {
+                (machine.state, machine.running_since) = (MachineState::Running, running_since);
+            }
+        }
+        let now = simulation.now + minutes * 60_000;
+        let decision = plan(&facts.intent, &facts.topology, &facts.observed, now);
+        matches!(decision, Decision::Do(work) if !work.renewals.is_empty())
+    };
+    assert!(is_replaced(None, 2), "an agent that starts with its machine speaks at once");
+    let four_minutes_pending = Some(simulation.now + 4 * 60_000);
+    assert!(!is_replaced(four_minutes_pending, 8));
+    assert!(is_replaced(four_minutes_pending, 10));
 }
 
 #[test]

@@ -160,6 +160,7 @@ impl Simulation {
                     state: state.clone(),
                     limits: String::new(),
                     address: None,
+                    running_since: None,
                 })
                 .into_iter()
                 .collect();

@@ -166,4 +166,10 @@ fn where_servers_share_no_disk_each_gets_a_copy_of_what_they_share() {
     assert_eq!(mount(&copies, "db"), ("shared-db".into(), "/var/lib/data".into(), Some("shared".into())));
     assert_eq!(mount(&one, "db"), ("shared".into(), "/var/lib/data".into(), None));
     assert_eq!(mount(&copies, "worker-1"), mount(&one, "worker-1"), "its own volume was its own before");
+    let variable = |topology: &Topology| {
+        let spec = topology.servers.iter().find(|spec| spec.name == "web").expect("it is there");
+        spec.variables["WORKERS"].clone()
+    };
+    assert_ne!(variable(&one), variable(&copies));
+    assert_eq!(variable(&copies), "worker-1,worker-2", "machines apart are found by their names");
 }

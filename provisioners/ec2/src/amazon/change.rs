@@ -1,0 +1,192 @@
+//! The calls that change something. Each is paid for beforehand: whether there is a token for it decides whether it is made now.
+
+use aws_sdk_ec2::types::{self, ResourceType, TagSpecification};
+
+use super::{Amazon, CallError, Called, listed};
+use crate::buckets::Paid;
+use crate::records::Launch;
+use crate::tags::Tags;
+
+/// What packets may come from or go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Members of a security group, whatever it is.
+    Members(String),
+    /// One TCP port in a network (CIDR).
+    Port { network: String, port: u16 },
+    /// Everywhere, whatever it is: what Amazon gives each new group for what goes out.
+    Everything,
+    /// The same for IPv6, in networks that have it.
+    Everything6,
+}
+
+impl Rule {
+    fn permission(&self) -> types::IpPermission {
+        let all = types::IpPermission::builder().ip_protocol("-1");
+        let four = |cidr: &str| types::IpRange::builder().cidr_ip(cidr).build();
+        let six = |cidr: &str| types::Ipv6Range::builder().cidr_ipv6(cidr).build();
+        match self {
+            Rule::Members(group) => {
+                all.user_id_group_pairs(types::UserIdGroupPair::builder().group_id(group).build()).build()
+            }
+            Rule::Everything => all.ip_ranges(four("0.0.0.0/0")).build(),
+            Rule::Everything6 => all.ipv6_ranges(six("::/0")).build(),
+            Rule::Port { network, port } => {
+                let tcp = types::IpPermission::builder().ip_protocol("tcp");
+                let tcp = tcp.from_port(i32::from(*port)).to_port(i32::from(*port));
+                match network.contains(':') {
+                    true => tcp.ipv6_ranges(six(network)).build(),
+                    false => tcp.ip_ranges(four(network)).build(),
+                }
+            }
+        }
+    }
+}
+
+impl Amazon {
+    pub async fn create_security_group(
+        &self,
+        paid: Paid,
+        vpc: &str,
+        name: &str,
+        about: &str,
+        tags: &Tags,
+    ) -> Called<String> {
+        let call = self.client.create_security_group().vpc_id(vpc).group_name(name);
+        let call = call.description(about).tag_specifications(specification(ResourceType::SecurityGroup, tags));
+        let made = self.answered("CreateSecurityGroup", &paid, call.send().await)?;
+        made.group_id.ok_or_else(|| nameless("CreateSecurityGroup"))
+    }
+
+    /// Lets these reach the members of a group.
+    pub async fn allow_in(&self, paid: Paid, group: &str, rules: &[Rule]) -> Called<()> {
+        let call = self.client.authorize_security_group_ingress().group_id(group);
+        let call = call.set_ip_permissions(Some(rules.iter().map(Rule::permission).collect()));
+        self.answered("AuthorizeSecurityGroupIngress", &paid, call.send().await).map(drop)
+    }
+
+    /// Lets the members of a group reach these.
+    pub async fn allow_out(&self, paid: Paid, group: &str, rules: &[Rule]) -> Called<()> {
+        let call = self.client.authorize_security_group_egress().group_id(group);
+        let call = call.set_ip_permissions(Some(rules.iter().map(Rule::permission).collect()));
+        self.answered("AuthorizeSecurityGroupEgress", &paid, call.send().await).map(drop)
+    }
+
+    /// Takes back that the members of a group reach this.
+    pub async fn forbid_out(&self, paid: Paid, group: &str, rule: &Rule) -> Called<()> {
+        let call = self.client.revoke_security_group_egress().group_id(group).ip_permissions(rule.permission());
+        self.answered("RevokeSecurityGroupEgress", &paid, call.send().await).map(drop)
+    }
+
+    pub async fn delete_security_group(&self, paid: Paid, group: &str) -> Called<()> {
+        let call = self.client.delete_security_group().group_id(group);
+        self.answered("DeleteSecurityGroup", &paid, call.send().await).map(drop)
+    }
+
+    /// All of a launch's servers, by launch index, or none. Exactly the same call each time, whoever makes it.
+    pub async fn run_instances(&self, paid: Paid, launch: &Launch, user_data: &str) -> Called<Vec<String>> {
+        let count = i32::try_from(launch.members.len()).unwrap_or(i32::MAX);
+        let root = types::EbsBlockDevice::builder().encrypted(true).delete_on_termination(true);
+        let root = root.volume_type(types::VolumeType::Gp3).build();
+        let root = types::BlockDeviceMapping::builder().device_name(&launch.root_device).ebs(root).build();
+        let metadata = types::InstanceMetadataOptionsRequest::builder()
+            .http_tokens(types::HttpTokensState::Required)
+            .http_put_response_hop_limit(1)
+            .http_endpoint(types::InstanceMetadataEndpointState::Enabled)
+            .build();
+        let profile = launch.instance_profile.as_ref();
+        let profile = profile.map(|name| types::IamInstanceProfileSpecification::builder().name(name).build());
+        let call = self.client.run_instances();
+        let call = call
+            .client_token(&launch.token)
+            .image_id(&launch.image)
+            .instance_type(types::InstanceType::from(launch.instance_type.as_str()))
+            .min_count(count)
+            .max_count(count)
+            .subnet_id(&launch.subnet)
+            .set_security_group_ids(Some(launch.groups.clone()))
+            .block_device_mappings(root)
+            .metadata_options(metadata)
+            .set_iam_instance_profile(profile)
+            .set_key_name(launch.key_pair.clone())
+            .instance_initiated_shutdown_behavior(types::ShutdownBehavior::Terminate)
+            .user_data(user_data)
+            .tag_specifications(specification(ResourceType::Instance, &launch.tags))
+            .tag_specifications(specification(ResourceType::Volume, &launch.tags))
+            .tag_specifications(specification(ResourceType::NetworkInterface, &launch.tags));
+        let made = self.answered("RunInstances", &paid, call.send().await)?;
+        let mut made: Vec<(i32, String)> = made
+            .instances
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|one| Some((one.ami_launch_index.unwrap_or_default(), one.instance_id?)))
+            .collect();
+        made.sort();
+        match made.len() == launch.members.len() {
+            true => Ok(made.into_iter().map(|(_, id)| id).collect()),
+            false => Err(nameless("RunInstances")),
+        }
+    }
+
+    /// All of these or, when one of them is not known or protected, none; at most 1000.
+    pub async fn terminate(&self, paid: Paid, instances: &[String]) -> Called<()> {
+        let call = self.client.terminate_instances().set_instance_ids(Some(instances.to_vec()));
+        self.answered("TerminateInstances", &paid, call.send().await).map(drop)
+    }
+
+    pub async fn create_volume(
+        &self,
+        paid: Paid,
+        token: &str,
+        zone: &str,
+        size_gib: i32,
+        from: Option<&str>,
+        tags: &Tags,
+    ) -> Called<String> {
+        let call = self.client.create_volume().client_token(token).availability_zone(zone).size(size_gib);
+        let call = call
+            .set_snapshot_id(from.map(str::to_owned))
+            .encrypted(true)
+            .volume_type(types::VolumeType::Gp3)
+            .tag_specifications(specification(ResourceType::Volume, tags));
+        let made = self.answered("CreateVolume", &paid, call.send().await)?;
+        made.volume_id.ok_or_else(|| nameless("CreateVolume"))
+    }
+
+    pub async fn delete_volume(&self, paid: Paid, volume: &str) -> Called<()> {
+        self.answered("DeleteVolume", &paid, self.client.delete_volume().volume_id(volume).send().await).map(drop)
+    }
+
+    /// `number` counts the disks of the instance, from 0.
+    pub async fn attach_volume(&self, paid: Paid, volume: &str, instance: &str, number: usize) -> Called<()> {
+        let device = format!("/dev/sd{}", char::from(b'f' + u8::try_from(number.min(20)).unwrap_or(20)));
+        let call = self.client.attach_volume().volume_id(volume).instance_id(instance).device(device);
+        self.answered("AttachVolume", &paid, call.send().await).map(drop)
+    }
+
+    /// The moment is fixed when this returns.
+    pub async fn create_snapshot(&self, paid: Paid, volume: &str, tags: &Tags) -> Called<String> {
+        let call = self.client.create_snapshot().volume_id(volume);
+        let call = call.tag_specifications(specification(ResourceType::Snapshot, tags));
+        let made = self.answered("CreateSnapshot", &paid, call.send().await)?;
+        made.snapshot_id.ok_or_else(|| nameless("CreateSnapshot"))
+    }
+
+    pub async fn delete_snapshot(&self, paid: Paid, snapshot: &str) -> Called<()> {
+        let call = self.client.delete_snapshot().snapshot_id(snapshot);
+        self.answered("DeleteSnapshot", &paid, call.send().await).map(drop)
+    }
+
+    pub async fn create_tags(&self, paid: Paid, resources: &[String], tags: &Tags) -> Called<()> {
+        let call = self.client.create_tags().set_resources(Some(resources.to_vec())).set_tags(Some(listed(tags)));
+        self.answered("CreateTags", &paid, call.send().await).map(drop)
+    }
+}
+
+fn nameless(call: &'static str) -> CallError {
+    CallError::Unknown { call, message: "the answer does not say what was made".to_owned() }
+}
+
+fn specification(kind: ResourceType, tags: &Tags) -> TagSpecification {
+    TagSpecification::builder().resource_type(kind).set_tags(Some(listed(tags))).build()
+}
