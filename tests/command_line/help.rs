@@ -46,6 +46,7 @@ fn every_command_has_help_with_usage() {
     for (command, nested) in [
         ("token", &["create", "list", "revoke"][..]),
         ("template", &["lint", "plan"]),
+        ("doctor", &["ec2"]),
         (
             "snapshot",
             &["create", "list", "show", "label", "verify", "diff", "delete", "pin", "unpin", "export", "import"],

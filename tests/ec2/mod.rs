@@ -2,6 +2,8 @@
 
 pub mod amazon;
 mod conformance;
+mod doctor;
 mod moto;
 mod place;
+mod reach;
 mod seeds;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | what an operator says | [`config`] |
 //! | what a region offers | `place` |
+//! | what it lacks | [`doctor`] |
 //! | what is remembered, before it is asked for | `records`, on a [`Ledger`] |
 //! | the engine's steps | `steps`, `network` |
 //! | looking at everything at once | `look` |
@@ -23,6 +24,7 @@ pub mod buckets;
 mod conclude;
 pub mod config;
 mod connect;
+pub mod doctor;
 mod driver;
 mod errands;
 mod learn;

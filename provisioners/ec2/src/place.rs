@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::lookup_host;
 
 use super::amazon::{Amazon, CallError, MachineImage, Rule, Subnet, TypeFacts};
-use super::config::{Config, HOST_IMAGE};
+use super::config::{Config, HOST_IMAGE, ImageAlias};
 
 /// The processors our agent is built for, in Amazon's words.
 const ARCHITECTURE: &str = "x86_64";
@@ -62,19 +62,13 @@ impl Place {
     /// # Errors
     /// [`PlaceError`] says what is missing.
     pub async fn find(amazon: &Amazon, config: &Config) -> Result<Place, PlaceError> {
-        let found = amazon.subnets(&config.subnets, config.vpc.as_deref()).await?;
-        let first = found.first().ok_or(PlaceError::NoSubnet)?;
-        let vpc = first.vpc.clone();
-        if let Some(other) = found.iter().find(|subnet| subnet.vpc != vpc) {
-            return Err(PlaceError::TwoNetworks { first: first.id.clone(), other: other.id.clone() });
-        }
-        let mut subnets: Vec<Subnet> = Vec::new();
-        for subnet in found {
-            if !subnets.iter().any(|known| known.zone == subnet.zone) {
-                subnets.push(subnet);
-            }
-        }
-        Ok(Place { vpc, subnets, sizes: sizes(amazon, config).await?, images: images(amazon, config).await? })
+        let subnets = subnets(amazon, config).await?;
+        Ok(Place {
+            vpc: subnets[0].vpc.clone(),
+            subnets,
+            sizes: sizes(amazon, config).await?,
+            images: images(amazon, config).await?,
+        })
     }
 
     /// The zone an environment begins in: always the same one for the same environment, all of them alike often.
@@ -133,6 +127,22 @@ impl Place {
     }
 }
 
+/// One for each zone, at least one, all of one VPC.
+pub async fn subnets(amazon: &Amazon, config: &Config) -> Result<Vec<Subnet>, PlaceError> {
+    let found = amazon.subnets(&config.subnets, config.vpc.as_deref()).await?;
+    let first = found.first().ok_or(PlaceError::NoSubnet)?;
+    if let Some(other) = found.iter().find(|subnet| subnet.vpc != first.vpc) {
+        return Err(PlaceError::TwoNetworks { first: first.id.clone(), other: other.id.clone() });
+    }
+    let mut subnets: Vec<Subnet> = Vec::new();
+    for subnet in found {
+        if !subnets.iter().any(|known| known.zone == subnet.zone) {
+            subnets.push(subnet);
+        }
+    }
+    Ok(subnets)
+}
+
 /// What servers must reach to find their portal: the networks an operator named, or the addresses its name has now.
 ///
 /// # Errors
@@ -158,19 +168,23 @@ pub async fn portal_rules(config: &Config, url: &str) -> Result<Vec<Rule>, Place
 pub async fn images(amazon: &Amazon, config: &Config) -> Result<BTreeMap<String, MachineImage>, PlaceError> {
     let mut images = BTreeMap::new();
     for (alias, wanted) in &config.images {
-        let found = amazon.images(&wanted.owner, &wanted.name).await?;
-        let newest = found.into_iter().find(|image| image.architecture == ARCHITECTURE);
-        let newest = newest.ok_or_else(|| PlaceError::NoImage {
-            alias: alias.clone(),
-            owner: wanted.owner.clone(),
-            name: wanted.name.clone(),
-        })?;
-        images.insert(alias.clone(), newest);
+        images.insert(alias.clone(), newest_image(amazon, alias, wanted).await?);
     }
     Ok(images)
 }
 
-async fn sizes(amazon: &Amazon, config: &Config) -> Result<Vec<Vec<TypeFacts>>, PlaceError> {
+/// What an alias stands for now.
+pub async fn newest_image(amazon: &Amazon, alias: &str, wanted: &ImageAlias) -> Result<MachineImage, PlaceError> {
+    let found = amazon.images(&wanted.owner, &wanted.name).await?;
+    let newest = found.into_iter().find(|image| image.architecture == ARCHITECTURE);
+    newest.ok_or_else(|| PlaceError::NoImage {
+        alias: alias.to_owned(),
+        owner: wanted.owner.clone(),
+        name: wanted.name.clone(),
+    })
+}
+
+pub async fn sizes(amazon: &Amazon, config: &Config) -> Result<Vec<Vec<TypeFacts>>, PlaceError> {
     let names: Vec<String> = config.sizes.iter().flat_map(|size| size.types.clone()).collect();
     let known = amazon.instance_types(&names).await?;
     let facts = |name: &String| {

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 pub use super::copy::CopyArguments;
+pub use super::doctor::DoctorArguments;
 pub use order::{ChangeArguments, CloneArguments, OrderArguments};
 pub use snapshot::{OneSnapshot, RestoreArguments, SnapshotCommand, UndeleteArguments};
 
@@ -110,12 +111,21 @@ pub enum Command {
     /// Check templates, see what they would create, print their schema
     #[command(subcommand)]
     Template(TemplateCommand),
+    /// Find out what is missing before anybody orders
+    #[command(subcommand)]
+    Doctor(DoctorCommand),
     /// Print the script that completes commands and names in a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
         #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish", "elvish", "powershell"])]
         shell: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DoctorCommand {
+    /// What accounts and regions of Amazon EC2 lack: permissions, subnets, images, types. Changes nothing
+    Ec2(DoctorArguments),
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! The command line: the client of a portal for people and scripts.
 //!
-//! The client stands on the REST API alone and knows nothing of the portal's insides; `serve`, `token create --user` and
-//! `template` are the exceptions that run here. Guaranteed to scripts: results on standard output, everything else on
+//! The client stands on the REST API alone and knows nothing of the portal's insides; `serve`, `token create --user`,
+//! `template` and `doctor` are the exceptions that run here. Guaranteed to scripts: results on standard output, everything else on
 //! standard error; `--json` prints one document and errors as JSON; exit codes as `--help` lists them. Guaranteed to
 //! people: names that come from elsewhere cannot move their cursor.
 
@@ -12,6 +12,7 @@ mod client;
 mod complete;
 mod copy;
 mod credentials;
+mod doctor;
 mod environments;
 mod events;
 mod exec;
@@ -37,7 +38,7 @@ use app::api::Action;
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
 
-use self::arguments::{Command, CommandLine, TemplateCommand, TokenCommand};
+use self::arguments::{Command, CommandLine, DoctorCommand, TemplateCommand, TokenCommand};
 use self::client::Client;
 use self::failure::Failure;
 use self::output::Output;
@@ -89,6 +90,7 @@ async fn dispatch(line: CommandLine, output: Output) -> Result<u8, Failure> {
             template::plan(&file, &set, &set_file, output)?;
         }
         Command::Template(TemplateCommand::Schema) => template::schema(output)?,
+        Command::Doctor(DoctorCommand::Ec2(ec2)) => return doctor::ec2(&ec2, output).await,
         Command::Catalog { template: None } => catalog::list(&client()?, output).await?,
         Command::Catalog { template: Some(name) } => catalog::show(&client()?, &name, output).await?,
         Command::Order(order) => order::order(&client()?, order, output).await?,

@@ -1,9 +1,11 @@
-//! The calls that change something. Each is paid for beforehand: whether there is a token for it decides whether it is made now.
+//! The calls that change something, and their rehearsals. Each is paid for beforehand: whether there is a token for it decides
+//! whether it is made now.
 
+use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{self, ResourceType, TagSpecification};
 
 use super::{Amazon, CallError, Called, listed};
-use crate::buckets::Paid;
+use crate::buckets::{Bucket, Paid};
 use crate::records::Launch;
 use crate::tags::Tags;
 
@@ -83,11 +85,11 @@ impl Amazon {
         self.answered("DeleteSecurityGroup", &paid, call.send().await).map(drop)
     }
 
-    /// All of a launch's servers, by launch index, or none. Exactly the same call each time, whoever makes it.
-    pub async fn run_instances(&self, paid: Paid, launch: &Launch, user_data: &str) -> Called<Vec<String>> {
+    /// Exactly the same call each time, whoever makes it.
+    fn launch_call(&self, launch: &Launch, user_data: &str) -> RunInstancesFluentBuilder {
         let count = i32::try_from(launch.members.len()).unwrap_or(i32::MAX);
         let root = types::EbsBlockDevice::builder().encrypted(true).delete_on_termination(true);
-        let root = root.volume_type(types::VolumeType::Gp3).build();
+        let root = root.volume_type(types::VolumeType::Gp3).set_volume_size(launch.root_gib).build();
         let root = types::BlockDeviceMapping::builder().device_name(&launch.root_device).ebs(root).build();
         let metadata = types::InstanceMetadataOptionsRequest::builder()
             .http_tokens(types::HttpTokensState::Required)
@@ -96,8 +98,8 @@ impl Amazon {
             .build();
         let profile = launch.instance_profile.as_ref();
         let profile = profile.map(|name| types::IamInstanceProfileSpecification::builder().name(name).build());
-        let call = self.client.run_instances();
-        let call = call
+        self.client
+            .run_instances()
             .client_token(&launch.token)
             .image_id(&launch.image)
             .instance_type(types::InstanceType::from(launch.instance_type.as_str()))
@@ -113,7 +115,12 @@ impl Amazon {
             .user_data(user_data)
             .tag_specifications(specification(ResourceType::Instance, &launch.tags))
             .tag_specifications(specification(ResourceType::Volume, &launch.tags))
-            .tag_specifications(specification(ResourceType::NetworkInterface, &launch.tags));
+            .tag_specifications(specification(ResourceType::NetworkInterface, &launch.tags))
+    }
+
+    /// All of a launch's servers, by launch index, or none.
+    pub async fn run_instances(&self, paid: Paid, launch: &Launch, user_data: &str) -> Called<Vec<String>> {
+        let call = self.launch_call(launch, user_data);
         let made = self.answered("RunInstances", &paid, call.send().await)?;
         let mut made: Vec<(i32, String)> = made
             .instances
@@ -180,6 +187,38 @@ impl Amazon {
     pub async fn create_tags(&self, paid: Paid, resources: &[String], tags: &Tags) -> Called<()> {
         let call = self.client.create_tags().set_resources(Some(resources.to_vec())).set_tags(Some(listed(tags)));
         self.answered("CreateTags", &paid, call.send().await).map(drop)
+    }
+}
+
+/// The same calls as rehearsals: Amazon says whether it would let us, and does nothing.
+impl Amazon {
+    pub async fn rehearse_launch(&self, launch: &Launch) -> Called<()> {
+        let paid = self.buckets.acquire(&[(Bucket::Call("RunInstances"), 1)]).await;
+        let call = self.launch_call(launch, "").dry_run(true);
+        rehearsed(self.answered("RunInstances", &paid, call.send().await))
+    }
+
+    pub async fn rehearse_volume(&self, zone: &str, tags: &Tags) -> Called<()> {
+        let paid = self.buckets.acquire(&[(Bucket::Call("CreateVolume"), 1)]).await;
+        let call = self.client.create_volume().availability_zone(zone).size(1).encrypted(true).dry_run(true);
+        let call =
+            call.volume_type(types::VolumeType::Gp3).tag_specifications(specification(ResourceType::Volume, tags));
+        rehearsed(self.answered("CreateVolume", &paid, call.send().await))
+    }
+
+    pub async fn rehearse_security_group(&self, vpc: &str, tags: &Tags) -> Called<()> {
+        let paid = self.buckets.acquire(&[(Bucket::Call("CreateSecurityGroup"), 1)]).await;
+        let call =
+            self.client.create_security_group().vpc_id(vpc).group_name("bookend-doctor").description("A rehearsal");
+        let call = call.dry_run(true).tag_specifications(specification(ResourceType::SecurityGroup, tags));
+        rehearsed(self.answered("CreateSecurityGroup", &paid, call.send().await))
+    }
+}
+
+fn rehearsed<T>(called: Called<T>) -> Called<()> {
+    match called {
+        Err(error) if error.code() != "DryRunOperation" => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -93,6 +93,7 @@ pub struct Subnet {
     pub zone: String,
     pub vpc: String,
     pub default_for_zone: bool,
+    pub free_addresses: i32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +101,7 @@ pub struct MachineImage {
     pub id: String,
     pub name: String,
     pub root_device: String,
+    pub root_gib: Option<i32>,
     pub architecture: String,
     pub made_at: String,
 }
@@ -191,6 +193,16 @@ impl Amazon {
             found.extend(page.instance_types.unwrap_or_default().into_iter().filter_map(type_facts));
         }
         Ok(found)
+    }
+
+    /// Which of these types are offered in which zones.
+    pub async fn offerings(&self, names: &[String]) -> Called<Vec<(String, String)>> {
+        let call = self.client.describe_instance_type_offerings().max_results(PAGE);
+        let call = call.location_type(types::LocationType::AvailabilityZone).filters(filter("instance-type", names));
+        let ask = |next| call.clone().set_next_token(next).send();
+        let pages = self.pages("DescribeInstanceTypeOfferings", ask, |page| page.next_token.clone()).await?;
+        let offerings = pages.into_iter().flat_map(|page| page.instance_type_offerings.unwrap_or_default());
+        Ok(offerings.filter_map(|one| Some((one.instance_type?.as_str().to_owned(), one.location?))).collect())
     }
 
     /// One describe, when its bucket has a token for it.
@@ -330,14 +342,19 @@ fn subnet(described: types::Subnet) -> Option<Subnet> {
         zone: described.availability_zone?,
         vpc: described.vpc_id?,
         default_for_zone: described.default_for_az.unwrap_or_default(),
+        free_addresses: described.available_ip_address_count.unwrap_or_default(),
     })
 }
 
 fn image(described: types::Image) -> Option<MachineImage> {
+    let root_device = described.root_device_name?;
+    let mut disks = described.block_device_mappings.unwrap_or_default().into_iter();
+    let root = disks.find(|disk| disk.device_name.as_ref() == Some(&root_device));
     Some(MachineImage {
         id: described.image_id?,
         name: described.name.unwrap_or_default(),
-        root_device: described.root_device_name?,
+        root_gib: root.and_then(|root| root.ebs?.volume_size),
+        root_device,
         architecture: described.architecture.map(|it| it.as_str().to_owned()).unwrap_or_default(),
         made_at: described.creation_date.unwrap_or_default(),
     })

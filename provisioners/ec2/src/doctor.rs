@@ -1,0 +1,251 @@
+//! What an account and region lack for Bookend to work in them, found out before anybody orders. Nothing is changed: what cannot
+//! be known by looking is rehearsed.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::amazon::{Amazon, CallError, Called, MachineImage, Subnet};
+use super::config::{Config, HOST_IMAGE};
+use super::perform::plain;
+use super::place::{self, PlaceError};
+use super::records::{Launch, Member, Portal};
+use super::tags::{INSTALLATION, Tags};
+use provisioners::ServerId;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub about: String,
+    pub fine: bool,
+    /// What was found; if it is not fine, what to do.
+    pub found: String,
+}
+
+/// A subnet with fewer runs out soon.
+const FEW_ADDRESSES: i32 = 16;
+/// What rehearsals carry in the place of an installation's id.
+const REHEARSAL: &str = "doctor";
+
+/// Everything in the order in which to mend it. When Amazon cannot be asked at all, only that.
+pub async fn examine(amazon: &Amazon, config: &Config, portal_url: Option<&str>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let of = [REHEARSAL.to_owned()];
+    let ours: [(&str, &[String]); 1] = [(INSTALLATION, &of)];
+    let looks = [
+        ("instances", amazon.instances(&ours).await.map(drop)),
+        ("volumes", amazon.volumes(&ours).await.map(drop)),
+        ("snapshots", amazon.snapshots(&ours).await.map(drop)),
+        ("security groups", amazon.security_groups(&ours).await.map(drop)),
+    ];
+    if let (_, Err(error)) = &looks[0]
+        && !is_permission(error)
+    {
+        return vec![finding("credentials", &looks[0].1, "")];
+    }
+    for (what, looked) in looks {
+        findings.push(finding(&format!("looking at {what}"), &looked, "allowed"));
+    }
+    let subnets = place::subnets(amazon, config).await;
+    match &subnets {
+        Err(error) => findings.push(missing("subnets", told(error))),
+        Ok(subnets) => findings.extend(subnets.iter().map(addresses)),
+    }
+    let mut host = None;
+    for (alias, wanted) in &config.images {
+        match place::newest_image(amazon, alias, wanted).await {
+            Err(error) => findings.push(missing(&format!("image “{alias}”"), told(&error))),
+            Ok(image) => {
+                findings.push(fine(&format!("image “{alias}”"), format!("{} ({})", image.name, image.id)));
+                host = if alias == HOST_IMAGE { Some(image) } else { host };
+            }
+        }
+    }
+    let zones: Vec<&str> = subnets.iter().flatten().map(|subnet| subnet.zone.as_str()).collect();
+    findings.extend(types(amazon, config, &zones).await);
+    if let Some(subnet) = subnets.iter().flatten().next() {
+        findings.extend(rehearse(amazon, config, subnet, host.as_ref()).await);
+    }
+    findings.push(portal(config, portal_url).await);
+    findings
+}
+
+/// The least that Bookend has to be allowed, as an IAM policy.
+pub fn policy(config: Option<&Config>) -> Value {
+    let mut policy: Value = serde_json::from_str(include_str!("policy.json")).unwrap_or_default();
+    if let (Some(profile), Some(statements)) =
+        (config.and_then(|config| config.instance_profile.as_ref()), policy["Statement"].as_array_mut())
+    {
+        statements.push(json!({
+            "Sid": "GiveServersTheirRole",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": format!("arn:aws:iam::*:role/{profile}"),
+            "Condition": { "StringEquals": { "iam:PassedToService": "ec2.amazonaws.com" } },
+        }));
+    }
+    policy
+}
+
+fn fine(about: &str, found: String) -> Finding {
+    Finding { about: about.to_owned(), fine: true, found }
+}
+
+fn missing(about: &str, found: String) -> Finding {
+    Finding { about: about.to_owned(), fine: false, found }
+}
+
+fn finding(about: &str, called: &Called<()>, allowed: &str) -> Finding {
+    match called {
+        Ok(()) => fine(about, allowed.to_owned()),
+        Err(error) => missing(about, refusal(error)),
+    }
+}
+
+fn is_permission(error: &CallError) -> bool {
+    ["UnauthorizedOperation", "AccessDenied"].contains(&error.code())
+}
+
+fn refusal(error: &CallError) -> String {
+    match error {
+        CallError::Refused { call, .. } if is_permission(error) => {
+            format!(
+                "not allowed: give these credentials ec2:{call} (`bookend doctor ec2 --policy` prints all it takes)"
+            )
+        }
+        _ => plain(error),
+    }
+}
+
+fn told(error: &PlaceError) -> String {
+    match error {
+        PlaceError::Call(error) => refusal(error),
+        other => other.to_string(),
+    }
+}
+
+fn addresses(subnet: &Subnet) -> Finding {
+    let about = format!("subnet {} in {}", subnet.id, subnet.zone);
+    match subnet.free_addresses {
+        few if few < FEW_ADDRESSES => {
+            missing(&about, format!("{few} free addresses: name a larger one in `subnets`, or remove what is not used"))
+        }
+        many => fine(&about, format!("{many} free addresses")),
+    }
+}
+
+async fn types(amazon: &Amazon, config: &Config, zones: &[&str]) -> Vec<Finding> {
+    if let Err(error) = place::sizes(amazon, config).await {
+        return vec![missing("sizes", told(&error))];
+    }
+    let names: Vec<String> = config.sizes.iter().flat_map(|size| size.types.clone()).collect();
+    let offered = match amazon.offerings(&names).await {
+        Ok(offered) => offered,
+        Err(error) => return vec![missing("sizes", refusal(&error))],
+    };
+    let of_type = |name: &String| {
+        let there: Vec<&str> = zones
+            .iter()
+            .copied()
+            .filter(|zone| offered.iter().any(|(kind, place)| kind == name && place == zone))
+            .collect();
+        let about = format!("type {name}");
+        match there.as_slice() {
+            [] => missing(
+                &about,
+                "offered in none of the zones: take it out of `sizes`, or add a subnet where it is".into(),
+            ),
+            there => fine(&about, format!("offered in {}", there.join(", "))),
+        }
+    };
+    names.iter().map(of_type).collect()
+}
+
+async fn rehearse(amazon: &Amazon, config: &Config, subnet: &Subnet, image: Option<&MachineImage>) -> Vec<Finding> {
+    let mut tags = config.tags.clone();
+    tags.insert(INSTALLATION.to_owned(), REHEARSAL.to_owned());
+    let mut findings = vec![
+        finding("making volumes", &amazon.rehearse_volume(&subnet.zone, &tags).await, "allowed"),
+        finding("making security groups", &amazon.rehearse_security_group(&subnet.vpc, &tags).await, "allowed"),
+    ];
+    if let (Some(image), Some(size)) = (image, config.sizes.first()) {
+        let launch = rehearsal(config, subnet, image, size.types.first().map_or("", String::as_str), tags);
+        findings.push(finding("launching servers", &amazon.rehearse_launch(&launch).await, "allowed"));
+    }
+    findings
+}
+
+fn rehearsal(config: &Config, subnet: &Subnet, image: &MachineImage, instance_type: &str, tags: Tags) -> Launch {
+    Launch {
+        token: REHEARSAL.to_owned(),
+        instance_type: instance_type.to_owned(),
+        image: image.id.clone(),
+        root_device: image.root_device.clone(),
+        root_gib: image.root_gib,
+        subnet: subnet.id.clone(),
+        zone: subnet.zone.clone(),
+        groups: config.security_groups.clone(),
+        members: vec![Member {
+            server: ServerId::new(REHEARSAL),
+            generation: 1,
+            name: REHEARSAL.to_owned(),
+            disks: Vec::new(),
+        }],
+        portal: Portal { url: String::new(), agent_sha256: String::new(), authorities: None },
+        instance_profile: config.instance_profile.clone(),
+        key_pair: config.key_pair.clone(),
+        tags,
+    }
+}
+
+async fn portal(config: &Config, portal_url: Option<&str>) -> Finding {
+    let about = "the way to the portal";
+    let Some(url) = config.portal_url.as_deref().or(portal_url) else {
+        return missing(about, "not known: write `portal_url`, where servers reach this portal".to_owned());
+    };
+    match place::portal_rules(config, url).await {
+        Err(error) => missing(about, error.to_string()),
+        Ok(rules) => fine(about, format!("{url}, in {} networks that servers may reach", rules.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Every call by its name, as the source has it.
+    fn called() -> BTreeSet<String> {
+        let sources = [include_str!("amazon/describe.rs"), include_str!("amazon/change.rs")];
+        let words = sources.iter().flat_map(|source| source.split('"').skip(1).step_by(2));
+        let verbs =
+            ["Describe", "Create", "Delete", "Run", "Start", "Stop", "Terminate", "Attach", "Authorize", "Revoke"];
+        let is_call = |word: &&str| {
+            verbs.iter().any(|verb| word.starts_with(verb)) && word.chars().all(|letter| letter.is_ascii_alphabetic())
+        };
+        words.filter(is_call).map(|word| format!("ec2:{word}")).collect()
+    }
+
+    #[test]
+    fn the_policy_allows_every_call_there_is_and_no_other() {
+        let policy = policy(None);
+        let actions = policy["Statement"].as_array().unwrap().iter().flat_map(|statement| match &statement["Action"] {
+            Value::String(one) => vec![one.clone()],
+            many => many.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect(),
+        });
+        assert_eq!(actions.collect::<BTreeSet<_>>(), called());
+    }
+
+    #[test]
+    fn nothing_without_our_tag_may_be_changed() {
+        let policy = policy(None);
+        for statement in policy["Statement"].as_array().unwrap() {
+            let looks = statement["Action"].to_string().matches("ec2:").count()
+                == statement["Action"].to_string().matches("ec2:Describe").count();
+            let sid = statement["Sid"].as_str().unwrap();
+            let from = ["LaunchFrom", "MakeGroupsInNetworks", "TagWhatIsMade"].contains(&sid);
+            let condition = statement["Condition"].to_string();
+            assert!(looks || from || condition.contains("bookend:installation"), "{sid}");
+        }
+    }
+}

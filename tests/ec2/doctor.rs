@@ -1,0 +1,56 @@
+//! `bookend doctor ec2`: what is missing is said before anybody orders, and asking changes nothing.
+
+use ec2::doctor::{Finding, examine};
+use fake_ec2::{Fake, Rules};
+
+use super::amazon::{Account, config};
+
+const PORTAL: &str = "https://bookend.example.com";
+
+async fn missing(account: &Account, config: &ec2::config::Config) -> Vec<String> {
+    let findings = examine(&account.amazon(), config, Some(PORTAL)).await;
+    let missing = findings.into_iter().filter(|finding| !finding.fine);
+    missing.map(|Finding { about, found, .. }| format!("{about}: {found}")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_region_that_can_be_used_nothing_is_missing_and_nothing_is_made() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    assert_eq!(missing(&account, &config()).await, Vec::<String>::new());
+    let truth = account.fake.truth();
+    assert_eq!((truth.instances.len(), truth.volumes.len()), (0, 0));
+    assert!(truth.groups.iter().all(|group| group.name == "default"), "{:?}", truth.groups);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_permission_that_is_missing_is_named() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    account.fake.set_denied(["DescribeVolumes", "RunInstances", "CreateSecurityGroup", "DescribeImages"]);
+    let missing = missing(&account, &config()).await;
+    let allow = |call: &str| {
+        format!("not allowed: give these credentials ec2:{call} (`bookend doctor ec2 --policy` prints all it takes)")
+    };
+    let wanted = [
+        format!("looking at volumes: {}", allow("DescribeVolumes")),
+        format!("image “host”: {}", allow("DescribeImages")),
+        format!("making security groups: {}", allow("CreateSecurityGroup")),
+    ];
+    assert_eq!(missing, wanted, "a launch cannot be rehearsed without an image");
+    account.fake.set_denied(["RunInstances"]);
+    assert_eq!(self::missing(&account, &config()).await, [format!("launching servers: {}", allow("RunInstances"))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_configured_and_not_there_is_said_with_what_to_do() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let mut config = config();
+    config.images.get_mut("host").expect("an image").name = "no-such-image-*".to_owned();
+    config.sizes[0].types.push("z9.huge".to_owned());
+    config.portal_networks.clear();
+    config.portal_url = Some("not a url".to_owned());
+    let missing = missing(&account, &config).await;
+    let has = |text: &str| assert!(missing.iter().any(|one| one.contains(text)), "{text} is not in {missing:#?}");
+    has("amazon has no image named \"no-such-image-*\"");
+    has("z9.huge");
+    has("`portal_url` is \"not a url\"");
+}

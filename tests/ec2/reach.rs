@@ -1,0 +1,43 @@
+//! Whom servers on Amazon reach, and who reaches them.
+
+use std::collections::BTreeSet;
+
+use fake_ec2::{Rules, TrueGroup};
+use provisioners::conformance::{effect, server, settled};
+use provisioners::{EnvironmentId, Provisioner, ServerPlan, Step};
+
+use super::amazon::{Account, INSTALLATION};
+
+#[tokio::test(start_paused = true)]
+async fn a_server_reaches_its_environment_and_the_portal_and_the_internet_only_when_its_template_says_so() {
+    let account = Account::new(fake_ec2::Fake::new(Rules::calm()));
+    let portal = account.open().await;
+    let environment = EnvironmentId::new("env");
+    let closed = ServerPlan { mounts: Vec::new(), ..server("web", 1) };
+    let open = ServerPlan { mounts: Vec::new(), internet: true, ..server("db", 1) };
+    let mut steps = vec![Step::CreateNetwork];
+    steps.extend([closed, open].map(|server| Step::StartServer { server: Box::new(server) }));
+    for step in steps {
+        assert_eq!(portal.request(&effect(&environment, &step)).await, Ok(()));
+    }
+    settled(&portal, &environment).await;
+
+    let truth = account.fake.truth();
+    let group = |name: &str| -> TrueGroup {
+        let of_name = truth.groups.iter().find(|group| group.name == name && group.state == "here");
+        of_name.unwrap_or_else(|| panic!("no group {name}")).clone()
+    };
+    let own = group("bookend-env");
+    let rules: BTreeSet<&str> = own.rules.iter().map(String::as_str).collect();
+    let members = [format!("in all from {}", own.id), format!("out all to {}", own.id)];
+    let wanted = [members[0].as_str(), members[1].as_str(), "out tcp 443-443 to 10.0.0.0/24"];
+    assert_eq!(rules, BTreeSet::from(wanted));
+
+    let internet = group(&format!("bookend-internet-{INSTALLATION}"));
+    assert_eq!(internet.rules, ["out all to 0.0.0.0/0"], "out only, and nobody in");
+    let mut groups: Vec<BTreeSet<&str>> =
+        truth.instances.iter().map(|instance| instance.groups.iter().map(String::as_str).collect()).collect();
+    groups.sort_by_key(BTreeSet::len);
+    let (own, internet) = (own.id.as_str(), internet.id.as_str());
+    assert_eq!(groups, [BTreeSet::from([own]), BTreeSet::from([own, internet])]);
+}
