@@ -9,6 +9,7 @@ pub mod house;
 pub mod leftovers;
 pub mod portal;
 pub mod programs;
+pub mod tryout;
 
 pub use api::{Answer, Api};
 pub use browser::Browser;

@@ -253,15 +253,13 @@ impl Portal {
     async fn run(&mut self) -> Outcome {
         let log = File::options().create(true).append(true).open(self.log_file())?;
         let mut process = self.setting.serve(self.address).stdout(Stdio::piped()).stderr(log).spawn()?;
-        let output = process.stdout.take().ok_or("The portal has no standard output.")?;
-        let said = tokio::time::timeout(PATIENCE, read_greeting(BufReader::new(output))).await?;
-        let Some(greeting) = said? else {
+        let Some((address, setup_link)) = greeting_of(&mut process).await? else {
             let status = process.wait().await?;
             return Err(format!("The portal ended with {status} before it listened:\n{}", self.log()).into());
         };
         self.process = Some(process);
-        self.address = greeting.address;
-        self.setup_link = greeting.setup_link.or(self.setup_link.take());
+        self.address = address;
+        self.setup_link = setup_link.or(self.setup_link.take());
         Ok(())
     }
 
@@ -290,9 +288,13 @@ fn clean_command(program: &OsStr) -> Command {
     command
 }
 
-struct Greeting {
-    address: SocketAddr,
-    setup_link: Option<String>,
+/// Where it listens, and the link it printed for the first administrator.
+type Greeting = (SocketAddr, Option<String>);
+
+/// What a portal that was started with a pipe for its output says first; `None` when it ends instead.
+pub(crate) async fn greeting_of(portal: &mut Child) -> Outcome<Option<Greeting>> {
+    let output = portal.stdout.take().ok_or("The portal has no standard output.")?;
+    tokio::time::timeout(PATIENCE, read_greeting(BufReader::new(output))).await?
 }
 
 /// Reads what the portal says at its start: the line `listening on http://ADDRESS`, and before it, on a first start, one with
@@ -308,7 +310,7 @@ async fn read_greeting(output: impl tokio::io::AsyncBufRead + Unpin + Send + 'st
             let address = place.trim_end_matches('/').parse()?;
             // Whatever it says later is read and dropped: a full pipe would stop it.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return Ok(Some(Greeting { address, setup_link }));
+            return Ok(Some((address, setup_link)));
         }
     }
     Ok(None)

@@ -19,6 +19,11 @@ pub fn bookend() -> PathBuf {
     dist().join("bookend")
 }
 
+/// `cargo xtask`, built with everything else.
+pub fn xtask() -> PathBuf {
+    target().join("debug/xtask")
+}
+
 /// Where pictures of failures and of the journey go.
 pub fn pictures() -> PathBuf {
     target().join("pictures")

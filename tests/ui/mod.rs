@@ -8,6 +8,7 @@ mod files;
 mod journey;
 mod logs;
 mod notifications;
+mod on_ec2;
 mod operator;
 mod order;
 mod pages;

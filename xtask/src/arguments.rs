@@ -4,6 +4,9 @@ pub const USAGE: &str = "\
 cargo xtask up [--listen ADDR] [--data-dir DIR]
     Sets the machine up, builds everything in release and starts the portal (http://127.0.0.1:3000).
     Ends with the address and, on the first start, the single-use link that creates the first administrator.
+cargo xtask up --fake-ec2 [--listen ADDR]
+    The same with a make-believe Amazon EC2 on this machine, where everything that is ordered comes up: the whole way to EC2
+    without an account. Each start begins with nothing, in target/fake-ec2/PORT/; all of it ends with the portal.
 cargo xtask build
     The same without starting: target/dist/ holds bookend, bookend-agent and site/.
 cargo xtask test [FILTER] [-- ARGUMENTS]
@@ -33,6 +36,7 @@ pub enum Task {
 pub struct UpOptions {
     pub listen: Option<String>,
     pub data_dir: Option<String>,
+    pub fake_ec2: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -88,9 +92,17 @@ fn parse_up<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, String
         let place = match name {
             "--listen" => &mut options.listen,
             "--data-dir" => &mut options.data_dir,
+            "--fake-ec2" if inline.is_none() => {
+                options.fake_ec2 = true;
+                continue;
+            }
+            "--fake-ec2" => return Err("--fake-ec2 takes no value.".into()),
             _ => return Err(format!("`up` does not know {word:?}.")),
         };
         *place = Some(value(name, inline, &mut words)?);
+    }
+    if options.fake_ec2 && options.data_dir.is_some() {
+        return Err("--data-dir does not go with --fake-ec2, which begins with nothing in a folder of its own.".into());
     }
     Ok(Task::Up(options))
 }
@@ -165,8 +177,11 @@ mod tests {
 
     #[test]
     fn options_take_their_value_after_a_space_or_an_equals_sign() {
-        let expected = Task::Up(UpOptions { listen: Some("[::1]:80".into()), data_dir: Some("/d".into()) });
+        let expected =
+            Task::Up(UpOptions { listen: Some("[::1]:80".into()), data_dir: Some("/d".into()), fake_ec2: false });
         assert_eq!(parsed("up --listen [::1]:80 --data-dir=/d"), Ok(expected));
+        let fake = Task::Up(UpOptions { listen: Some("[::1]:80".into()), data_dir: None, fake_ec2: true });
+        assert_eq!(parsed("up --fake-ec2 --listen [::1]:80"), Ok(fake));
     }
 
     #[test]
@@ -197,6 +212,8 @@ mod tests {
             "upp",
             "up --port 1",
             "up --listen",
+            "up --fake-ec2=yes",
+            "up --fake-ec2 --data-dir /d",
             "build now",
             "test --all",
             "bench",

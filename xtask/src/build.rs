@@ -52,7 +52,22 @@ pub fn everything(workspace: &Workspace, progress: &Progress, compiler: &Compile
     let (server, (wasm, agent)) = both(server, rest)?;
     site(workspace, progress, &wasm, &dist.join("site"))?;
     place(&agent, &dist.join("bookend-agent"))?;
+    if flavour == Flavour::Tests {
+        place(&workspace.target.join("debug/fake-ec2"), &dist.join("fake-ec2"))?;
+    }
     place(&server, &dist.join("bookend"))
+}
+
+/// The make-believe Amazon, beside the portal in release.
+pub fn fake_ec2(workspace: &Workspace, progress: &Progress) -> Outcome<()> {
+    let product = workspace.target.join("release/fake-ec2");
+    let inputs = ["tests/fake_ec2", "provisioners/holder"];
+    when_changed(workspace, progress, "fake EC2", &inputs, &"release", &product, |part| {
+        let mut cargo = workspace.cargo();
+        cargo.args(["build", "--release", "--package", "fake_ec2", "--bin", "fake-ec2"]);
+        run::logged("build the fake EC2", &mut cargo, &workspace.log("fake-ec2"), part)
+    })?;
+    place(&product, &workspace.dist().join("fake-ec2"))
 }
 
 /// Both results, or the failure that made the other one give up.

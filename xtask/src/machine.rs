@@ -32,6 +32,10 @@ const fn need(program: &'static str, package: &'static str) -> Need {
 /// catalog's services are written in.
 pub const RUNNING: &[Need] = &[need("bwrap", "bubblewrap"), need("pasta", "passt"), need("python3", "python3")];
 
+/// For instances of the fake EC2, besides [`RUNNING`]: they see this machine's software, and volumes of several servers are
+/// copies that Syncthing keeps in step. The last is what ends the fake with the portal.
+pub const BODIES: &[Need] = &[need("curl", "curl"), need("syncthing", "syncthing"), need("setpriv", "util-linux")];
+
 /// For the browser part when rustup cannot bring its target: Debian's newer compiler, its library's source, its linker.
 pub const DEBIAN_WASM: &[Need] = &[
     need("/usr/bin/rustc", "rustc-web"),
@@ -42,6 +46,7 @@ pub const DEBIAN_WASM: &[Need] = &[
 
 /// For the tests, besides [`RUNNING`].
 pub const TESTING: &[Need] = &[
+    need("curl", "curl"),
     need("postgres", "postgresql"),
     need("initdb", "postgresql"),
     need("chromium", "chromium"),

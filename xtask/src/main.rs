@@ -14,6 +14,7 @@ mod arguments;
 mod bench;
 mod build;
 mod debris;
+mod fake_ec2;
 mod fingerprint;
 mod machine;
 mod npm;

@@ -1,8 +1,9 @@
 //! The fake's side of what is between bodies and the machine: two unix sockets in the bodies' directory. `life.sock` is only
 //! held open; what connects to `portal.sock` is connected to the portal, and to nothing else.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -29,7 +30,11 @@ pub fn listen(directory: &Path, portal: Option<SocketAddr>) -> Result<(), String
 fn bind(path: &Path) -> Result<UnixListener, String> {
     let failed = |error: std::io::Error| format!("cannot listen on {}: {error}", path.display());
     let _ = fs::remove_file(path);
-    let listener = UnixListener::bind(path).map_err(failed)?;
+    // By way of a descriptor: socket addresses are short, directories may not be.
+    let (directory, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+    let directory = File::open(directory).map_err(failed)?;
+    let short = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    let listener = UnixListener::bind(Path::new(&short).join(name)).map_err(failed)?;
     // Whoever can reach the directory may connect; bodies are another user.
     fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
     Ok(listener)
