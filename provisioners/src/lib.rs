@@ -17,6 +17,7 @@ pub mod conformance;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -201,6 +202,28 @@ pub trait Provisioner: Send + Sync {
             bytes: None,
             changed_at: None,
         })
+    }
+
+    /// Single things here that carry this installation's tag and that nothing remembered names, for long enough that nothing
+    /// under way can be about to. What the database says of them the caller finds out.
+    ///
+    /// # Errors
+    /// As [`observe`](Self::observe).
+    async fn orphans(&self) -> Result<Vec<Orphan>, ProvisionError> {
+        Ok(Vec::new())
+    }
+
+    /// How long after it was first seen a server that is an orphan is to be ended by itself; `None`: never.
+    fn orphan_servers_end_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Removes an orphan, if it is one still: that is asked once more right before. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when it is one no more; then nothing was touched.
+    async fn remove_orphan(&self, orphan: &Orphan) -> Result<(), ProvisionError> {
+        Err(ProvisionError::Rejected { message: format!("“{}” has no {}.", self.name(), orphan.id) })
     }
 
     /// How much room there is, where that is known.

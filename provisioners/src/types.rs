@@ -399,6 +399,34 @@ pub struct Capabilities {
     pub notes: Vec<String>,
 }
 
+/// A single thing of this installation that nothing remembered names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orphan {
+    pub kind: OrphanKind,
+    /// As the place itself calls it.
+    pub id: String,
+    /// As its tag says.
+    pub environment: EnvironmentId,
+    /// Our id (and for a server the generation) of what it was made for, where nothing is remembered of that: then the database may
+    /// still know it.
+    pub subject: Option<(String, Option<i64>)>,
+    /// What and where it is, in words.
+    pub about: String,
+    /// Unix milliseconds, where the place says.
+    pub made_at: Option<i64>,
+    /// About what it costs in a month, in US cents.
+    pub monthly_cents: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrphanKind {
+    Server,
+    Volume,
+    Snapshot,
+    Network,
+}
+
 /// What is left of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remains {

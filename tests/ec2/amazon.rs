@@ -34,6 +34,8 @@ pub struct Account {
     pub fake: Fake,
     pub ledger: Arc<Pages>,
     pub moments: Arc<Moments>,
+    /// What everything of its portals carries.
+    pub installation: String,
 }
 
 /// What may happen to a portal at each call and each write.
@@ -165,8 +167,14 @@ impl Pages {
 
 impl Account {
     pub fn new(fake: Fake) -> Self {
+        Self::of(fake, INSTALLATION)
+    }
+
+    /// Of an installation, beside which there may be others.
+    pub fn of(fake: Fake, installation: &str) -> Self {
         let moments: Arc<Moments> = Arc::default();
-        Self { fake, ledger: Arc::new(Pages::with(moments.clone())), moments }
+        let ledger = Arc::new(Pages::with(moments.clone()));
+        Self { fake, ledger, moments, installation: installation.to_owned() }
     }
 
     /// A portal that starts now opens the provisioner.
@@ -182,7 +190,8 @@ impl Account {
 
     pub async fn open_with(&self, config: Config) -> Result<Ec2, PlaceError> {
         let fake = self.fake.clone();
-        open(config, self.amazon(), self.ledger.clone(), Arc::new(move || fake.now_ms())).await
+        let now = Arc::new(move || fake.now_ms());
+        open(config, self.amazon(), self.ledger.clone(), &self.installation, now).await
     }
 
     /// The client as the provisioner has it, but for the network.
@@ -203,13 +212,19 @@ impl Account {
 ///
 /// # Errors
 /// When Amazon did not answer what it was asked first.
-pub async fn open(config: Config, amazon: Amazon, ledger: Arc<Pages>, now: Now) -> Result<Ec2, PlaceError> {
+pub async fn open(
+    config: Config,
+    amazon: Amazon,
+    ledger: Arc<Pages>,
+    installation: &str,
+    now: Now,
+) -> Result<Ec2, PlaceError> {
     let parts = Parts {
         name: "frankfurt".to_owned(),
         config,
         amazon,
         ledger,
-        installation: INSTALLATION.to_owned(),
+        installation: installation.to_owned(),
         portal: Portal {
             url: "https://bookend.example.com".to_owned(),
             agent_sha256: "ab".repeat(32),

@@ -4,6 +4,7 @@ pub mod amazon;
 mod conformance;
 mod doctor;
 mod moto;
+mod orphans;
 mod place;
 mod reach;
 mod seeds;

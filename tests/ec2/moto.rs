@@ -28,7 +28,7 @@ use futures::future::join_all;
 use provisioners::conformance::{self, Performed, Place, Trouble, effect, server, settled};
 use provisioners::{Effect, EnvironmentId, MachineState, Provisioner, ServerId, SnapshotId, Step, VolumeId};
 
-use super::amazon::{Moments, Pages, config, open};
+use super::amazon::{INSTALLATION, Moments, Pages, config, open};
 use super::place::until_trouble;
 
 /// What a story's moto takes to have nothing left of an environment.
@@ -116,7 +116,7 @@ impl MotoPlace {
         let amazon = ec2::connect_as(&config, Some(credentials)).await;
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_millis();
         let now = Arc::new(move || i64::try_from(now()).expect("a clock"));
-        open(config, amazon, self.ledger.clone(), now).await.expect("a region that can be used")
+        open(config, amazon, self.ledger.clone(), INSTALLATION, now).await.expect("a region that can be used")
     }
 
     /// Of all that carries an environment's tag, these elements.

@@ -34,23 +34,31 @@ impl Dice {
 }
 
 /// Somebody who wants an environment and does not give up.
-struct Life {
+pub(super) struct Life {
     seed: u64,
-    account: Account,
-    environment: EnvironmentId,
+    pub account: Account,
+    pub environment: EnvironmentId,
     dice: Dice,
     portal: Option<Ec2>,
 }
 
 impl Life {
-    async fn begin(seed: u64, rules: Rules) -> Life {
-        let account = Account::new(fake_ec2::Fake::new(rules));
-        let environment = EnvironmentId::new(format!("life-{seed}"));
-        let portal = Some(account.open().await);
-        Life { seed, account, environment, dice: Dice(seed), portal }
+    pub async fn begin(seed: u64, rules: Rules) -> Life {
+        let life = Life::on(Account::new(fake_ec2::Fake::new(rules)), &format!("life-{seed}")).await;
+        Life { seed, dice: Dice(seed), ..life }
     }
 
-    fn portal(&self) -> &Ec2 {
+    pub async fn on(account: Account, environment: &str) -> Life {
+        let portal = Some(account.open().await);
+        Life { seed: 0, account, environment: EnvironmentId::new(environment), dice: Dice(0), portal }
+    }
+
+    /// The portal, and nobody after it.
+    pub fn stop(&mut self) {
+        self.portal = None;
+    }
+
+    pub fn portal(&self) -> &Ec2 {
         self.portal.as_ref().expect("a portal")
     }
 
@@ -66,7 +74,7 @@ impl Life {
     }
 
     /// Asks until it is accepted, with portals that die over it.
-    async fn perform(&mut self, steps: &[Step]) {
+    pub async fn perform(&mut self, steps: &[Step]) {
         let by = tokio::time::Instant::now() + PATIENCE;
         let mut call = 0;
         let mut open: Vec<&Step> = steps.iter().collect();
@@ -100,7 +108,7 @@ impl Life {
     }
 
     /// Looks until it is as it should be, with portals that die while they look.
-    async fn until(&mut self, what: &str, fine: impl Fn(&ObservedEnvironment) -> bool) -> ObservedEnvironment {
+    pub async fn until(&mut self, what: &str, fine: impl Fn(&ObservedEnvironment) -> bool) -> ObservedEnvironment {
         let by = tokio::time::Instant::now() + PATIENCE;
         loop {
             if let Ok(observed) = self.portal().observe(std::slice::from_ref(&self.environment)).await {
@@ -139,7 +147,7 @@ impl Life {
     }
 }
 
-fn server(name: &str, generation: i64, volume: Option<&str>) -> Step {
+pub(super) fn server(name: &str, generation: i64, volume: Option<&str>) -> Step {
     Step::StartServer {
         server: Box::new(ServerPlan {
             id: ServerId::new(name),

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
+
+use super::prices::Prices;
 
 /// See the module. What is not known is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -40,6 +43,48 @@ pub struct Config {
     pub portal_networks: Vec<String>,
     /// PEM file of the authorities that vouch for it, when not those that every system knows.
     pub portal_ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pub prices: Prices,
+    #[serde(default)]
+    pub orphans: OrphanPolicy,
+}
+
+/// What becomes of what nothing remembered names. Volumes and snapshots hold data: only people remove those.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrphanPolicy {
+    /// Servers are ended so long after they were first seen; 0 or "never": only people end them.
+    #[serde(default)]
+    servers_after_hours: Hours,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "`servers_after_hours` is a number of hours, or \"never\"")]
+enum Hours {
+    Number(u16),
+    Word(Never),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Never {
+    Never,
+}
+
+impl Default for Hours {
+    fn default() -> Self {
+        Hours::Number(24)
+    }
+}
+
+impl OrphanPolicy {
+    /// `None`: never.
+    pub fn servers_after(&self) -> Option<Duration> {
+        match self.servers_after_hours {
+            Hours::Number(0) | Hours::Word(Never::Never) => None,
+            Hours::Number(hours) => Some(Duration::from_secs(u64::from(hours) * 3600)),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -180,6 +225,18 @@ mod tests {
     }
 
     #[test]
+    fn servers_that_nobody_owns_end_after_a_day_unless_an_operator_says_otherwise() {
+        let after = |more: &str| {
+            let text = SMALLEST.replace("region =", &format!("{more}\nregion ="));
+            read(&text).unwrap()["frankfurt"].orphans.servers_after().map(|after| after.as_secs() / 3600)
+        };
+        assert_eq!(after(""), Some(24));
+        assert_eq!(after("orphans.servers_after_hours = 2"), Some(2));
+        assert_eq!(after("orphans.servers_after_hours = 0"), None);
+        assert_eq!(after("orphans.servers_after_hours = \"never\""), None);
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_place_and_what_to_write() {
         for (from, to, says) in [
             ("region = \"eu-central-1\"", "", "missing field `region`"),
@@ -191,6 +248,7 @@ mod tests {
             ("region", "tags.\"bookend:x\" = \"1\"\nregion", "keys that begin with `aws:` or `bookend:` are taken"),
             ("region", "portal_networks = [\"10.0.0.0\"]\nregion", "write networks like \"10.0.0.0/16\""),
             ("region", "endpoint = \"localhost:1\"\nregion", "it begins with https://"),
+            ("region", "orphans.servers_after_hours = \"soon\"\nregion", "is a number of hours, or \"never\""),
             ("region", "profile = \"a\"\nassume_role = { arn = \"b\" }\nregion", "keep one"),
         ] {
             let error = read(&SMALLEST.replace(from, to)).unwrap_err().to_string();

@@ -9,6 +9,7 @@
 //! | the engine's steps | `steps`, `network` |
 //! | looking at everything at once | `look` |
 //! | what a look confirms, what there is, what is to be asked next (pure) | `learn`, `conclude`, `errands` |
+//! | what nothing remembered names | `orphans`, [`prices`] |
 //! | asking, as fast as may be | `driver`, `perform`, `buckets` |
 //! | Amazon's calls | [`amazon`] |
 //! | what a new server is told | `user_data` |
@@ -30,8 +31,10 @@ mod errands;
 mod learn;
 mod look;
 mod network;
+mod orphans;
 mod perform;
 mod place;
+pub mod prices;
 mod records;
 mod steps;
 mod tags;
@@ -39,10 +42,11 @@ mod user_data;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use provisioners::{
-    Capabilities, Effect, EnvironmentId, Ledger, LedgerError, ObservedEnvironment, PageChange, ProvisionError,
+    Capabilities, Effect, EnvironmentId, Ledger, LedgerError, ObservedEnvironment, Orphan, PageChange, ProvisionError,
     Provisioner, Secret, ServerId, SnapshotId,
 };
 use tokio::sync::{OnceCell, broadcast};
@@ -267,7 +271,7 @@ impl Provisioner for Ec2 {
         let shared = &self.shared;
         let unseen = |message: String| ProvisionError::Unknown { message };
         let seen = look::all(&shared.amazon, &shared.installation, None).await;
-        let mut seen = seen.map_err(|error| unseen(error.to_string()))?;
+        let seen = seen.map_err(|error| unseen(error.to_string()))?;
         let all = shared.ledger.environments().await.map_err(|error| unseen(error.to_string()))?;
         let mut records = shared.records(&all).await.map_err(|error| unseen(error.to_string()))?;
         let now = (shared.now)();
@@ -282,10 +286,19 @@ impl Provisioner for Ec2 {
                 there.network || !there.servers.is_empty() || !there.volumes.is_empty() || !there.restoring.is_empty();
             found.extend(anything.then(|| environment.clone()));
         }
-        // What nothing is remembered of.
-        seen.retain(|environment, seen| !records.contains_key(environment) && seen.has_anything());
-        found.extend(seen.into_keys());
         Ok(found.into_iter().collect())
+    }
+
+    async fn orphans(&self) -> Result<Vec<Orphan>, ProvisionError> {
+        orphans::find(&self.shared).await
+    }
+
+    fn orphan_servers_end_after(&self) -> Option<Duration> {
+        self.shared.config.orphans.servers_after()
+    }
+
+    async fn remove_orphan(&self, orphan: &Orphan) -> Result<(), ProvisionError> {
+        orphans::remove(&self.shared, orphan).await
     }
 
     fn changes(&self) -> broadcast::Receiver<EnvironmentId> {

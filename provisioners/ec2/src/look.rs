@@ -7,7 +7,7 @@ use std::sync::Arc;
 use provisioners::EnvironmentId;
 use tokio::sync::{mpsc, oneshot};
 
-use super::amazon::{Amazon, Called, EbsSnapshot, EbsVolume, Instance, InstanceState, SecurityGroup};
+use super::amazon::{Amazon, Called, EbsSnapshot, EbsVolume, Instance, SecurityGroup};
 use super::tags::{ENVIRONMENT, INSTALLATION, Tags};
 
 /// What Amazon shows of one environment: as it was a while ago, and perhaps not all of it.
@@ -17,14 +17,6 @@ pub struct Seen {
     pub instances: Vec<Instance>,
     pub volumes: Vec<EbsVolume>,
     pub snapshots: Vec<EbsSnapshot>,
-}
-
-impl Seen {
-    /// Servers, volumes or a network; snapshots alone do not count.
-    pub fn has_anything(&self) -> bool {
-        let runs = |instance: &Instance| instance.state < InstanceState::Terminated;
-        !self.groups.is_empty() || !self.volumes.is_empty() || self.instances.iter().any(runs)
-    }
 }
 
 /// Amazon's most for the values of one filter.

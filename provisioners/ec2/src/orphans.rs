@@ -1,0 +1,208 @@
+//! What Amazon has of this installation and nothing remembered names: orphans. There should be none; a database that was set back
+//! to yesterday's copy, or a hand in Amazon's console, can make some.
+//!
+//! Found by a look at everything that carries the installation's tag, against the ledger as it stands after that look: each
+//! call is written down before it is made, so what a record does not name when it is shown, no call under way is about to name.
+//! [`OLD_ENOUGH_MS`] comes on top. Removed only one by one, by its id, after a look of its own at its environment and another
+//! reading of the ledger; who asks for it has asked the database.
+//!
+//! Deliberately absent: volumes at an instance (they go with it, or are data of somebody's who attached them), and what carries
+//! the installation's tag but no environment's, as the security group that environments share does.
+
+use provisioners::{EnvironmentId, Orphan, OrphanKind, ProvisionError};
+
+use super::Shared;
+use super::amazon::{CallError, EbsSnapshot, EbsVolume, Instance, InstanceState, VolumeState};
+use super::conclude::LAG_MS;
+use super::errands::Errand;
+use super::look::{self, Seen};
+use super::perform;
+use super::prices::Prices;
+use super::records::{Kept, Records, Server, Snapshot, Volume};
+use super::steps::refused;
+use super::tags::{GENERATION, SERVER, SNAPSHOT, Tags, VOLUME};
+
+/// Twice as long as something may take to be shown, and a record to be believed about what is gone.
+pub const OLD_ENOUGH_MS: i64 = 2 * LAG_MS;
+
+/// All of the installation.
+pub(super) async fn find(shared: &Shared) -> Result<Vec<Orphan>, ProvisionError> {
+    let unseen = |message: String| ProvisionError::Unknown { message };
+    let seen = look::all(&shared.amazon, &shared.installation, None).await;
+    let seen = seen.map_err(|error| unseen(error.to_string()))?;
+    let environments: Vec<EnvironmentId> = seen.keys().cloned().collect();
+    let records = shared.records(&environments).await.map_err(|error| unseen(error.to_string()))?;
+    let (now, nothing) = ((shared.now)(), Records::default());
+    let of = |(environment, seen): (&EnvironmentId, &Seen)| {
+        orphans(environment, records.get(environment).unwrap_or(&nothing), seen, &shared.config.prices, now)
+    };
+    Ok(seen.iter().flat_map(of).collect())
+}
+
+/// One that [`find`] told of; nothing happens when it is one no more. That Amazon does not know it any more is fine.
+pub(super) async fn remove(shared: &Shared, orphan: &Orphan) -> Result<(), ProvisionError> {
+    let unseen = |message: String| ProvisionError::Unknown { message };
+    let environment = &orphan.environment;
+    let only = [environment.to_string()];
+    let seen = look::all(&shared.amazon, &shared.installation, Some(&only)).await;
+    let seen = seen.map_err(|error| unseen(error.to_string()))?.remove(environment).unwrap_or_default();
+    let errand = match orphan.kind {
+        OrphanKind::Server => Errand::Terminate { server: None, instance: orphan.id.clone() },
+        OrphanKind::Volume => {
+            Errand::DeleteVolume { volume: provisioners::VolumeId::new(String::new()), id: orphan.id.clone() }
+        }
+        OrphanKind::Snapshot => Errand::DeleteSnapshot { id: orphan.id.clone() },
+        OrphanKind::Network => Errand::DeleteGroup { group: orphan.id.clone() },
+    };
+    let paid = shared.amazon.buckets.acquire(&perform::costs(&errand)).await;
+    // Last, so that nothing comes between this and the call.
+    let records = shared.records_of(environment).await.map_err(|error| unseen(error.to_string()))?;
+    let found = orphans(environment, &records, &seen, &shared.config.prices, (shared.now)());
+    if !found.iter().any(|found| found.id == orphan.id && found.kind == orphan.kind) {
+        return match seen.shows(&orphan.id) {
+            false => Ok(()),
+            true => Err(ProvisionError::Rejected {
+                message: format!("{} belongs to somebody after all: it was let alone.", orphan.id),
+            }),
+        };
+    }
+    let asked = match orphan.kind {
+        OrphanKind::Server => shared.amazon.terminate(paid, std::slice::from_ref(&orphan.id)).await,
+        OrphanKind::Volume => shared.amazon.delete_volume(paid, &orphan.id).await,
+        OrphanKind::Snapshot => shared.amazon.delete_snapshot(paid, &orphan.id).await,
+        OrphanKind::Network => shared.amazon.delete_security_group(paid, &orphan.id).await,
+    };
+    match asked {
+        Err(CallError::Refused { code, .. }) if code.ends_with(".NotFound") => Ok(()),
+        asked => asked.map_err(refused),
+    }
+}
+
+impl Seen {
+    fn shows(&self, id: &str) -> bool {
+        let gone = |one: &Instance| one.state >= InstanceState::ShuttingDown;
+        self.instances.iter().any(|one| one.id == id && !gone(one))
+            || self.volumes.iter().any(|one| one.id == id && one.state != VolumeState::Deleting)
+            || self.snapshots.iter().any(|one| one.id == id)
+            || self.groups.iter().any(|one| one.id == id)
+    }
+}
+
+/// Those of one environment. Pure.
+fn orphans(environment: &EnvironmentId, records: &Records, seen: &Seen, prices: &Prices, now: i64) -> Vec<Orphan> {
+    let old = |made_at: i64| now >= made_at + OLD_ENOUGH_MS;
+    let mut all = Vec::new();
+    for one in seen.instances.iter().filter(|one| one.state < InstanceState::ShuttingDown && old(one.launched_at)) {
+        if !records.servers.values().any(|kept| is_server(&kept.record, one, now)) {
+            let disks: i32 =
+                seen.volumes.iter().filter(|disk| disk.attached_to.as_ref() == Some(&one.id)).map(size).sum();
+            let runs = one.state <= InstanceState::Running;
+            all.push(Orphan {
+                kind: OrphanKind::Server,
+                subject: server_of(one, records),
+                about: format!("{} in {}{}", one.instance_type, one.zone, if runs { "" } else { ", stopped" }),
+                made_at: Some(one.launched_at),
+                monthly_cents: prices.server(&one.instance_type, runs, disks),
+                ..blank(environment, &one.id)
+            });
+        }
+    }
+    let loose = |one: &&EbsVolume| one.state != VolumeState::Deleting && one.attached_to.is_none() && old(one.made_at);
+    for one in seen.volumes.iter().filter(loose) {
+        if !records.volumes.values().any(|kept| is_volume(&kept.record, one, now)) {
+            let subject =
+                tag(&one.tags, VOLUME).filter(|id| !records.volumes.keys().any(|known| known.as_str() == *id));
+            all.push(Orphan {
+                kind: OrphanKind::Volume,
+                subject: subject.map(|id| (id.to_owned(), None)),
+                about: format!("{} GiB in {}", one.size_gib, one.zone),
+                made_at: Some(one.made_at),
+                monthly_cents: Some(prices.volume(one.size_gib)),
+                ..blank(environment, &one.id)
+            });
+        }
+    }
+    for one in seen.snapshots.iter().filter(|one| old(one.made_at)) {
+        if !records.snapshots.values().any(|kept| is_snapshot(&kept.record, one, now)) {
+            let known = |id: &str| records.snapshots.keys().any(|known| known.as_str() == id);
+            all.push(Orphan {
+                kind: OrphanKind::Snapshot,
+                subject: tag(&one.tags, SNAPSHOT).filter(|id| !known(id)).map(|id| (id.to_owned(), None)),
+                about: format!("of {}, {} GiB", one.volume, one.size_gib),
+                made_at: Some(one.made_at),
+                monthly_cents: Some(prices.snapshot(one.size_gib)),
+                ..blank(environment, &one.id)
+            });
+        }
+    }
+    for one in &seen.groups {
+        let named = records.network.as_ref().is_some_and(|Kept { record: network, .. }| {
+            let over = network.deleted && network.delete_at.is_some_and(old);
+            !over && network.group.as_ref().is_none_or(|group| *group == one.id)
+        });
+        if !named {
+            all.push(Orphan {
+                kind: OrphanKind::Network,
+                subject: records.network.is_none().then(|| (environment.to_string(), None)),
+                about: "security group".to_owned(),
+                monthly_cents: Some(0),
+                ..blank(environment, &one.id)
+            });
+        }
+    }
+    all
+}
+
+fn blank(environment: &EnvironmentId, id: &str) -> Orphan {
+    Orphan {
+        kind: OrphanKind::Network,
+        id: id.to_owned(),
+        environment: environment.clone(),
+        subject: None,
+        about: String::new(),
+        made_at: None,
+        monthly_cents: None,
+    }
+}
+
+fn tag<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
+    tags.get(key).map(String::as_str)
+}
+
+fn size(volume: &EbsVolume) -> i32 {
+    volume.size_gib
+}
+
+/// The server it was for, when the ledger has nothing of that one.
+fn server_of(instance: &Instance, records: &Records) -> Option<(String, Option<i64>)> {
+    let server = tag(&instance.tags, SERVER)?;
+    let generation = tag(&instance.tags, GENERATION)?.parse().ok()?;
+    let known = records.servers.keys().any(|(id, known)| id.as_str() == server && *known == generation);
+    (!known).then(|| (server.to_owned(), Some(generation)))
+}
+
+/// By what it is, or by a token that a call of this server ever had.
+fn is_server(server: &Server, shown: &Instance, now: i64) -> bool {
+    let ended_at = server.terminated_at.or(server.stop_at);
+    let over = server.ended && ended_at.is_some_and(|at| now >= at + OLD_ENOUGH_MS);
+    let launched = server.launch.as_ref().is_some_and(|launch| launch.token == shown.token);
+    server.refused_tokens.contains(&shown.token) || !over && (launched || server.instance.as_ref() == Some(&shown.id))
+}
+
+/// By what it is, or by its tag while that is not known.
+fn is_volume(volume: &Volume, shown: &EbsVolume, now: i64) -> bool {
+    let over = volume.deleted && volume.delete_at.is_some_and(|at| now >= at + OLD_ENOUGH_MS);
+    !over
+        && match &volume.volume {
+            Some(id) => *id == shown.id,
+            None => tag(&shown.tags, VOLUME) == Some(volume.plan.id.as_str()),
+        }
+}
+
+/// What came of calls for it that do not count is found by its tag, and removed by its environment's errands.
+fn is_snapshot(snapshot: &Snapshot, shown: &EbsSnapshot, now: i64) -> bool {
+    let over = snapshot.deleted && snapshot.delete_at.is_some_and(|at| now >= at + OLD_ENOUGH_MS);
+    !over
+        && (tag(&shown.tags, SNAPSHOT) == Some(snapshot.plan.id.as_str())
+            || snapshot.parts.iter().any(|part| part.snapshot == shown.id))
+}

@@ -1,0 +1,129 @@
+//! About what things cost, for telling it: list prices in US dollars, without discounts, taxes and traffic. Nothing is decided by
+//! them.
+//!
+//! What an operator does not say is Amazon's list of us-east-1 for Linux on demand and EBS gp3
+//! (<https://aws.amazon.com/ec2/pricing/on-demand/>, <https://aws.amazon.com/ebs/pricing/>), as it was at the end of 2025; other
+//! regions are up to half as much again.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The table `prices` of a provisioner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// Of an hour, by instance type.
+    #[serde(default)]
+    hour: BTreeMap<String, Dollars>,
+    /// Of a GiB of a volume for a month.
+    volume_gib_month: Option<Dollars>,
+    /// Of a GiB of a snapshot for a month.
+    snapshot_gib_month: Option<Dollars>,
+}
+
+/// Millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dollars(u64);
+
+/// As Amazon counts a month.
+const HOURS: u64 = 730;
+/// Millionths of a dollar in a cent.
+const CENT: u64 = 10_000;
+const VOLUME: Dollars = Dollars(80_000);
+const SNAPSHOT: Dollars = Dollars(50_000);
+/// Millionths an hour of the size `large`; each size is twice the one before.
+const LARGE: [(&str, u64); 20] = [
+    ("t2", 92_800),
+    ("t3", 83_200),
+    ("t3a", 75_200),
+    ("t4g", 67_200),
+    ("m5", 96_000),
+    ("m5a", 86_000),
+    ("m6i", 96_000),
+    ("m6a", 86_400),
+    ("m6g", 77_000),
+    ("m7i", 100_800),
+    ("m7g", 81_600),
+    ("c5", 85_000),
+    ("c6i", 85_000),
+    ("c6a", 76_500),
+    ("c6g", 68_000),
+    ("c7i", 89_250),
+    ("c7g", 72_500),
+    ("r5", 126_000),
+    ("r6i", 126_000),
+    ("r6g", 100_800),
+];
+
+impl<'de> Deserialize<'de> for Dollars {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let dollars = f64::deserialize(deserializer)?;
+        if !(0.0..=1_000_000.0).contains(&dollars) {
+            return Err(serde::de::Error::custom("a price is a number of dollars such as 0.0208"));
+        }
+        // Not negative, and far from the limit.
+        Ok(Self((dollars * 1e6).round() as u64))
+    }
+}
+
+impl Prices {
+    /// Cents a month of a server with this much of disks; `None` when nobody knows its type's price.
+    pub fn server(&self, instance_type: &str, runs: bool, disks_gib: i32) -> Option<u64> {
+        let hour = if runs { self.hour(instance_type)? } else { Dollars(0) };
+        Some(cents(hour.0 * HOURS + self.volumes(disks_gib)))
+    }
+
+    pub fn volume(&self, gib: i32) -> u64 {
+        cents(self.volumes(gib))
+    }
+
+    /// At most: Amazon counts what differs from the snapshot before.
+    pub fn snapshot(&self, gib: i32) -> u64 {
+        cents(self.snapshot_gib_month.unwrap_or(SNAPSHOT).0 * u64::try_from(gib).unwrap_or(0))
+    }
+
+    fn volumes(&self, gib: i32) -> u64 {
+        self.volume_gib_month.unwrap_or(VOLUME).0 * u64::try_from(gib).unwrap_or(0)
+    }
+
+    fn hour(&self, instance_type: &str) -> Option<Dollars> {
+        if let Some(said) = self.hour.get(instance_type) {
+            return Some(*said);
+        }
+        let (family, size) = instance_type.split_once('.')?;
+        let (_, large) = LARGE.iter().find(|(known, _)| *known == family)?;
+        let sixteenths = match size {
+            "nano" => 1,
+            "micro" => 2,
+            "small" => 4,
+            "medium" => 8,
+            "large" => 16,
+            "xlarge" => 32,
+            size => 32 * size.strip_suffix("xlarge")?.parse::<u64>().ok().filter(|times| *times <= 64)?,
+        };
+        Some(Dollars(large * sixteenths / 16))
+    }
+}
+
+fn cents(millionths: u64) -> u64 {
+    (millionths + CENT / 2) / CENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_counts_before_the_list_and_what_nobody_knows_is_not_guessed() {
+        let list = Prices::default();
+        assert_eq!(list.server("t3.small", true, 0), Some(1518));
+        assert_eq!(list.server("m6i.4xlarge", true, 10), Some(56_144));
+        assert_eq!(list.server("t3.small", false, 8), Some(64), "a stopped one costs its disks");
+        assert_eq!(list.server("u7i-12tb.224xlarge", true, 0), None);
+        assert_eq!((list.volume(100), list.snapshot(100)), (800, 500));
+        let said: Prices = toml::from_str("hour.\"t3.small\" = 1\nvolume_gib_month = 0.0952").unwrap();
+        assert_eq!((said.server("t3.small", true, 0), said.volume(100)), (Some(73_000), 952));
+        assert!(toml::from_str::<Prices>("volume_gib_month = -1").is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! What carries our tag and nothing remembered names, beside everything that must be let alone: what is remembered, what another
+//! installation has in the same account, and a hundred thousand things of others.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fake_ec2::{Fake, Rules, Touch, Truth};
+use provisioners::{Orphan, OrphanKind, ProvisionError, Provisioner, SnapshotPlan, SnapshotVolume, Step, VolumeId};
+use provisioners::{SnapshotId, VolumePlan};
+
+use super::amazon::{Account, Pages};
+use super::seeds::{Life, server};
+
+const OURS: &str = "0192-this-installation";
+const THEIRS: &str = "0192-another-installation";
+/// Longer than anything may take to be shown, and be believed.
+const LONG: Duration = Duration::from_secs(45 * 60);
+
+/// A server with a volume, and a snapshot of that.
+async fn bring_up(life: &mut Life) {
+    let volume = VolumePlan { id: VolumeId::new("data"), name: "data".into(), size_bytes: 3 << 30, from: None };
+    let kept = SnapshotVolume { volume: VolumeId::new("data"), name: "data".into() };
+    let snapshot = SnapshotPlan { id: SnapshotId::new("kept"), volumes: vec![kept] };
+    life.perform(&[Step::CreateNetwork, Step::CreateVolume { volume }]).await;
+    life.perform(&[server("db", 1, None), server("web", 1, None)]).await;
+    life.until("up", |observed| observed.servers.len() == 2 && observed.volumes.len() == 1).await;
+    life.perform(&[Step::CreateSnapshot { snapshot }]).await;
+    life.until("kept", |observed| observed.snapshots.len() == 1).await;
+}
+
+fn ids(orphans: &[Orphan]) -> BTreeSet<String> {
+    orphans.iter().map(|orphan| orphan.id.clone()).collect()
+}
+
+/// What there is of an installation that does not go with something else, as it really is.
+fn of(truth: &Truth, installation: &str) -> BTreeSet<String> {
+    let tagged = |tags: &std::collections::BTreeMap<String, String>| {
+        tags.get("bookend:installation").is_some_and(|of| of == installation)
+            && tags.contains_key("bookend:environment")
+    };
+    let instances = truth.instances.iter().filter(|one| one.is_alive() && tagged(&one.tags)).map(|one| &one.id);
+    let volumes = truth.volumes.iter().filter(|one| one.is_alive() && one.attached.is_none() && tagged(&one.tags));
+    let snapshots = truth.snapshots.iter().filter(|one| one.is_alive() && tagged(&one.tags)).map(|one| &one.id);
+    let groups = truth.groups.iter().filter(|one| one.is_alive() && tagged(&one.tags)).map(|one| &one.id);
+    instances.chain(volumes.map(|one| &one.id)).chain(snapshots).chain(groups).cloned().collect()
+}
+
+/// Calls that named one of these and changed something since then.
+fn touches(fake: &Fake, ids: &BTreeSet<String>, before: &[Touch]) -> Vec<Touch> {
+    let all = ids.iter().flat_map(|id| fake.touches_of(id));
+    all.filter(|touch| !before.contains(touch)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nothing_remembered_names_is_found_and_goes_one_by_one_and_nothing_else_is_touched() {
+    let rules = || Rules { buckets: false, ..Rules::lifelike(7) };
+    let mut lost = Life::begin(7, rules()).await;
+    let fake = lost.account.fake.clone();
+    let keys = ["bookend:installation", "bookend:environment", "bookend:server", "bookend:volume", "bookend:snapshot"];
+    let foreign: BTreeSet<String> = fake.plant_foreign(100_000, 99, &keys).into_iter().collect();
+    let mut theirs = Life::on(Account::of(fake.clone(), THEIRS), "life-of-others").await;
+    bring_up(&mut lost).await;
+    bring_up(&mut theirs).await;
+
+    // All of it is remembered, however long it stands.
+    tokio::time::sleep(LONG).await;
+    for portal in [lost.portal(), theirs.portal()] {
+        assert_eq!(portal.orphans().await, Ok(Vec::new()));
+    }
+
+    // A portal whose database was set back to before all this, and what it has made since.
+    let orphaned = of(&fake.truth(), OURS);
+    assert_eq!(orphaned.len(), 5, "two servers, a volume, a snapshot, a group: {orphaned:?}");
+    lost.stop();
+    let account = Account { ledger: Arc::new(Pages::default()), ..lost.account.clone() };
+    let mut back = Life::on(account, "life-after").await;
+    bring_up(&mut back).await;
+    let kept = of(&fake.truth(), OURS);
+    let kept: BTreeSet<String> = kept.difference(&orphaned).cloned().collect();
+    let found = back.portal().orphans().await.expect("an answer");
+    assert_eq!(ids(&found), orphaned);
+    tokio::time::sleep(LONG).await;
+    assert_eq!(
+        ids(&back.portal().orphans().await.expect("an answer")),
+        orphaned,
+        "what is remembered never becomes one"
+    );
+
+    // What it is, of what, and what it costs.
+    let shown = |kind: OrphanKind| found.iter().find(|one| one.kind == kind).expect("one of each");
+    let (machine, volume, snapshot) =
+        (shown(OrphanKind::Server), shown(OrphanKind::Volume), shown(OrphanKind::Snapshot));
+    assert!(found.iter().all(|one| one.environment == lost.environment), "{found:#?}");
+    assert!(machine.about.starts_with("t3.small in eu-central-1"), "{machine:?}");
+    assert!(machine.monthly_cents.is_some_and(|cents| cents >= 1518) && machine.made_at.is_some(), "{machine:?}");
+    assert_eq!((volume.subject.clone(), volume.monthly_cents), (Some(("data".into(), None)), Some(24)));
+    assert_eq!((snapshot.subject.clone(), snapshot.monthly_cents), (Some(("kept".into(), None)), Some(15)));
+
+    // Whatever else somebody asks to have removed is let alone.
+    let before = fake.touches();
+    let mut untouchable: BTreeSet<String> = kept.union(&of(&fake.truth(), THEIRS)).cloned().collect();
+    untouchable.extend(foreign.iter().cloned());
+    let others = of(&fake.truth(), THEIRS);
+    for id in kept.iter().chain(&others).chain(foreign.iter().step_by(5_000)) {
+        let kind = match id.split('-').next() {
+            Some("i") => OrphanKind::Server,
+            Some("vol") => OrphanKind::Volume,
+            Some("snap") => OrphanKind::Snapshot,
+            _ => OrphanKind::Network,
+        };
+        for environment in [&back.environment, &lost.environment, &theirs.environment] {
+            let named = Orphan { kind, id: id.clone(), environment: environment.clone(), ..machine.clone() };
+            match back.portal().remove_orphan(&named).await {
+                Err(ProvisionError::Rejected { .. }) | Ok(()) => {}
+                other => panic!("{named:?}: {other:?}"),
+            }
+        }
+    }
+    assert_eq!(touches(&fake, &untouchable, &before), []);
+
+    // One by one, servers before what they hold.
+    for kind in [OrphanKind::Server, OrphanKind::Volume, OrphanKind::Snapshot, OrphanKind::Network] {
+        for orphan in found.iter().filter(|one| one.kind == kind) {
+            back.portal().remove_orphan(orphan).await.expect("it goes");
+            back.portal().remove_orphan(orphan).await.expect("asking again is harmless");
+        }
+        tokio::time::sleep(LONG).await;
+    }
+    assert_eq!(back.portal().orphans().await, Ok(Vec::new()));
+    assert_eq!(of(&fake.truth(), OURS), kept);
+    assert_eq!(touches(&fake, &untouchable, &before), [], "calls that named what is not an orphan");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_made_a_moment_ago_is_no_orphan_yet() {
+    let mut lost = Life::begin(8, Rules { buckets: false, ..Rules::lifelike(8) }).await;
+    bring_up(&mut lost).await;
+    lost.stop();
+    let account = Account { ledger: Arc::new(Pages::default()), ..lost.account.clone() };
+    let portal = account.open().await;
+    let kinds = async || -> BTreeSet<OrphanKind> {
+        portal.orphans().await.expect("an answer").iter().map(|orphan| orphan.kind).collect()
+    };
+    // Amazon does not say how old a security group is; it costs nothing, and only people remove it.
+    assert!(kinds().await.iter().all(|kind| *kind == OrphanKind::Network));
+    tokio::time::sleep(LONG).await;
+    assert_eq!(kinds().await.len(), 4);
+}
