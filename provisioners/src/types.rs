@@ -139,6 +139,10 @@ pub struct ServerPlan {
     /// Address in the environment's private network, the same in every generation.
     pub address: Ipv4Addr,
     pub image: Image,
+    /// Where the provisioner has images of its own ([`Capabilities::own_images`]): which; absent: the usual one. Then `image` does
+    /// not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
     /// Thousandths of a processor; `None` is unlimited.
     pub cpu_millis: Option<u32>,
     /// `None` is unlimited.
@@ -171,6 +175,16 @@ pub enum Image {
     Host,
     /// An OCI image reference, `registry/name:tag` or `registry/name@sha256:…`.
     Oci(String),
+}
+
+/// As a template names it.
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Image::Host => f.write_str("host"),
+            Image::Oci(reference) => f.write_str(reference),
+        }
+    }
 }
 
 /// What a provisioner found of one environment.
@@ -384,6 +398,9 @@ pub enum ProvisionError {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     pub oci_images: bool,
+    /// Names that the operator gave to images of the place, when it has such.
+    #[serde(default)]
+    pub own_images: Vec<String>,
     /// `host` is the software of the machine that the portal runs on: what it lacks is known before an order.
     #[serde(default)]
     pub host_software: bool,

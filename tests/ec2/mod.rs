@@ -8,3 +8,4 @@ mod orphans;
 mod place;
 mod reach;
 mod seeds;
+mod start;

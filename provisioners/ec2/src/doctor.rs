@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::amazon::{Amazon, CallError, Called, MachineImage, Subnet};
+use super::amazon::{Amazon, CallError, Called, MachineImage, Rule, Subnet};
 use super::config::{Config, HOST_IMAGE};
 use super::perform::plain;
 use super::place::{self, PlaceError};
@@ -40,7 +40,7 @@ pub async fn examine(amazon: &Amazon, config: &Config, portal_url: Option<&str>)
     if let (_, Err(error)) = &looks[0]
         && !is_permission(error)
     {
-        return vec![finding("credentials", &looks[0].1, "")];
+        return vec![finding("asking Amazon", &looks[0].1, "")];
     }
     for (what, looked) in looks {
         findings.push(finding(&format!("looking at {what}"), &looked, "allowed"));
@@ -204,8 +204,16 @@ async fn portal(config: &Config, portal_url: Option<&str>) -> Finding {
     };
     match place::portal_rules(config, url).await {
         Err(error) => missing(about, error.to_string()),
-        Ok(rules) => fine(about, format!("{url}, in {} networks that servers may reach", rules.len())),
+        Ok(rules) => fine(about, format!("{url}, which servers may reach at {}", networks(&rules))),
     }
+}
+
+fn networks(rules: &[Rule]) -> String {
+    let network = |rule: &Rule| match rule {
+        Rule::Port { network, port } => Some(format!("{network} port {port}")),
+        _ => None,
+    };
+    rules.iter().filter_map(network).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -51,6 +51,12 @@ impl Active {
         self.wake.notify_one();
     }
 
+    /// Something that all of them may have waited for has changed.
+    pub fn wake(&self) {
+        self.lock().values_mut().for_each(|known| *known = (known.0 + 1, true));
+        self.wake.notify_one();
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EnvironmentId, (u64, bool)>> {
         self.environments.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -166,7 +172,7 @@ impl Work {
                 // Nobody needs to listen.
                 let _ = shared.changes.send(id.clone());
             }
-            let todo = errands(&id, &records, seen, &shared.setting(&place));
+            let todo = errands(&id, &records, seen, &shared.setting(place.as_deref()));
             if look && records.are_settled() && todo.is_empty() && shared.active.end(&id, count) {
                 self.forget(&id);
                 self.clear(shared, &id, &records).await?;

@@ -61,7 +61,8 @@ pub enum Errand {
 
 /// What errands need to know besides the environment.
 pub struct Setting<'a> {
-    pub place: &'a Place,
+    /// `None`: not known yet, and nothing is launched.
+    pub place: Option<&'a Place>,
     pub portal: &'a Portal,
     /// On everything; the installation's among them.
     pub tags: &'a Tags,
@@ -184,14 +185,15 @@ fn is_to_go(records: &Records, shown: &EbsSnapshot) -> bool {
 /// Calls for servers that have none yet: those that want the same share one.
 fn launches(environment: &EnvironmentId, records: &Records, ready: Vec<&Server>, setting: &Setting) -> Vec<Errand> {
     let network = records.network.as_ref().map(|kept| &kept.record).filter(|network| network.delete_at.is_none());
-    let Some(group) = network.and_then(|network| network.group.clone()) else { return Vec::new() };
+    let group = network.and_then(|network| network.group.clone());
+    let (Some(group), Some(place)) = (group, setting.place) else { return Vec::new() };
     let mut errands = Vec::new();
     let mut wanted: Vec<(Launch, bool, Vec<&str>)> = Vec::new();
     for server in ready {
         let give_up =
             |reason: String| Errand::GiveUp { server: (server.plan.id.clone(), server.plan.generation), reason };
         let Some((disks, zone)) = disks(records, server) else { continue };
-        let candidates = match setting.place.candidates(environment, &server.plan, zone) {
+        let candidates = match place.candidates(environment, &server.plan, zone) {
             Ok(candidates) => candidates,
             Err(reason) => {
                 errands.push(give_up(reason));
@@ -202,7 +204,7 @@ fn launches(environment: &EnvironmentId, records: &Records, ready: Vec<&Server>,
             errands.push(give_up(server.refusals.join("; ")));
             continue;
         };
-        match launch(environment, server, disks, candidate, &group, setting) {
+        match launch(environment, server, disks, candidate, &group, place, setting) {
             Err(reason) => errands.push(give_up(reason)),
             Ok(launch) => {
                 let same = |other: &&mut (Launch, bool, Vec<&str>)| {
@@ -246,9 +248,10 @@ fn launch(
     disks: Vec<Disk>,
     candidate: &Candidate,
     group: &str,
+    place: &Place,
     setting: &Setting,
 ) -> Result<Launch, String> {
-    let image = setting.place.image(&server.plan.image)?;
+    let image = place.image(&server.plan)?;
     let member = Member {
         server: server.plan.id.clone(),
         generation: server.plan.generation,

@@ -52,7 +52,7 @@ use provisioners::{
 use tokio::sync::{OnceCell, broadcast};
 use tokio::task::JoinHandle;
 
-use self::amazon::{Amazon, Rule};
+use self::amazon::Amazon;
 use self::config::Config;
 pub use self::connect::{connect, connect_as};
 use self::driver::Active;
@@ -96,10 +96,9 @@ struct Shared {
     amazon: Amazon,
     ledger: Arc<dyn Ledger>,
     lookout: Lookout,
-    place: RwLock<Arc<Place>>,
+    /// `None`: Amazon has not said yet.
+    place: RwLock<Option<Arc<Place>>>,
     portal: Portal,
-    /// How servers may reach it.
-    portal_rules: Vec<Rule>,
     /// Found or made when the first server needs it.
     internet_group: OnceCell<String>,
     enrolments: Enrolments,
@@ -112,20 +111,27 @@ struct Shared {
 }
 
 impl Ec2 {
-    /// Finds out what the region offers, and goes on with whatever is under way.
+    /// Finds out what the region offers, and goes on with whatever is under way. An Amazon that does not answer is waited for: what
+    /// needs to know the region happens later.
     ///
     /// # Errors
     /// [`PlaceError`] says what is missing.
     pub async fn open(parts: Parts) -> Result<Self, PlaceError> {
         let Parts { name, config, amazon, ledger, installation, portal, enrolments, now } = parts;
-        let place = Place::find(&amazon, &config).await?;
-        let portal_rules = place::portal_rules(&config, &portal.url).await?;
+        let place = match Place::find(&amazon, &config, &portal.url).await {
+            Ok(place) => Some(Arc::new(place)),
+            Err(error) if error.may_pass() => {
+                tracing::warn!(provisioner = name, %error, "nothing can be ordered there before Amazon answers; trying again");
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let (lookout, looking) = Lookout::start(amazon.clone(), installation.clone());
         let mut tags = config.tags.clone();
         tags.insert(INSTALLATION.to_owned(), installation.clone());
         let shared = Arc::new(Shared {
-            capabilities: capabilities(&place),
-            place: RwLock::new(Arc::new(place)),
+            capabilities: capabilities(&config, place.as_deref()),
+            place: RwLock::new(place),
             changes: broadcast::channel(1024).0,
             active: Active::default(),
             name,
@@ -134,28 +140,36 @@ impl Ec2 {
             ledger,
             lookout,
             portal,
-            portal_rules,
             internet_group: OnceCell::new(),
             enrolments,
             tags,
             installation,
             now,
         });
-        let tasks = vec![tokio::spawn(looking), tokio::spawn(driver::drive(shared.clone()))];
+        let tasks = vec![
+            tokio::spawn(looking),
+            tokio::spawn(driver::drive(shared.clone())),
+            tokio::spawn(place::keep_current(shared.clone())),
+        ];
         Ok(Self { shared, tasks })
     }
 }
 
-fn capabilities(place: &Place) -> Capabilities {
-    let zones: Vec<&str> = place.subnets.iter().map(|subnet| subnet.zone.as_str()).collect();
+fn capabilities(config: &Config, place: Option<&Place>) -> Capabilities {
+    let zones: Vec<&str> = place.iter().flat_map(|place| &place.subnets).map(|subnet| subnet.zone.as_str()).collect();
+    let note = match zones.as_slice() {
+        [] => "Amazon did not answer when the portal started".to_owned(),
+        zones => format!("servers come in {}", zones.join(", ")),
+    };
     Capabilities {
         oci_images: false,
+        own_images: config.images.keys().cloned().collect(),
         host_software: false,
         internet: true,
         cgroups: true,
         shared_volumes: false,
         instant_snapshots: true,
-        notes: vec![format!("servers come in {}", zones.join(", "))],
+        notes: vec![note],
     }
 }
 
@@ -166,11 +180,11 @@ impl Drop for Ec2 {
 }
 
 impl Shared {
-    fn place(&self) -> Arc<Place> {
+    fn place(&self) -> Option<Arc<Place>> {
         self.place.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn setting<'a>(&'a self, place: &'a Place) -> Setting<'a> {
+    fn setting<'a>(&'a self, place: Option<&'a Place>) -> Setting<'a> {
         Setting {
             place,
             portal: &self.portal,

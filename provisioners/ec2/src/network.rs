@@ -33,6 +33,7 @@ pub(super) async fn create(shared: &Shared, environment: &EnvironmentId) -> Acce
         }
         _ => {}
     }
+    let place = shared.known_place()?;
     let mut network = Network { made_at: (shared.now)(), ..Network::default() };
     shared.put(environment, version, Record::Network(network.clone())).await?;
     version += 1;
@@ -40,7 +41,7 @@ pub(super) async fn create(shared: &Shared, environment: &EnvironmentId) -> Acce
     let tags = tags::of(&shared.tags, environment.as_str(), &[(NAME, &name)]);
     let group = have_group(shared, &name, "Servers of one Bookend environment", &tags).await?;
     let members = [Rule::Members(group.clone())];
-    let out: Vec<Rule> = members.iter().chain(&shared.portal_rules).cloned().collect();
+    let out: Vec<Rule> = members.iter().chain(&place.portal_rules).cloned().collect();
     let rules = try_join!(
         agreed("InvalidPermission.Duplicate", async {
             let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("AuthorizeSecurityGroupIngress"), 1)]).await;
@@ -91,7 +92,7 @@ pub(super) async fn to_the_internet(shared: &Shared) -> Result<String, Provision
 
 /// The group of this name: made, or found when it was made before and the answer was lost.
 async fn have_group(shared: &Shared, name: &str, about: &str, tags: &Tags) -> Result<String, ProvisionError> {
-    let vpc = &shared.place().vpc;
+    let vpc = &shared.known_place()?.vpc;
     let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("CreateSecurityGroup"), 1)]).await;
     match shared.amazon.create_security_group(paid, vpc, name, about, tags).await {
         Ok(group) => Ok(group),
@@ -127,7 +128,7 @@ pub(super) async fn delete(shared: &Shared, environment: &EnvironmentId) -> Acce
         if record.group.is_none() {
             // Asked for, and nobody knows what became of it: its name tells.
             let name = group_name(environment);
-            match shared.amazon.security_group_named(&shared.place().vpc, &name).await.map_err(refused)? {
+            match shared.amazon.security_group_named(&shared.known_place()?.vpc, &name).await.map_err(refused)? {
                 Some(shown) => record.group = Some(shown.id),
                 None if now < record.made_at + LAG_MS => {
                     return Err(soon("it is not known yet whether there is a security group"));

@@ -1,13 +1,16 @@
-//! What a region offers this provisioner: zones with their subnets, images behind aliases, types with their sizes. Found out
-//! at start, and images again now and then.
+//! What a region offers this provisioner: zones with their subnets, images behind aliases, types with their sizes, and how servers
+//! find the portal. Found out at start, and again every hour.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use http::Uri;
 use provisioners::{EnvironmentId, Image, ServerPlan};
 use sha2::{Digest, Sha256};
 use tokio::net::lookup_host;
 
+use super::Shared;
 use super::amazon::{Amazon, CallError, MachineImage, Rule, Subnet, TypeFacts};
 use super::config::{Config, HOST_IMAGE, ImageAlias};
 
@@ -24,6 +27,31 @@ pub struct Place {
     pub sizes: Vec<Vec<TypeFacts>>,
     /// By alias.
     pub images: BTreeMap<String, MachineImage>,
+    /// How servers may reach their portal.
+    pub portal_rules: Vec<Rule>,
+}
+
+/// Between looks for newer images and the like.
+const REFRESH: Duration = Duration::from_secs(3600);
+/// Between looks while nothing is known.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Runs for as long as it is polled. What was known stays when Amazon does not answer.
+pub(super) async fn keep_current(shared: Arc<Shared>) {
+    loop {
+        let known = shared.place();
+        tokio::time::sleep(if known.is_some() { REFRESH } else { RETRY }).await;
+        match Place::find(&shared.amazon, &shared.config, &shared.portal.url).await {
+            Ok(place) => {
+                *shared.place.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(place));
+                if known.is_none() {
+                    tracing::info!(provisioner = shared.name, "Amazon answers");
+                    shared.active.wake();
+                }
+            }
+            Err(error) => tracing::warn!(provisioner = shared.name, %error, "what Amazon offers is not known anew"),
+        }
+    }
 }
 
 /// A type and where to try it.
@@ -58,16 +86,27 @@ pub enum PlaceError {
     PortalAddress { host: String, why: String },
 }
 
+impl PlaceError {
+    /// Nobody has to change anything for it to be otherwise.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            PlaceError::Call(CallError::Throttled(_) | CallError::Unknown { .. }) | PlaceError::PortalAddress { .. }
+        )
+    }
+}
+
 impl Place {
     /// # Errors
     /// [`PlaceError`] says what is missing.
-    pub async fn find(amazon: &Amazon, config: &Config) -> Result<Place, PlaceError> {
+    pub async fn find(amazon: &Amazon, config: &Config, portal_url: &str) -> Result<Place, PlaceError> {
         let subnets = subnets(amazon, config).await?;
         Ok(Place {
             vpc: subnets[0].vpc.clone(),
             subnets,
             sizes: sizes(amazon, config).await?,
             images: images(amazon, config).await?,
+            portal_rules: portal_rules(config, portal_url).await?,
         })
     }
 
@@ -109,10 +148,11 @@ impl Place {
     ///
     /// # Errors
     /// Why there is no such image here, for people.
-    pub fn image(&self, image: &Image) -> Result<&MachineImage, String> {
-        let alias = match image {
-            Image::Host => HOST_IMAGE,
-            Image::Oci(reference) => {
+    pub fn image(&self, plan: &ServerPlan) -> Result<&MachineImage, String> {
+        let alias = match (&plan.alias, &plan.image) {
+            (Some(alias), _) => alias.as_str(),
+            (None, Image::Host) => HOST_IMAGE,
+            (None, Image::Oci(reference)) => {
                 return Err(format!(
                     "the container image {reference} cannot be a server here; name one of {} in the template",
                     self.aliases()

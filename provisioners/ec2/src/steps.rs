@@ -1,6 +1,7 @@
 //! The steps of the engine. What costs something is written down and left to the driver; what is quick or must have happened
 //! when the step returns (the network, a snapshot's moment) is done at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -13,6 +14,7 @@ use super::amazon::CallError;
 use super::buckets::Bucket;
 use super::network;
 use super::perform::plain;
+use super::place::Place;
 use super::records::{Part, Record, Records, Server, Snapshot, Volume};
 use super::tags::{self, CALL, NAME, SNAPSHOT, VOLUME};
 
@@ -71,6 +73,10 @@ impl Shared {
         }
     }
 
+    pub(super) fn known_place(&self) -> Result<Arc<Place>, ProvisionError> {
+        self.place().ok_or_else(|| soon("Amazon has not said yet what it offers here"))
+    }
+
     pub(super) async fn known(&self, environment: &EnvironmentId) -> Result<Records, ProvisionError> {
         self.records_of(environment).await.map_err(|error| soon(error.to_string()))
     }
@@ -100,7 +106,7 @@ async fn create_volume(shared: &Shared, environment: &EnvironmentId, token: &str
             Some(part.ok_or_else(|| rejected("the snapshot has nothing of that volume"))?.snapshot.clone())
         }
     };
-    let place = shared.place();
+    let place = shared.known_place()?;
     let record = Volume {
         token: token.to_owned(),
         plan: plan.clone(),

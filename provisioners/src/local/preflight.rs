@@ -180,6 +180,7 @@ fn run_nothing(trial: &EnvironmentLayout, tools: &Tools) -> Result<(), OpenError
         generation: 1,
         address: Ipv4Addr::new(10, 0, 0, 2),
         image: Image::Host,
+        alias: None,
         cpu_millis: None,
         memory_bytes: None,
         mounts: Vec::new(),
@@ -294,6 +295,7 @@ fn capabilities(tools: &Tools) -> Capabilities {
     }
     Capabilities {
         oci_images: true,
+        own_images: Vec::new(),
         host_software: true,
         internet: tools.outlet.is_some(),
         cgroups: tools.limits.by_groups(),

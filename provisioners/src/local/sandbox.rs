@@ -180,6 +180,7 @@ mod tests {
             generation: 3,
             address: Ipv4Addr::new(10, 0, 0, 2),
             image: Image::Host,
+            alias: None,
             cpu_millis: None,
             memory_bytes: None,
             mounts: Vec::new(),

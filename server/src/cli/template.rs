@@ -99,14 +99,13 @@ fn describe(template: &Template, topology: &Topology) -> String {
                 let limits: Vec<String> = limits.into_iter().flatten().collect();
                 let ports: Vec<String> =
                     server.ports.iter().map(|port| format!("{} {}", port.port, port.title)).collect();
-                let image = match &server.image {
-                    provisioners::Image::Host => "host".to_owned(),
-                    provisioners::Image::Oci(reference) => reference.clone(),
-                };
                 vec![
                     format!("   {}", server.name),
                     server.address.to_string(),
-                    image,
+                    match &server.alias {
+                        Some(alias) => format!("{} (ec2: {alias})", server.image),
+                        None => server.image.to_string(),
+                    },
                     if limits.is_empty() { "unlimited".into() } else { limits.join(", ") },
                     server.needs.join(", "),
                     ports.join(", "),

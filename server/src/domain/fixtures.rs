@@ -29,6 +29,7 @@ pub fn server(name: &str) -> ServerSpec {
         group: name.into(),
         address: Ipv4Addr::UNSPECIFIED,
         image: Image::Host,
+        alias: None,
         cpu_millis: None,
         memory_bytes: None,
         internet: false,

@@ -29,6 +29,9 @@ pub struct ServerSpec {
     pub group: String,
     pub address: Ipv4Addr,
     pub image: Image,
+    /// As [`ServerPlan::alias`](provisioners::ServerPlan::alias).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
     pub cpu_millis: Option<u32>,
     pub memory_bytes: Option<u64>,
     pub internet: bool,

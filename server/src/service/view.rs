@@ -7,7 +7,7 @@ use app::api::{
     ServiceView, State, VolumeView,
 };
 use app::portal::SignedIn;
-use provisioners::{Image, Secret};
+use provisioners::Secret;
 
 use super::trouble::failed;
 use super::{Service, access, snapshot_rule};
@@ -119,7 +119,7 @@ fn servers(service: &Service, record: &EnvironmentRecord, view: &View) -> Vec<Se
                 state: view.state,
                 generation: server.generation,
                 address: actual_address(&server.machines).unwrap_or(server.address).to_string(),
-                image: spec.map_or_else(String::new, |spec| image(&spec.image)),
+                image: spec.map_or_else(String::new, |spec| spec.image.to_string()),
                 waiting_for: view.waiting_for.clone(),
                 limits: server.machine().map(|machine| machine.limits.clone()).filter(|limits| !limits.is_empty()),
                 services: status.map_or_else(Vec::new, |status| status.services.iter().map(service_view).collect()),
@@ -145,13 +145,6 @@ fn service_view(service: &agent::api::ServiceStatus) -> ServiceView {
 
 fn check_view(check: &agent::api::CheckStatus) -> CheckView {
     CheckView { name: check.name.clone(), passing: check.passing, message: check.message.clone() }
-}
-
-fn image(image: &Image) -> String {
-    match image {
-        Image::Host => "host".to_string(),
-        Image::Oci(reference) => reference.clone(),
-    }
 }
 
 fn ports(environment: &str, server: &ServerSpec) -> Vec<PortView> {

@@ -290,6 +290,7 @@ fn start(
         generation: server.generation,
         address: server.address,
         image: spec.image.clone(),
+        alias: spec.alias.clone(),
         cpu_millis: spec.cpu_millis,
         memory_bytes: spec.memory_bytes,
         mounts: spec.mounts.iter().filter_map(mount).collect(),

@@ -116,6 +116,7 @@ impl Context<'_> {
             group: server.name.clone(),
             address: *address,
             image: server.image.clone(),
+            alias: server.alias.clone(),
             cpu_millis,
             memory_bytes,
             internet: server.internet,

@@ -4,7 +4,6 @@
 //! said to be others: their text is for curators.
 
 use app::api::{ParameterKind, ParameterSpec};
-use provisioners::Image;
 
 use super::model::{Count, Limits, Server, Size, Template, Volume};
 use super::quantity::display_bytes;
@@ -76,7 +75,9 @@ fn server(before: &Server, after: &Server) -> Vec<String> {
     let mut said = Vec::new();
     said.extend(now_was("count", &count(&before.count), &count(&after.count)));
     said.extend(now_was("size", &size(&before.size), &size(&after.size)));
-    said.extend(now_was("image", image(&before.image), image(&after.image)));
+    said.extend(now_was("image", &before.image.to_string(), &after.image.to_string()));
+    let alias = |server: &Server| server.alias.clone().unwrap_or_else(|| "the usual one".to_owned());
+    said.extend(now_was("image on ec2", &alias(before), &alias(after)));
     if before.internet != after.internet {
         let words = if after.internet { "may reach the internet" } else { "no longer reaches the internet" };
         said.push(words.into());
@@ -230,13 +231,6 @@ fn size(size: &Size) -> String {
             cpu.into_iter().chain(memory).collect::<Vec<_>>().join(" and ")
         }
         Size::Parameter(name) => format!("chosen by `{name}`"),
-    }
-}
-
-fn image(image: &Image) -> &str {
-    match image {
-        Image::Host => "host",
-        Image::Oci(reference) => reference,
     }
 }
 

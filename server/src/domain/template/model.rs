@@ -43,8 +43,9 @@ pub struct Server {
     pub name: String,
     pub count: Count,
     pub size: Size,
-    /// For the local provisioner, the only one there is.
     pub image: Image,
+    /// What it is made from where the provisioner has images of its own, by the name its operator gave that; absent: the usual one.
+    pub alias: Option<String>,
     pub internet: bool,
     /// Names of other entries; there is no cycle.
     pub needs: Vec<String>,

@@ -164,9 +164,16 @@ impl House {
     async fn until_nothing_is_due(&self) {
         let mut news = self.bell.subscribe();
         self.bell.wake();
-        while self.store.next_due().await.unwrap().is_some_and(|due| due <= self.clock.now()) {
+        while self.store.next_due().await.unwrap().is_some_and(|due| due <= self.clock.now()) || self.at_work().await {
             let _ = tokio::time::timeout(Duration::from_millis(20), news.recv()).await;
         }
+    }
+
+    /// Somebody attends to an environment at this moment; then it is not due.
+    async fn at_work(&self) -> bool {
+        let mut reading = self.store.read().await.unwrap();
+        let leased = sqlx::query("select 1 from environment where lease_until > 0").fetch_optional(&mut *reading).await;
+        leased.unwrap().is_some()
     }
 
     /// Moves the time on to whatever the engine waits for, until the environment is in this state.

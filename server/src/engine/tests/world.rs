@@ -205,6 +205,7 @@ impl Provisioner for World {
     fn capabilities(&self) -> &Capabilities {
         static CAPABILITIES: Capabilities = Capabilities {
             oci_images: true,
+            own_images: Vec::new(),
             host_software: false,
             internet: true,
             cgroups: true,

@@ -30,8 +30,16 @@ fn lacking(template: &Template, capabilities: &Capabilities) -> Option<String> {
         [one] => reasons.push(format!("It needs the command {one}, which this machine does not have.")),
         many => reasons.push(format!("It needs the commands {}, which this machine does not have.", many.join(", "))),
     }
-    if !capabilities.oci_images && template.servers.iter().any(|server| matches!(server.image, Image::Oci(_))) {
+    let own = &capabilities.own_images;
+    let container =
+        |server: &&Server| matches!(server.image, Image::Oci(_)) && (own.is_empty() || server.alias.is_none());
+    if !capabilities.oci_images && template.servers.iter().any(|server| container(&server)) {
         reasons.push("It is made from OCI images, which cannot run there.".into());
+    }
+    let aliases = template.servers.iter().filter_map(|server| server.alias.as_ref()).filter(|_| !own.is_empty());
+    if let Some(unknown) = aliases.clone().find(|alias| !own.contains(alias)) {
+        let known: Vec<String> = own.iter().map(|alias| format!("“{alias}”")).collect();
+        reasons.push(format!("It needs the image “{unknown}”; there is {} there.", known.join(", ")));
     }
     let shared = |volume: &crate::domain::template::Volume| volume.mounts.len() > 1 && !volume.per_server;
     // Where they share no disk each has a copy; servers made from an image bring their own Syncthing.
@@ -106,6 +114,20 @@ mod tests {
         assert!(lacking(&requiring("image: example.org/a:1"), &nothing).is_some());
         let able = Capabilities { oci_images: true, ..Capabilities::default() };
         assert_eq!(lacking(&requiring("image: example.org/a:1"), &able), None);
+    }
+
+    #[test]
+    fn where_the_provisioner_has_images_of_its_own_the_template_names_one_of_them() {
+        let far = Capabilities { own_images: vec!["debian".into(), "host".into()], ..Capabilities::default() };
+        assert_eq!(lacking(&requiring("image: {local: 'example.org/a:1', ec2: debian}"), &far), None);
+        assert_eq!(
+            lacking(&requiring("image: {ec2: ubuntu}"), &far).as_deref(),
+            Some("It needs the image “ubuntu”; there is “debian”, “host” there.")
+        );
+        assert_eq!(
+            lacking(&requiring("image: 'example.org/a:1'"), &far).as_deref(),
+            Some("It is made from OCI images, which cannot run there.")
+        );
     }
 
     #[test]

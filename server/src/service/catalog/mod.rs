@@ -17,7 +17,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use app::api::{ApiError, CatalogEntry, TemplateDetail, TemplatePort, TemplateServer, TemplateVersion, TemplateVolume};
-use provisioners::Image;
 
 use crate::domain::template::{Count, Limits, Size, Template};
 use crate::domain::{schedule, template};
@@ -239,10 +238,7 @@ fn server_view(template: &Template, server: &template::Server) -> TemplateServer
             Count::Fixed(count) => *count,
             Count::Parameter(name) => default_of(template, name).and_then(|value| value.parse().ok()).unwrap_or(1),
         },
-        image: match &server.image {
-            Image::Host => "host".into(),
-            Image::Oci(reference) => reference.clone(),
-        },
+        image: server.image.to_string(),
         cpu_millis: limits.cpu_millis,
         memory_bytes: limits.memory_bytes,
         needs: server.needs.clone(),

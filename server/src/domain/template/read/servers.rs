@@ -35,8 +35,8 @@ pub const SERVICE_KEYS: [&str; 5] = ["command", "directory", "variables", "resta
 pub const PORT_KEYS: [&str; 3] = ["port", "title", "path"];
 pub const SCRIPT_KEYS: [&str; 2] = ["script", "timeout"];
 pub const SIZE_KEYS: [&str; 2] = ["cpu", "memory"];
-/// Provisioners a template may name an image for.
-pub const PROVISIONERS: [&str; 1] = ["local"];
+/// Kinds of provisioners a template may name an image for.
+pub const PROVISIONERS: [&str; 2] = ["local", "ec2"];
 /// Servers of one environment.
 pub const MAX_SERVERS: u32 = 50;
 
@@ -78,11 +78,13 @@ fn read_one(reading: &Reading, name: &str, fields: &Fields, scope: &Scope) -> (S
         reading.report(*at, &fields.path_of("needs"), format!("`{needed}` cannot need itself"));
     }
     let requires = fields.words("requires", COMMAND, names::is_command);
+    let (image, alias) = read_image(reading, fields);
     let server = Server {
         name: name.into(),
         count: read_count(reading, fields, &scope.parameters),
         size: read_size(reading, fields, &scope.parameters),
-        image: read_image(reading, fields),
+        image,
+        alias,
         internet: fields.get("internet").is_some_and(|(node, path)| reading.boolean(node, &path)),
         needs: needs.iter().map(|(needed, _)| needed.clone()).collect(),
         requires: requires.into_iter().map(|(command, _)| command).collect(),
@@ -168,19 +170,22 @@ fn read_limits(reading: &Reading, node: &Node, path: &str) -> Limits {
     Limits { cpu_millis, memory_bytes }
 }
 
-/// `host` or an OCI reference; or a mapping from provisioner to it.
-fn read_image(reading: &Reading, fields: &Fields) -> Image {
-    let Some((node, path)) = fields.get("image") else { return Image::Host };
-    let (node, path) = match node.value {
-        Value::Mapping(_) => {
-            let Some(images) = Fields::open(reading, node, &path, &PROVISIONERS) else { return Image::Host };
-            let Some(local) = images.required("local") else { return Image::Host };
-            local
-        }
-        _ => (node, path),
-    };
+/// `host` or an OCI reference; or that for `local` and, for `ec2`, a name that an operator gave an image there.
+fn read_image(reading: &Reading, fields: &Fields) -> (Image, Option<String>) {
+    let Some((node, path)) = fields.get("image") else { return (Image::Host, None) };
+    if !matches!(node.value, Value::Mapping(_)) {
+        return (read_local_image(reading, node, &path), None);
+    }
+    let Some(images) = Fields::open(reading, node, &path, &PROVISIONERS) else { return (Image::Host, None) };
+    let local = images.get("local").map(|(node, path)| read_local_image(reading, node, &path));
+    let form = format!("the name an operator gave an image there: {LABEL} characters");
+    let alias = images.get("ec2").map(|(node, path)| reading.formed(node, &path, &form, names::is_label));
+    (local.unwrap_or(Image::Host), alias)
+}
+
+fn read_local_image(reading: &Reading, node: &Node, path: &str) -> Image {
     let form = "`host` (the machine's own software) or an image like `registry.example.org/team/name:1.2`";
-    match reading.formed(node, &path, form, names::is_image) {
+    match reading.formed(node, path, form, names::is_image) {
         host if host == "host" => Image::Host,
         reference => Image::Oci(reference),
     }

@@ -1,0 +1,77 @@
+//! A portal that starts while Amazon does not answer, and one that starts where it cannot work.
+
+use std::time::Duration;
+
+use ec2::config::ImageAlias;
+use fake_ec2::{Fake, Faults, Rules};
+use provisioners::conformance::{effect, server, settled};
+use provisioners::{EnvironmentId, MachineState, ProvisionError, Provisioner, ServerPlan, Step};
+
+use super::amazon::{Account, config};
+
+#[tokio::test(start_paused = true)]
+async fn an_amazon_that_does_not_answer_keeps_no_portal_from_starting_and_work_begins_when_it_does() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let environment = EnvironmentId::new("env");
+    let server = Step::StartServer { server: Box::new(ServerPlan { mounts: Vec::new(), ..server("web", 1) }) };
+    let first = account.open().await;
+    assert_eq!(first.request(&effect(&environment, &Step::CreateNetwork)).await, Ok(()));
+    drop(first);
+
+    account.fake.set_faults(Faults { request_lost: 1.0, ..Faults::default() });
+    let portal = account.open().await;
+    assert_eq!(portal.request(&effect(&environment, &server)).await, Ok(()), "it is written down");
+    let other = EnvironmentId::new("other");
+    let refused = portal.request(&effect(&other, &Step::CreateNetwork)).await;
+    assert!(matches!(refused, Err(ProvisionError::Retryable { .. })), "{refused:?}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+
+    account.fake.set_faults(Faults::default());
+    loop {
+        match portal.request(&effect(&other, &Step::CreateNetwork)).await {
+            Ok(()) => break,
+            Err(ProvisionError::Retryable { after, .. }) => tokio::time::sleep(after).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let observed = settled(&portal, &environment).await;
+    assert_eq!(observed.servers.iter().map(|server| &server.state).collect::<Vec<_>>(), [&MachineState::Running]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_it_may_not_even_look_a_portal_says_so_at_its_start() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    account.fake.set_denied(["DescribeSubnets"]);
+    let error = account.try_open().await.map(drop).expect_err("it cannot work there").to_string();
+    assert!(error.contains("DescribeSubnets") && error.contains("UnauthorizedOperation"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_is_made_from_the_image_its_template_names_and_one_that_nobody_configured_is_refused_in_words() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let mut config = config();
+    let debian = ImageAlias { owner: "136693071363".to_owned(), name: "debian-12-amd64-*".to_owned() };
+    config.images.insert("debian".to_owned(), debian);
+    let portal = account.open_with(config).await.expect("a region that can be used");
+    assert_eq!(portal.capabilities().own_images, ["debian", "host"]);
+    let environment = EnvironmentId::new("env");
+    assert_eq!(portal.request(&effect(&environment, &Step::CreateNetwork)).await, Ok(()));
+    let from = |name: &str, alias: &str| {
+        let plan = ServerPlan { mounts: Vec::new(), alias: Some(alias.to_owned()), ..server(name, 1) };
+        effect(&environment, &Step::StartServer { server: Box::new(plan) })
+    };
+    assert_eq!(portal.request(&from("web", "debian")).await, Ok(()));
+    assert_eq!(portal.request(&from("db", "solaris")).await, Ok(()));
+    let observed = settled(&portal, &environment).await;
+    let state = |name: &str| {
+        let server = observed.servers.iter().find(|server| server.server.as_str() == name);
+        server.map(|server| server.state.clone())
+    };
+    assert_eq!(state("web"), Some(MachineState::Running));
+    let reason = "there is no image “solaris” here, but “debian”, “host”".to_owned();
+    assert_eq!(state("db"), Some(MachineState::Failed { reason }));
+    let truth = account.fake.truth();
+    let images: Vec<&str> = truth.instances.iter().map(|instance| instance.image.as_str()).collect();
+    let usual = account.amazon().images("amazon", "al2023-ami-2023.*-x86_64").await.expect("images");
+    assert!(images.len() == 1 && images[0] != usual[0].id, "{images:?}");
+}
