@@ -19,9 +19,9 @@ pub use self::damage::{a_damaged_file_does_not_come_back, a_damaged_snapshot_is_
 pub use self::files::files_come_and_come_back_one_by_one;
 pub use crate::local::{Trouble, arm, passed};
 use crate::{
-    Effect, EffectToken, EnvironmentId, Host, Image, MachineState, ObservedEnvironment, ProvisionError, Provisioner,
-    RestoreState, Secret, ServerId, ServerPlan, SnapshotId, SnapshotPlan, SnapshotState, SnapshotVolume, Step, Told,
-    VolumeId, VolumeMount, VolumePlan, VolumeSource,
+    Effect, EffectToken, EnvironmentId, Host, Image, MachineState, ObservedEnvironment, ObservedServer, ProvisionError,
+    Provisioner, RestoreState, Secret, ServerId, ServerPlan, SnapshotId, SnapshotPlan, SnapshotState, SnapshotVolume,
+    Step, Told, VolumeId, VolumeMount, VolumePlan, VolumeSource,
 };
 
 /// How often a step may be put off.
@@ -41,6 +41,10 @@ pub enum Performed {
 pub trait Place: Send + Sync {
     /// Whether a volume can be attached to two servers at once.
     fn shares_volumes(&self) -> bool;
+    /// Whether servers can stand by, and it shows when they have woken.
+    fn suspends_servers(&self) -> bool {
+        false
+    }
     /// The provisioner as a portal that starts now opens it. The one opened before is no more.
     async fn open(&self) -> Box<dyn Provisioner>;
     /// Opens the provisioner in a process of its own, performs the step there, and lets trouble strike at this moment of it.
@@ -79,6 +83,26 @@ fn life(place: &dyn Place) -> Vec<Step> {
         Step::StopServer { server: ServerId::new("db"), generation: 1 },
         Step::DeleteVolume { volume: VolumeId::new("data") },
         Step::DeleteNetwork,
+    ]
+}
+
+/// The life of a server that stands by and wakes, time and again, where servers can; it ends while it stands by.
+fn life_of_rest() -> Vec<Step> {
+    let volume = VolumePlan { id: VolumeId::new("data"), name: "data".to_owned(), size_bytes: 1 << 20, from: None };
+    let web = || ServerId::new("web");
+    let suspend = |generation, wish| Step::SuspendServer { server: web(), generation, wish, hibernate: false };
+    vec![
+        Step::CreateNetwork,
+        Step::CreateVolume { volume },
+        Step::StartServer { server: Box::new(server("web", 1)) },
+        suspend(1, 1),
+        Step::WakeServer { server: web(), generation: 1, wish: 2 },
+        suspend(1, 3),
+        Step::StopServer { server: web(), generation: 1 },
+        Step::StartServer { server: Box::new(server("web", 2)) },
+        suspend(2, 4),
+        Step::DeleteNetwork,
+        Step::DeleteVolume { volume: VolumeId::new("data") },
     ]
 }
 
@@ -126,6 +150,7 @@ pub fn server(name: &str, generation: i64) -> ServerPlan {
         mounts: vec![VolumeMount { volume: VolumeId::new("data"), path: "/data".to_owned() }],
         hosts: vec![host("web"), host("db")],
         internet: false,
+        hibernates: false,
     }
 }
 
@@ -141,7 +166,8 @@ pub fn effect(environment: &EnvironmentId, step: &Step) -> Effect {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Expected {
     network: bool,
-    servers: BTreeSet<(String, i64)>,
+    /// With their generations, and whether they stand by.
+    servers: BTreeSet<(String, i64, bool)>,
     volumes: BTreeSet<String>,
     /// Those whose moment is fixed.
     snapshots: BTreeSet<String>,
@@ -154,10 +180,14 @@ impl Expected {
             match step {
                 Step::CreateNetwork => expected.network = true,
                 Step::CreateVolume { volume } => expected.volumes.extend([volume.id.to_string()]),
-                Step::StartServer { server } => expected.servers.extend([(server.id.to_string(), server.generation)]),
-                Step::StopServer { server, generation } => {
-                    expected.servers.retain(|(id, other)| id != server.as_str() || other > generation);
+                Step::StartServer { server } => {
+                    expected.servers.extend([(server.id.to_string(), server.generation, false)]);
                 }
+                Step::StopServer { server, generation } => {
+                    expected.servers.retain(|(id, other, _)| id != server.as_str() || other > generation);
+                }
+                Step::SuspendServer { server, generation, .. } => expected.turn(server, *generation, true),
+                Step::WakeServer { server, generation, .. } => expected.turn(server, *generation, false),
                 Step::DeleteVolume { volume } => expected.volumes.retain(|id| id != volume.as_str()),
                 Step::CreateSnapshot { snapshot } => expected.snapshots.extend([snapshot.id.to_string()]),
                 Step::DeleteSnapshot { snapshot } => expected.snapshots.retain(|id| id != snapshot.as_str()),
@@ -170,10 +200,27 @@ impl Expected {
         expected
     }
 
+    fn turn(&mut self, server: &ServerId, generation: i64, asleep: bool) {
+        self.servers.remove(&(server.to_string(), generation, !asleep));
+        self.servers.insert((server.to_string(), generation, asleep));
+    }
+
+    fn named(&self) -> Vec<(&String, i64)> {
+        self.servers.iter().map(|(server, generation, _)| (server, *generation)).collect()
+    }
+
+    fn awake(&self) -> usize {
+        self.servers.iter().filter(|(.., asleep)| !asleep).count()
+    }
+
     fn of(observed: &ObservedEnvironment) -> Self {
+        let server = |server: &ObservedServer| {
+            let asleep = matches!(server.state, MachineState::Suspending | MachineState::Suspended { .. });
+            (server.server.to_string(), server.generation, asleep)
+        };
         Self {
             network: observed.network,
-            servers: observed.servers.iter().map(|server| (server.server.to_string(), server.generation)).collect(),
+            servers: observed.servers.iter().map(server).collect(),
             volumes: observed.volumes.iter().map(ToString::to_string).collect(),
             snapshots: observed.snapshots.iter().map(|snapshot| snapshot.snapshot.to_string()).collect(),
         }
@@ -186,6 +233,9 @@ pub async fn every_step_may_be_repeated(place: &dyn Place) {
     repeated(place, &environment, life(place)).await;
     let environment = EnvironmentId::new("repeated-data");
     repeated(place, &environment, life_of_data(&environment)).await;
+    if place.suspends_servers() {
+        repeated(place, &EnvironmentId::new("repeated-rest"), life_of_rest()).await;
+    }
 }
 
 async fn repeated(place: &dyn Place, environment: &EnvironmentId, life: Vec<Step>) {
@@ -203,7 +253,11 @@ async fn repeated(place: &dyn Place, environment: &EnvironmentId, life: Vec<Step
 /// step, and has exactly what was to be. Returns how many moments there were.
 pub async fn every_step_survives_trouble_at_every_moment(place: &dyn Place, trouble: Trouble) -> u64 {
     let of_servers = trouble_in_life(place, trouble, "step", |_| life(place)).await;
-    of_servers + trouble_in_life(place, trouble, "data", life_of_data).await
+    let of_rest = match place.suspends_servers() {
+        true => trouble_in_life(place, trouble, "rest", |_| life_of_rest()).await,
+        false => 0,
+    };
+    of_servers + of_rest + trouble_in_life(place, trouble, "data", life_of_data).await
 }
 
 /// The part of that which is about data.
@@ -249,7 +303,9 @@ async fn trouble_in_life(
             let found = Expected::of(&observe(provisioner.as_ref(), &environment).await);
             let possible = [Expected::after(&life[..number]), Expected::after(&life[..=number])];
             let partly = matches!(step, Step::DeleteNetwork) && found.volumes == possible[1].volumes;
-            assert!(possible.contains(&found) || partly, "{context}: found {found:?}");
+            // One that is on its way out was awake or not: nobody says any more.
+            let going = matches!(step, Step::StopServer { .. }) && found.named() == possible[0].named();
+            assert!(possible.contains(&found) || partly || going, "{context}: found {found:?}");
             let running = place.running(&environment).await;
             assert!(
                 running <= found.servers.len(),
@@ -339,11 +395,44 @@ pub async fn late_and_impossible_requests_change_nothing(place: &dyn Place) {
     }
     let late = provisioner.request(&effect(&environment, &life[2])).await;
     assert!(matches!(late, Err(ProvisionError::Rejected { .. })), "{late:?}");
+    let suspend = |wish| Step::SuspendServer { server: ServerId::new("web"), generation: 1, wish, hibernate: false };
+    let gone = provisioner.request(&effect(&environment, &suspend(1))).await;
+    assert!(matches!(gone, Err(ProvisionError::Rejected { .. })), "what is gone cannot stand by: {gone:?}");
     assert_eq!(provisioner.request(&effect(&environment, &life[8])).await, Ok(()));
     let without = provisioner.request(&effect(&environment, &life[4])).await;
     assert!(matches!(without, Err(ProvisionError::Rejected { .. })), "{without:?}");
     assert_eq!(Expected::of(&observe(provisioner.as_ref(), &environment).await).servers, BTreeSet::new());
     assert_eq!(place.running(&environment).await, 0);
+    end(provisioner.as_ref(), &environment).await;
+    expect_nothing(place, provisioner.as_ref(), &environment).await;
+}
+
+/// What is asked late, by a portal that does not know of the newest wish, changes nothing about a server that stands by, nor
+/// about one that has woken.
+pub async fn a_late_wish_neither_wakes_nor_suspends(place: &dyn Place) {
+    let environment = EnvironmentId::new("late-wish");
+    let provisioner = place.open().await;
+    let life = life_of_rest();
+    for (number, step) in life[..6].iter().enumerate() {
+        perform(place, provisioner.as_ref(), &environment, step, "in a life").await;
+        if number < 3 {
+            continue;
+        }
+        for earlier in &life[3..number] {
+            let late = provisioner.request(&effect(&environment, earlier)).await;
+            assert!(matches!(late, Err(ProvisionError::Rejected { .. })), "{earlier:?} after {step:?}: {late:?}");
+        }
+        expect(place, provisioner.as_ref(), &environment, &life[..=number], step).await;
+    }
+    // Nobody waits for one to have come about before they want the other.
+    for wish in 4..8 {
+        let step = match wish % 2 {
+            0 => Step::WakeServer { server: ServerId::new("web"), generation: 1, wish },
+            _ => Step::SuspendServer { server: ServerId::new("web"), generation: 1, wish, hibernate: false },
+        };
+        perform(place, provisioner.as_ref(), &environment, &step, "in a hurry").await;
+    }
+    expect(place, provisioner.as_ref(), &environment, &life[..4], &life[3]).await;
     end(provisioner.as_ref(), &environment).await;
     expect_nothing(place, provisioner.as_ref(), &environment).await;
 }
@@ -432,7 +521,9 @@ pub async fn settled(provisioner: &dyn Provisioner, environment: &EnvironmentId)
 
 /// Nothing is under way.
 pub fn is_settled(observed: &ObservedEnvironment) -> bool {
-    let starting = |state: &MachineState| matches!(state, MachineState::Starting { .. } | MachineState::Stopping);
+    let starting = |state: &MachineState| {
+        matches!(state, MachineState::Starting { .. } | MachineState::Stopping | MachineState::Suspending)
+    };
     let servers = observed.servers.iter().any(|server| starting(&server.state));
     let under_way = |state: &SnapshotState| matches!(state, SnapshotState::Taking(_) | SnapshotState::Reading(_));
     let snapshots = observed.snapshots.iter().any(|snapshot| under_way(&snapshot.state));
@@ -463,9 +554,11 @@ async fn expect(
         assert!(place.is_filled(environment, &volume.id), "after {last:?}");
     }
     assert_eq!(Expected::of(&observed), Expected::after(steps), "after {last:?}");
-    let all_run = observed.servers.iter().all(|server| server.state == MachineState::Running);
-    assert!(all_run, "after {last:?}: {:?}", observed.servers);
-    assert_eq!(place.running(environment).await, observed.servers.len(), "after {last:?}: servers that really run");
+    let fine = |state: &MachineState| matches!(state, MachineState::Running | MachineState::Suspended { .. });
+    let all_fine = observed.servers.iter().all(|server| fine(&server.state));
+    assert!(all_fine, "after {last:?}: {:?}", observed.servers);
+    let awake = Expected::of(&observed).awake();
+    assert_eq!(place.running(environment).await, awake, "after {last:?}: servers that really run");
 }
 
 async fn expect_nothing(place: &dyn Place, provisioner: &dyn Provisioner, environment: &EnvironmentId) {

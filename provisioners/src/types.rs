@@ -74,6 +74,12 @@ pub enum Step {
     StartServer { server: Box<ServerPlan> },
     /// Takes a server of this generation (and any older one) down, with its disposable disk. Volumes stay.
     StopServer { server: ServerId, generation: i64 },
+    /// Has a server of this generation that runs stand by: it costs nothing but its disks, and comes back as it is. Its volumes
+    /// stay attached. `wish` grows with each change of mind: what is asked by an older one than the last is refused. With
+    /// `hibernate` what is in its memory is kept, too, where the server can.
+    SuspendServer { server: ServerId, generation: i64, wish: i64, hibernate: bool },
+    /// Has it run again. Asked of one that runs, or of one that is about to, it changes nothing.
+    WakeServer { server: ServerId, generation: i64, wish: i64 },
     /// Removes a volume and all its data, for ever. Only ever asked for by an explicit delete.
     DeleteVolume { volume: VolumeId },
     /// One moment of these volumes. The caller sees to it that nothing writes them until this returns: the moment is fixed
@@ -152,6 +158,9 @@ pub struct ServerPlan {
     pub hosts: Vec<Host>,
     /// Whether the server may reach the internet.
     pub internet: bool,
+    /// It is to be suspended with its memory kept: a machine that can do that is preferred.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hibernates: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -365,6 +374,13 @@ pub enum MachineState {
         doing: String,
     },
     Running,
+    /// On its way to [`MachineState::Suspended`]; it may still run.
+    Suspending,
+    /// It was asked to stand by and does: nothing runs, and it comes back as it is by [`Step::WakeServer`].
+    Suspended {
+        /// What was in its memory is kept, and is not on its volumes.
+        hibernated: bool,
+    },
     /// On its way out.
     Stopping,
     /// It was there and died by itself; its remains are still to be removed by [`Step::StopServer`].
@@ -412,6 +428,9 @@ pub struct Capabilities {
     /// Taking and restoring a snapshot takes no longer for more data.
     #[serde(default)]
     pub instant_snapshots: bool,
+    /// Servers can stand by: [`Step::SuspendServer`].
+    #[serde(default)]
+    pub suspends: bool,
     /// Why something above is missing and what would bring it.
     pub notes: Vec<String>,
 }

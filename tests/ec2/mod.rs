@@ -7,5 +7,6 @@ mod moto;
 mod orphans;
 mod place;
 mod reach;
+mod rest;
 mod seeds;
 mod start;

@@ -163,6 +163,11 @@ impl Place for MotoPlace {
         false
     }
 
+    /// They can, but moto's `launchTime` stays what it was, so that nobody could tell one that woke from what is long past.
+    fn suspends_servers(&self) -> bool {
+        false
+    }
+
     async fn open(&self) -> Box<dyn Provisioner> {
         self.moments.disarm();
         Box::new(self.portal().await)

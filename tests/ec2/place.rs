@@ -106,6 +106,10 @@ impl Place for Ec2Place {
         false
     }
 
+    fn suspends_servers(&self) -> bool {
+        true
+    }
+
     async fn open(&self) -> Box<dyn Provisioner> {
         self.account.moments.disarm();
         Box::new(self.account.open().await)

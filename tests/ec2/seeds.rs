@@ -164,6 +164,7 @@ pub(super) fn server(name: &str, generation: i64, volume: Option<&str>) -> Step 
                 .collect(),
             hosts: Vec::new(),
             internet: true,
+            hibernates: false,
         }),
     }
 }
@@ -176,7 +177,20 @@ fn all_run(observed: &ObservedEnvironment) -> bool {
     observed.servers.len() == 3 && observed.servers.iter().all(|server| server.state == MachineState::Running)
 }
 
-/// Up, a snapshot, down, up again from the snapshot, and away.
+fn suspend(name: &str, wish: i64) -> Step {
+    Step::SuspendServer { server: ServerId::new(name), generation: 1, wish, hibernate: false }
+}
+
+fn wake(name: &str, wish: i64) -> Step {
+    Step::WakeServer { server: ServerId::new(name), generation: 1, wish }
+}
+
+fn all_sleep(observed: &ObservedEnvironment) -> bool {
+    let sleeps = |state: &MachineState| *state == MachineState::Suspended { hibernated: false };
+    observed.servers.len() == 3 && observed.servers.iter().all(|server| sleeps(&server.state))
+}
+
+/// Up, asleep and awake again, a snapshot, down, up again from the snapshot, and away.
 async fn lead(life: &mut Life) {
     let environment = life.environment.clone();
     let size_bytes = 3 << 30;
@@ -195,6 +209,16 @@ async fn lead(life: &mut Life) {
     life.perform(&[Step::CreateNetwork, Step::CreateVolume { volume }]).await;
     life.perform(&[server("db", 1, Some("data")), server("web-1", 1, None), server("web-2", 1, None)]).await;
     life.until("up", all_run).await;
+    for wish in [1, 3] {
+        life.perform(&["db", "web-1", "web-2"].map(|name| suspend(name, wish))).await;
+        life.until("asleep", all_sleep).await;
+        let running = |one: &&fake_ec2::TrueInstance| one.state != "stopped";
+        let truth = life.account.fake.truth();
+        let awake = truth.live_instances("bookend:environment", environment.as_str()).filter(running).count();
+        assert_eq!(awake, 0, "seed {}: what is said to stand by does", life.seed);
+        life.perform(&["db", "web-1", "web-2"].map(|name| wake(name, wish + 1))).await;
+        life.until("awake", all_run).await;
+    }
     life.perform(&[Step::CreateSnapshot { snapshot }]).await;
     let kept =
         |observed: &ObservedEnvironment| observed.snapshots.iter().all(|one| one.state == SnapshotState::Complete);

@@ -10,7 +10,7 @@ use provisioners::{
 
 use super::amazon::{self, Instance, InstanceState, VolumeState};
 use super::look::Seen;
-use super::records::{Records, Server, Snapshot, Volume};
+use super::records::{Launch, Phase, Records, Rest, Server, Snapshot, Volume};
 
 /// Twice as long as Amazon is known to lag behind.
 pub const LAG_MS: i64 = 10 * 60_000;
@@ -65,10 +65,18 @@ fn server(server: &Server, seen: &Seen, now: i64) -> Option<ObservedServer> {
         server: server.plan.id.clone(),
         generation: server.plan.generation,
         state: machine(server, shown, seen, now),
-        limits: server.launch.as_ref().map(|launch| launch.instance_type.clone()).unwrap_or_default(),
+        limits: server.launch.as_ref().map(|launch| limits(server, launch)).unwrap_or_default(),
         address: server.address,
         running_since: server.ran_at,
     })
+}
+
+fn limits(server: &Server, launch: &Launch) -> String {
+    let kind = &launch.instance_type;
+    match server.plan.hibernates && !launch.hibernates {
+        true => format!("{kind}, which cannot hibernate: it is stopped when parked"),
+        false => kind.clone(),
+    }
 }
 
 fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> MachineState {
@@ -88,6 +96,10 @@ fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> 
     let Some(_) = server.instance.as_ref().or(shown.map(|shown| &shown.id)) else {
         return starting(format!("asking Amazon for a {} in {}", launch.instance_type, launch.zone));
     };
+    let ended = shown.is_some_and(|shown| shown.state >= InstanceState::ShuttingDown);
+    if let Some(state) = server.rest.as_ref().filter(|_| !ended).and_then(|rest| resting(rest, shown, now)) {
+        return state;
+    }
     let Some(shown) = shown else {
         let overdue = now >= server.launched_at.unwrap_or(now) + LAG_MS;
         return match (overdue, server.ran_at.is_some()) {
@@ -110,6 +122,27 @@ fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> 
             starting("attaching its volumes".to_owned())
         }
         InstanceState::Running => MachineState::Running,
+    }
+}
+
+/// Of a server that stands by, is on its way there or back, or is shown as it was before; `None`: it is as it is shown.
+fn resting(rest: &Rest, shown: Option<&Instance>, now: i64) -> Option<MachineState> {
+    let starting = |doing: &str| Some(MachineState::Starting { doing: doing.to_owned() });
+    let stopped = shown.filter(|shown| matches!(shown.state, InstanceState::Stopping | InstanceState::Stopped));
+    match (rest.asleep, rest.phase) {
+        (true, Phase::Asleep) => Some(MachineState::Suspended { hibernated: rest.hibernate }),
+        (true, _) => Some(MachineState::Suspending),
+        (false, Phase::Falling) => starting("stopping, to start again"),
+        (false, Phase::Asleep) => starting("asking Amazon to start it again"),
+        (false, Phase::Rising) => {
+            let again = |shown: &&Instance| shown.launched_at > rest.launched;
+            let overdue = rest.accepted_at.is_some_and(|at| now >= at + LAG_MS);
+            match stopped.filter(|shown| again(shown) || overdue) {
+                None => starting("starting again"),
+                Some(shown) => Some(MachineState::Dead { reason: format!("it did not start again: {}", shown.reason) }),
+            }
+        }
+        (false, Phase::Awake) => shown.filter(|shown| shown.launched_at < rest.launched).map(|_| MachineState::Running),
     }
 }
 

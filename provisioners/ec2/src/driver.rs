@@ -14,10 +14,11 @@ use tokio::time::Instant;
 use super::Shared;
 use super::buckets::{Bucket, Paid};
 use super::conclude::conclude;
-use super::errands::{Errand, errands};
+use super::errands::{Errand, Turn, errands};
 use super::look::Seen;
-use super::perform::{self, Call, Outcome};
+use super::perform::{self, Call, MOST_AT_ONCE, Outcome, Turned};
 use super::records::Records;
+use super::turn;
 
 /// Between looks while something is under way: rarer and rarer as long as nothing changes.
 const POLL: Duration = Duration::from_secs(1);
@@ -203,6 +204,7 @@ impl Work {
         let mut next: Option<Instant> = None;
         let mut later = |at: Instant| next = Some(next.map_or(at, |known| known.min(at)));
         let mut terminations = Vec::new();
+        let mut turns: BTreeMap<Turn, Vec<Turned>> = BTreeMap::new();
         let mut empty: HashSet<Option<Bucket>> = HashSet::new();
         for (environment, todo) in &self.todo {
             for errand in todo {
@@ -216,6 +218,12 @@ impl Work {
                 }
                 if let Errand::Terminate { server, instance } = errand {
                     terminations.push((environment.clone(), server.clone(), instance.clone()));
+                    continue;
+                }
+                if let Errand::Turn { server, instance, turn, wish } = errand {
+                    let (environment, server, instance) = (environment.clone(), server.clone(), instance.clone());
+                    let turned = Turned { environment, server, instance, wish: *wish };
+                    turns.entry(*turn).or_default().push(turned);
                     continue;
                 }
                 let costs = perform::costs(errand);
@@ -236,20 +244,39 @@ impl Work {
             }
         }
         while !terminations.is_empty() {
-            let batch: Vec<_> = terminations.drain(..terminations.len().min(perform::MOST_TERMINATIONS)).collect();
-            match perform::terminations_at_once(&shared.amazon.buckets, batch.len()) {
+            let mut batch: Vec<_> = terminations.drain(..terminations.len().min(MOST_AT_ONCE)).collect();
+            match perform::at_once(&shared.amazon.buckets, "TerminateInstances", batch.len()) {
                 Err(wait) => {
                     later(now + wait);
                     break;
                 }
                 Ok((count, paid)) => {
-                    let batch: Vec<_> = batch.into_iter().take(count).collect();
-                    self.busy.extend(batch.iter().map(|(_, _, instance)| format!("terminate {instance}")));
-                    spawn(shared, calls, Call::Terminate(batch), paid);
+                    batch.truncate(count);
+                    self.begin(shared, calls, Call::Terminate(batch), paid);
+                }
+            }
+        }
+        for (turn, mut waiting) in turns {
+            while !waiting.is_empty() {
+                let mut batch: Vec<_> = waiting.drain(..waiting.len().min(MOST_AT_ONCE)).collect();
+                match perform::at_once(&shared.amazon.buckets, turn::action(turn), batch.len()) {
+                    Err(wait) => {
+                        later(now + wait);
+                        break;
+                    }
+                    Ok((count, paid)) => {
+                        batch.truncate(count);
+                        self.begin(shared, calls, Call::Turn(turn, batch), paid);
+                    }
                 }
             }
         }
         next
+    }
+
+    fn begin(&mut self, shared: &Arc<Shared>, calls: &mut JoinSet<(Call, Outcome)>, call: Call, paid: Paid) {
+        self.busy.extend(call.errands().into_iter().map(|(_, name)| name));
+        spawn(shared, calls, call, paid);
     }
 
     fn finish(&mut self, shared: &Shared, done: Result<(Call, Outcome), tokio::task::JoinError>) {

@@ -4,11 +4,11 @@
 use provisioners::{EnvironmentId, ServerId, VolumeId};
 use sha2::{Digest, Sha256};
 
-use super::amazon::{EbsSnapshot, InstanceState};
+use super::amazon::{EbsSnapshot, Instance, InstanceState};
 use super::conclude::{instance_of, unattached};
 use super::look::Seen;
 use super::place::{Candidate, Place};
-use super::records::{Disk, Launch, Member, Portal, Records, Server};
+use super::records::{Disk, Launch, Member, Phase, Portal, Records, Rest, Server};
 use super::tags::{self, CALL, GENERATION, NAME, SERVER, SNAPSHOT, Tags};
 
 /// Servers that share one call: what their user data says about each has to fit into 16 KiB.
@@ -39,6 +39,13 @@ pub enum Errand {
         server: Option<(ServerId, i64)>,
         instance: String,
     },
+    /// To stand by or to wake, as its record says; `wish` tells one time from another.
+    Turn {
+        server: (ServerId, i64),
+        instance: String,
+        turn: Turn,
+        wish: i64,
+    },
     Attach {
         server: (ServerId, i64),
         number: usize,
@@ -57,6 +64,13 @@ pub enum Errand {
         instance: String,
         tags: Tags,
     },
+}
+
+/// Servers that are asked for the same can be asked together, whosever they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    Sleep { hibernate: bool },
+    Wake,
 }
 
 /// What errands need to know besides the environment.
@@ -80,12 +94,18 @@ impl Errand {
             Errand::Launch { launch, .. } => format!("launch {}", launch.token),
             Errand::GiveUp { server: (server, generation), .. } => format!("give up {server} {generation}"),
             Errand::Terminate { instance, .. } => format!("terminate {instance}"),
+            Errand::Turn { instance, turn, wish, .. } => turn_name(instance, *turn, *wish),
             Errand::Attach { volume, instance, .. } => format!("attach {volume} {instance}"),
             Errand::DeleteSnapshot { id } => format!("delete {id}"),
             Errand::DeleteGroup { group } => format!("delete {group}"),
             Errand::Name { instance, .. } => format!("name {instance}"),
         }
     }
+}
+
+pub fn turn_name(instance: &str, turn: Turn, wish: i64) -> String {
+    let doing = if turn == Turn::Wake { "wake" } else { "sleep" };
+    format!("{doing} {instance} {wish}")
 }
 
 /// See the module.
@@ -122,6 +142,13 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
                 if server.terminated_at.is_none() || shown.is_some_and(|state| state < InstanceState::ShuttingDown) {
                     all.push(Errand::Terminate { server: Some(key), instance: instance.clone() });
                 }
+            }
+            (Some(_), Some(instance)) if server.rest.as_ref().is_some_and(|rest| rest.asleep || !rest.is_settled()) => {
+                let turn = server.rest.as_ref().filter(|_| server.failure.is_none()).and_then(|rest| {
+                    let turn = turn(rest, instance_of(server, seen))?;
+                    Some(Errand::Turn { server: key, instance: instance.clone(), turn, wish: rest.wish })
+                });
+                all.extend(turn);
             }
             (Some(launch), Some(instance)) if server.stop_at.is_none() => {
                 let shown = instance_of(server, seen);
@@ -170,6 +197,24 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
         all.push(Errand::DeleteGroup { group: group.clone() });
     }
     all
+}
+
+/// What is to be asked next of a server that stands by or wakes. Both calls change nothing when they are repeated; what has been
+/// accepted is repeated only when Amazon shows that it is not so.
+fn turn(rest: &Rest, shown: Option<&Instance>) -> Option<Turn> {
+    let sleep = Some(Turn::Sleep { hibernate: rest.hibernate });
+    let is = |state: InstanceState| shown.is_some_and(|shown| shown.state == state);
+    match (rest.asleep, rest.phase) {
+        (true, Phase::Awake) => sleep,
+        (_, Phase::Falling) if rest.accepted_at.is_none() || is(InstanceState::Running) => sleep,
+        // Somebody else has started it.
+        (true, Phase::Asleep) if is(InstanceState::Running) => {
+            sleep.filter(|_| shown.is_some_and(|shown| shown.launched_at > rest.launched))
+        }
+        (false, Phase::Asleep) => Some(Turn::Wake),
+        (_, Phase::Rising) if rest.accepted_at.is_none() || is(InstanceState::Stopped) => Some(Turn::Wake),
+        _ => None,
+    }
 }
 
 /// Snapshots of ours that no record counts on.
@@ -265,7 +310,12 @@ fn launch(
         instance_type: candidate.instance_type.to_owned(),
         image: image.id.clone(),
         root_device: image.root_device.clone(),
-        root_gib: image.root_gib,
+        // What is in memory goes there, too.
+        root_gib: match candidate.hibernation_gib {
+            Some(memory) => Some(image.root_gib.unwrap_or(0).saturating_add(memory)),
+            None => image.root_gib,
+        },
+        hibernates: candidate.hibernation_gib.is_some(),
         subnet: candidate.subnet.id.clone(),
         zone: candidate.subnet.zone.clone(),
         groups,

@@ -1,10 +1,10 @@
 //! What a look at Amazon confirms, for good: it is written into the records, so that a later look, which may show an earlier
 //! moment, changes nothing about it. Pure.
 
-use super::amazon::{self, InstanceState, VolumeState};
+use super::amazon::{self, Instance, InstanceState, VolumeState};
 use super::conclude::{LAG_MS, instance_of, unattached};
 use super::look::Seen;
-use super::records::{Kept, Record, Records, Server, Snapshot, Volume};
+use super::records::{Kept, Phase, Record, Records, Rest, Server, Snapshot, Volume};
 use super::tags::VOLUME;
 
 /// Brings the records up to date; returns those that changed, with the versions they were read at.
@@ -41,6 +41,12 @@ fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
         server.launched_at = Some(shown.launched_at.min(now));
     }
     server.address = server.address.or(shown.and_then(|shown| shown.address));
+    if let Some(shown) = shown {
+        server.launch_shown = server.launch_shown.max(shown.launched_at);
+        if server.rest.as_mut().is_some_and(|rest| turn(rest, shown, now)) {
+            server.ran_at = Some(now);
+        }
+    }
     if let Some(shown) = shown.filter(|shown| shown.state == InstanceState::Running)
         && unattached(server, shown, seen).next().is_none()
     {
@@ -53,6 +59,18 @@ fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
         server.ended = never || terminated || forgotten;
     }
     *server != before
+}
+
+/// Amazon shows that a server has stopped or started, and not that it had once before. Says whether it has woken now.
+fn turn(rest: &mut Rest, shown: &Instance, now: i64) -> bool {
+    let overdue = rest.accepted_at.is_some_and(|at| now >= at + LAG_MS);
+    let phase = match (rest.phase, shown.state) {
+        (Phase::Falling, InstanceState::Stopped) if shown.launched_at >= rest.launched => Phase::Asleep,
+        (Phase::Rising, InstanceState::Running) if shown.launched_at > rest.launched || overdue => Phase::Awake,
+        _ => return false,
+    };
+    (rest.phase, rest.accepted_at, rest.launched) = (phase, None, rest.launched.max(shown.launched_at));
+    phase == Phase::Awake
 }
 
 fn volume(volume: &mut Volume, seen: &Seen) -> bool {

@@ -11,6 +11,7 @@
 //! | what a look confirms, what there is, what is to be asked next (pure) | `learn`, `conclude`, `errands` |
 //! | what nothing remembered names | `orphans`, [`prices`] |
 //! | asking, as fast as may be | `driver`, `perform`, `buckets` |
+//! | servers that stand by and wake | `turn` |
 //! | Amazon's calls | [`amazon`] |
 //! | what a new server is told | `user_data` |
 //!
@@ -38,6 +39,7 @@ pub mod prices;
 mod records;
 mod steps;
 mod tags;
+mod turn;
 mod user_data;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,6 +171,7 @@ fn capabilities(config: &Config, place: Option<&Place>) -> Capabilities {
         cgroups: true,
         shared_volumes: false,
         instant_snapshots: true,
+        suspends: true,
         notes: vec![note],
     }
 }

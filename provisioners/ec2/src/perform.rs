@@ -8,23 +8,33 @@ use super::Shared;
 use super::amazon::CallError;
 use super::buckets::{Bucket, Buckets, Paid};
 use super::conclude::LAG_MS;
-use super::errands::Errand;
+use super::errands::{Errand, Turn, turn_name};
 use super::records::{Launch, Record, Records, Server};
 use super::tags::{self, NAME, VOLUME};
+use super::turn;
 use super::user_data::user_data;
 
 /// Amazon's most for one call.
-pub const MOST_TERMINATIONS: usize = 1000;
-const TERMINATION: (Bucket, u32) = (Bucket::Call("TerminateInstances"), 1);
+pub const MOST_AT_ONCE: usize = 1000;
 
 /// An instance that is to go, of which environment; `None`: it is of no server that counts.
 type Doomed = (EnvironmentId, Option<(ServerId, i64)>, String);
+
+/// An instance that is to stand by or to wake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turned {
+    pub environment: EnvironmentId,
+    pub server: (ServerId, i64),
+    pub instance: String,
+    pub wish: i64,
+}
 
 /// What is done at once.
 #[derive(Clone, Debug)]
 pub enum Call {
     One(EnvironmentId, Errand),
     Terminate(Vec<Doomed>),
+    Turn(Turn, Vec<Turned>),
 }
 
 /// What came of it.
@@ -47,6 +57,10 @@ impl Call {
                 let name = |instance: &String| format!("terminate {instance}");
                 batch.iter().map(|(environment, _, instance)| (environment.clone(), name(instance))).collect()
             }
+            Call::Turn(turn, batch) => {
+                let name = |one: &Turned| turn_name(&one.instance, *turn, one.wish);
+                batch.iter().map(|one| (one.environment.clone(), name(one))).collect()
+            }
         }
     }
 }
@@ -59,10 +73,11 @@ pub fn costs(errand: &Errand) -> Vec<(Bucket, u32)> {
         Errand::DeleteVolume { .. } => call("DeleteVolume"),
         Errand::Launch { launch, .. } => {
             let servers = u32::try_from(launch.members.len()).unwrap_or(u32::MAX);
-            vec![(Bucket::Call("RunInstances"), 1), (Bucket::Servers("RunInstances"), servers)]
+            of_servers("RunInstances", servers)
         }
         Errand::GiveUp { .. } => Vec::new(),
-        Errand::Terminate { .. } => vec![TERMINATION, (Bucket::Servers("TerminateInstances"), 1)],
+        Errand::Terminate { .. } => of_servers("TerminateInstances", 1),
+        Errand::Turn { turn, .. } => of_servers(turn::action(*turn), 1),
         Errand::Attach { .. } => call("AttachVolume"),
         Errand::DeleteSnapshot { .. } => call("DeleteSnapshot"),
         Errand::DeleteGroup { .. } => call("DeleteSecurityGroup"),
@@ -70,14 +85,18 @@ pub fn costs(errand: &Errand) -> Vec<(Bucket, u32)> {
     }
 }
 
-/// How many of these servers may go in one call now.
+fn of_servers(action: &'static str, servers: u32) -> Vec<(Bucket, u32)> {
+    vec![(Bucket::Call(action), 1), (Bucket::Servers(action), servers)]
+}
+
+/// How many of these servers may go, stand by or wake in one call now.
 ///
 /// # Errors
 /// How long to wait for the first.
-pub fn terminations_at_once(buckets: &Buckets, wanted: usize) -> Result<(usize, Paid), Duration> {
+pub fn at_once(buckets: &Buckets, action: &'static str, wanted: usize) -> Result<(usize, Paid), Duration> {
     let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-    let count = buckets.there_are(Bucket::Servers("TerminateInstances")).clamp(1, wanted.max(1));
-    let paid = buckets.take(&[TERMINATION, (Bucket::Servers("TerminateInstances"), count)])?;
+    let count = buckets.there_are(Bucket::Servers(action)).clamp(1, wanted.max(1));
+    let paid = buckets.take(&of_servers(action, count))?;
     Ok((usize::try_from(count).unwrap_or(1), paid))
 }
 
@@ -85,6 +104,7 @@ pub(super) async fn perform(shared: &Shared, call: &Call, paid: Paid) -> Outcome
     let done = match call {
         Call::One(environment, errand) => one(shared, environment, errand, paid).await,
         Call::Terminate(batch) => terminate(shared, batch, paid).await,
+        Call::Turn(turn, batch) => turn::perform(shared, *turn, batch, paid).await,
     };
     done.unwrap_or_else(|error| Outcome::Again(error.to_string()))
 }
@@ -150,6 +170,10 @@ async fn one(
                 })
                 .await?;
             Ok(Outcome::Changed)
+        }
+        Errand::Turn { server, instance, turn, wish } => {
+            let (environment, server, instance) = (environment.clone(), server.clone(), instance.clone());
+            turn::perform(shared, *turn, &[Turned { environment, server, instance, wish: *wish }], paid).await
         }
         Errand::Terminate { server, instance } => {
             terminate(shared, &[(environment.clone(), server.clone(), instance.clone())], paid).await
@@ -247,7 +271,7 @@ async fn delete_group(
 }
 
 /// Refusals after which the next type or zone is tried.
-const ELSEWHERE: [&str; 9] = [
+pub(super) const ELSEWHERE: [&str; 9] = [
     "InsufficientInstanceCapacity",
     "InsufficientHostCapacity",
     "InsufficientCapacity",
@@ -332,7 +356,7 @@ async fn terminate(shared: &Shared, batch: &[Doomed], paid: Paid) -> Result<Outc
     while let Some((batch, paid)) = rest.pop() {
         let paid = match paid {
             Some(paid) => paid,
-            None => shared.amazon.buckets.acquire(&[TERMINATION]).await,
+            None => shared.amazon.buckets.acquire(&[(Bucket::Call("TerminateInstances"), 1)]).await,
         };
         let instances: Vec<String> = batch.iter().map(|(_, _, instance)| instance.clone()).collect();
         match (shared.amazon.terminate(paid, &instances).await, batch) {

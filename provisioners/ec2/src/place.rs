@@ -59,6 +59,8 @@ pub(super) async fn keep_current(shared: Arc<Shared>) {
 pub struct Candidate<'a> {
     pub instance_type: &'a str,
     pub subnet: &'a Subnet,
+    /// It is to hibernate, and can: GiB of its memory.
+    pub hibernation_gib: Option<i32>,
 }
 
 /// Why a region cannot be used as it is configured.
@@ -139,8 +141,20 @@ impl Place {
         let home = self.subnets.iter().position(|subnet| subnet.id == self.home(environment).id).unwrap_or(0);
         let zones = self.subnets.iter().cycle().skip(home).take(self.subnets.len());
         let zones = zones.filter(|subnet| bound_to.is_none_or(|zone| subnet.zone == zone));
+        // Where one can hibernate that is to, one that cannot is no choice.
+        let hibernates = plan.hibernates && size.iter().any(|facts| facts.hibernates);
+        let types = || size.iter().filter(move |facts| facts.hibernates || !hibernates);
+        let hibernation_gib = |facts: &TypeFacts| {
+            hibernates.then(|| i32::try_from(facts.memory_bytes.div_ceil(1 << 30)).unwrap_or(i32::MAX))
+        };
         Ok(zones
-            .flat_map(|subnet| size.iter().map(move |facts| Candidate { instance_type: &facts.name, subnet }))
+            .flat_map(|subnet| {
+                types().map(move |facts| Candidate {
+                    instance_type: &facts.name,
+                    subnet,
+                    hibernation_gib: hibernation_gib(facts),
+                })
+            })
             .collect())
     }
 

@@ -84,6 +84,41 @@ pub struct Server {
     /// It does not share a call with others: one that did could not be had as a whole.
     #[serde(default)]
     pub alone: bool,
+    /// The last time Amazon launched it, as far as it was shown, by Amazon's clock: each start after a stop is a new one.
+    #[serde(default)]
+    pub launch_shown: i64,
+    /// `None`: it was never asked to stand by.
+    #[serde(default)]
+    pub rest: Option<Rest>,
+}
+
+/// What became of having a server stand by and wake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    /// The last that was asked for, and what it was.
+    pub wish: i64,
+    pub asleep: bool,
+    pub asked_at: i64,
+    /// With its memory.
+    pub hibernate: bool,
+    pub phase: Phase,
+    /// Amazon has accepted the call of this phase.
+    pub accepted_at: Option<i64>,
+    /// Its last launch before this phase: what Amazon shows of an earlier one is the past.
+    pub launched: i64,
+}
+
+/// Where a server is between running and standing by. Written down before the call that leads there is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Awake,
+    /// It may have been asked to stop.
+    Falling,
+    /// It was seen to have stopped.
+    Asleep,
+    /// It may have been asked to start.
+    Rising,
 }
 
 /// A call of RunInstances, for one or several servers, exactly as it is made each time. What is secret in its user data is
@@ -108,6 +143,9 @@ pub struct Launch {
     pub instance_profile: Option<String>,
     pub key_pair: Option<String>,
     pub tags: BTreeMap<String, String>,
+    /// Its servers can keep what is in their memory while they are stopped.
+    #[serde(default)]
+    pub hibernates: bool,
 }
 
 /// A server of a launch.
@@ -276,7 +314,9 @@ impl Records {
         network.is_none_or(|network| network.deleted || network.delete_at.is_none())
             && self.servers.values().map(|kept| &kept.record).all(|server| match server.stop_at {
                 Some(_) => server.ended,
-                None => server.ran_at.is_some() || server.failure.is_some(),
+                None => {
+                    server.failure.is_some() || server.rest.as_ref().map_or(server.ran_at.is_some(), Rest::is_settled)
+                }
             })
             && self.volumes.values().map(|kept| &kept.record).all(|volume| match volume.delete_at {
                 Some(_) => volume.deleted,
@@ -295,6 +335,13 @@ impl Records {
         let volumes = self.volumes.values().map(|kept| (format!("volume/{}", kept.record.plan.id), kept.version));
         let snapshots = self.snapshots.values().map(|kept| (format!("snapshot/{}", kept.record.plan.id), kept.version));
         network.chain(servers).chain(volumes).chain(snapshots).collect()
+    }
+}
+
+impl Rest {
+    /// It is as it was asked to be.
+    pub fn is_settled(&self) -> bool {
+        self.phase == if self.asleep { Phase::Asleep } else { Phase::Awake }
     }
 }
 

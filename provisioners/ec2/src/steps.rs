@@ -15,7 +15,7 @@ use super::buckets::Bucket;
 use super::network;
 use super::perform::plain;
 use super::place::Place;
-use super::records::{Part, Record, Records, Server, Snapshot, Volume};
+use super::records::{Part, Phase, Record, Records, Rest, Server, Snapshot, Volume};
 use super::tags::{self, CALL, NAME, SNAPSHOT, VOLUME};
 
 pub(super) type Accepted = Result<(), ProvisionError>;
@@ -33,6 +33,12 @@ pub(super) async fn request(shared: &Shared, effect: &Effect) -> Accepted {
         Step::DeleteVolume { volume } => delete_volume(shared, environment, volume).await,
         Step::StartServer { server } => start_server(shared, environment, effect.token.as_str(), server).await,
         Step::StopServer { server, generation } => stop_server(shared, environment, server, *generation).await,
+        Step::SuspendServer { server, generation, wish, hibernate } => {
+            turn(shared, environment, (server, *generation), *wish, Some(*hibernate)).await
+        }
+        Step::WakeServer { server, generation, wish } => {
+            turn(shared, environment, (server, *generation), *wish, None).await
+        }
         Step::CreateSnapshot { snapshot } => create_snapshot(shared, environment, effect.call, snapshot).await,
         Step::DeleteSnapshot { snapshot } => delete_snapshot(shared, environment, snapshot).await,
     };
@@ -181,6 +187,8 @@ async fn start_server(shared: &Shared, environment: &EnvironmentId, token: &str,
         ended: false,
         failure: None,
         alone: false,
+        launch_shown: 0,
+        rest: None,
     };
     shared.put(environment, 0, Record::Server(Box::new(record))).await
 }
@@ -209,6 +217,48 @@ async fn stop_server(shared: &Shared, environment: &EnvironmentId, server: &Serv
 }
 
 /// All volumes' moments lie between the call and its return; the caller sees to it that nothing writes in between.
+/// Has a server stand by (`Some`: perhaps with its memory) or wake. Only the wish is written here; what has been begun is
+/// ended before it is turned round.
+async fn turn(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    (server, generation): (&ServerId, i64),
+    wish: i64,
+    down: Option<bool>,
+) -> Accepted {
+    let known = shared.known(environment).await?;
+    let kept = known.servers.get(&(server.clone(), generation)).filter(|kept| kept.record.stop_at.is_none());
+    let kept = kept.ok_or_else(|| rejected(format!("there is no server {server} of generation {generation}")))?;
+    let record = &kept.record;
+    let rest = match &record.rest {
+        Some(rest) if rest.wish > wish => return Err(rejected("somebody wants something else of it by now")),
+        Some(rest) => rest.clone(),
+        None if down.is_none() => return Ok(()),
+        None if record.ran_at.is_none() => return Err(soon(format!("{} is still starting", record.plan.name))),
+        None => Rest {
+            wish,
+            asleep: false,
+            asked_at: 0,
+            hibernate: false,
+            phase: Phase::Awake,
+            accepted_at: None,
+            launched: record.launch_shown,
+        },
+    };
+    if rest.wish == wish && rest.asleep == down.is_some() {
+        return Ok(());
+    }
+    let can_hibernate = record.launch.as_ref().is_some_and(|launch| launch.hibernates);
+    let hibernate = match (down, rest.phase) {
+        (Some(hibernate), Phase::Awake | Phase::Rising) => hibernate && can_hibernate,
+        // Its memory is kept already, or not.
+        _ => rest.hibernate,
+    };
+    let rest = Rest { wish, asleep: down.is_some(), asked_at: (shared.now)(), hibernate, ..rest };
+    let record = Server { rest: Some(rest), ..record.clone() };
+    shared.put(environment, kept.version, Record::Server(Box::new(record))).await
+}
+
 async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64, plan: &SnapshotPlan) -> Accepted {
     let records = shared.known(environment).await?;
     let known = records.snapshots.get(&plan.id);

@@ -229,6 +229,11 @@ impl Provisioner for Local {
                 check_id(server.as_str())?;
                 environment.stop_server(shared, server, generation).await?;
             }
+            Step::SuspendServer { .. } | Step::WakeServer { .. } => {
+                let message =
+                    format!("servers of “{}” cannot stand by; park without `park` in the template", self.name());
+                return Err(ProvisionError::Rejected { message });
+            }
         }
         Ok(())
     }

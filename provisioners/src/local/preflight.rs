@@ -186,6 +186,7 @@ fn run_nothing(trial: &EnvironmentLayout, tools: &Tools) -> Result<(), OpenError
         mounts: Vec::new(),
         hosts: Vec::new(),
         internet: false,
+        hibernates: false,
     };
     let directory = trial.generation(&plan.id, plan.generation);
     for name in ["disk", "work"] {
@@ -301,6 +302,7 @@ fn capabilities(tools: &Tools) -> Capabilities {
         cgroups: tools.limits.by_groups(),
         shared_volumes: !tools.separate_disks,
         instant_snapshots: tools.support.subvolumes,
+        suspends: false,
         notes,
     }
 }

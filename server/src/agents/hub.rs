@@ -228,6 +228,13 @@ impl Hub {
         }
     }
 
+    /// Ends a server's link; its agent calls again.
+    pub fn hang_up(&self, server: &ServerId) {
+        if let Some(link) = self.link(server) {
+            link.connection.close();
+        }
+    }
+
     fn link(&self, server: &ServerId) -> Option<Link> {
         let link = self.shared.lock().get(server)?.link.clone()?;
         (!link.connection.is_closed()).then_some(link)

@@ -209,6 +209,21 @@ pub struct Server {
     pub start: Asked,
     /// By generation: this one and the one before it.
     pub stops: BTreeMap<i64, Asked>,
+    /// What is wanted of this generation in turns: to stand by, and to wake.
+    pub turns: Turns,
+}
+
+/// What became of having a server's present generation stand by and wake.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Turns {
+    /// For what is wanted now.
+    pub suspend: Asked,
+    pub wake: Asked,
+    /// The last wish for which it was asked to stand by, and the last for which it was accepted that it wakes; 0: none.
+    pub suspended: i64,
+    pub woken: i64,
+    /// When it was last asked to wake.
+    pub woken_at: i64,
 }
 
 /// Whether the agent of this generation talks to a portal.
@@ -233,6 +248,24 @@ impl Server {
     }
     pub fn is_gone(&self) -> bool {
         self.machines.is_empty() && self.started <= self.stopped
+    }
+    /// It stands by, and nothing else of it is there.
+    pub fn is_asleep(&self) -> bool {
+        self.machines.len() == 1
+            && self.machine().is_some_and(|machine| matches!(machine.state, MachineState::Suspended { .. }))
+            && self.stop(self.generation).latest.is_none()
+    }
+    /// What was in its memory is kept, and is not on its volumes.
+    pub fn is_hibernated(&self) -> bool {
+        self.machine().is_some_and(|machine| machine.state == MachineState::Suspended { hibernated: true })
+    }
+    /// It was told to stand by, whatever came of it, and not to wake since.
+    pub fn is_to_be_woken(&self) -> bool {
+        match self.machine().map(|machine| &machine.state) {
+            Some(MachineState::Suspending | MachineState::Suspended { .. }) => true,
+            Some(MachineState::Starting { .. } | MachineState::Running) => self.turns.suspended > self.turns.woken,
+            _ => false,
+        }
     }
     /// What became of stopping that generation (and older ones).
     pub fn stop(&self, generation: i64) -> Asked {

@@ -32,15 +32,18 @@ pub fn progress(facts: &Facts, view: &View) -> Option<Progress> {
     let (servers, volumes) = (count(observed.servers.len()), count(observed.volumes.len()));
     let servers_gone = count(observed.servers.iter().filter(|server| server.is_gone()).count());
     let network_gone = u32::from(observed.network.is_gone());
+    let asleep = count(observed.servers.iter().filter(|server| server.is_asleep()).count());
     let (done, total) = match intent.desired {
         Desired::Running => {
             let stands = u32::from(!observed.network.is_gone());
             (stands + view.servers.iter().map(|server| taken(server.state)).sum::<u32>(), 1 + servers * STEPS_OF_SERVER)
         }
         Desired::Parked => {
-            let down = servers_gone == servers && network_gone == 1;
-            let kept = down && !observed.snapshots.iter().any(Snapshot::is_wanted);
-            (servers_gone + network_gone + u32::from(kept), servers + 2)
+            let down = servers_gone + asleep;
+            // What stands by keeps its network.
+            let network = u32::from(down == servers && (asleep > 0 || network_gone == 1));
+            let kept = network == 1 && !observed.snapshots.iter().any(Snapshot::is_wanted);
+            (down + network + u32::from(kept), servers + 2)
         }
         Desired::Deleted => {
             let removed = observed.volumes.iter().filter(|volume| volume.delete_requested && volume.is_gone());

@@ -103,8 +103,8 @@ fn environment_state(facts: &Facts, decision: &Decision, servers: &[ServerView],
 /// Parked as far as anybody can tell; what still goes on is about snapshots.
 fn is_down(facts: &Facts) -> bool {
     let observed = &facts.observed;
-    observed.servers.iter().all(Server::is_gone)
-        && observed.network.is_gone()
+    observed.servers.iter().all(|server| server.is_gone() || server.is_asleep())
+        && (observed.network.is_gone() || observed.servers.iter().any(Server::is_asleep))
         && facts.intent.restoring.is_none()
         && facts.intent.changing.is_none()
         && !observed.snapshots.iter().any(|snapshot| snapshot.reason == SnapshotReason::Park && snapshot.is_wanted())
@@ -115,7 +115,7 @@ fn server_view(facts: &Facts, server: &Server, reasons: &[Reason], failure: Opti
     let state = match facts.intent.desired {
         _ if own_failure.is_some() => State::Failed,
         Desired::Running => running_state(server, now),
-        Desired::Parked if server.is_gone() => State::Parked,
+        Desired::Parked if server.is_gone() || server.is_asleep() => State::Parked,
         Desired::Parked => State::Parking,
         Desired::Deleted if server.is_gone() => State::Deleted,
         Desired::Deleted => State::Deleting,
@@ -134,6 +134,7 @@ fn running_state(server: &Server, now: i64) -> State {
         };
     }
     match server.machine().map(|machine| &machine.state) {
+        _ if server.is_to_be_woken() => return State::Starting,
         Some(MachineState::Starting { .. }) => return State::Starting,
         None if !server.seen => return State::Starting,
         Some(MachineState::Running) => {}
@@ -141,7 +142,8 @@ fn running_state(server: &Server, now: i64) -> State {
     }
     let phase = server.status.as_ref().map(|status| status.phase);
     match (server.link, phase) {
-        (AgentLink::LostSince(since), _) if now >= since + RECONNECT_MS => State::Repairing,
+        // One that woke a moment ago has not said anything yet.
+        (AgentLink::LostSince(since), Some(_)) if now >= since + RECONNECT_MS => State::Repairing,
         (AgentLink::Never, _) | (_, None | Some(Phase::Idle)) => State::Starting,
         (_, Some(Phase::Mounting | Phase::CatchingUp | Phase::SettingUp | Phase::StartingUp)) => State::SettingUp,
         (_, Some(Phase::Checking)) => State::Checking,

@@ -19,6 +19,8 @@ pub struct Topology {
     pub schedules: Vec<Schedule>,
     #[serde(default)]
     pub snapshots: SnapshotRules,
+    #[serde(default)]
+    pub park: ParkMode,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +150,37 @@ impl OutputSpec {
 
 fn with_secrets(compiled: &str, secrets: &BTreeMap<String, Secret>) -> String {
     template::finish(compiled, |name| secrets.get(name).map(|secret| secret.reveal().to_owned()))
+}
+
+/// What is left of an environment while it is parked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParkMode {
+    /// Its volumes.
+    #[default]
+    Volumes,
+    /// Its servers with their disks, stopped, and its volumes.
+    Stop,
+    /// The same, and what was in its servers' memory.
+    Hibernate,
+}
+
+impl ParkMode {
+    pub const ALL: [ParkMode; 3] = [ParkMode::Volumes, ParkMode::Stop, ParkMode::Hibernate];
+
+    /// As templates say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ParkMode::Volumes => "volumes",
+            ParkMode::Stop => "stop",
+            ParkMode::Hibernate => "hibernate",
+        }
+    }
+
+    /// Servers stay, and stand by.
+    pub fn suspends(self) -> bool {
+        matches!(self, ParkMode::Stop | ParkMode::Hibernate)
+    }
 }
 
 /// When snapshots are taken by themselves, and how long those stay that nobody asked for.

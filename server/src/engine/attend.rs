@@ -6,7 +6,7 @@ use app::api::State;
 use provisioners::{RestoreState, VolumeSource};
 
 use super::{Shared, execute};
-use crate::domain::facts::{Failure, Observed, Snapshot, Volume, VolumeRole, actual_address};
+use crate::domain::facts::{Failure, Observed, Server, Snapshot, Volume, VolumeRole, actual_address};
 use crate::domain::log::Selection;
 use crate::domain::note::Note;
 use crate::domain::plan::{Decision, plan};
@@ -198,6 +198,9 @@ fn note(loaded: &Loaded, view: &View, now: i64) -> Option<Note> {
             let took = (now - intent.desired_at).max(0);
             let took = if took < 1000 { format!("{took} ms") } else { format!("{:.1} s", took as f64 / 1000.0) };
             Some(Note::new("ready", format!("{name} is ready after {took}")))
+        }
+        (State::Parked, _) if loaded.facts.observed.servers.iter().any(Server::is_asleep) => {
+            Some(Note::new("parked", format!("{name} is parked; its servers are stopped, and its volumes are kept")))
         }
         (State::Parked, _) => Some(Note::new("parked", format!("{name} is parked; its volumes are kept"))),
         (State::Deleted, _) => Some(Note::new("deleted", format!("{name} is deleted"))),

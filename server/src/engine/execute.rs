@@ -40,7 +40,7 @@ pub(super) async fn execute(
             }
             let answer = match (ready, &recorded.step()) {
                 // A server that needs another one is stopped before it where that works out, and stopped in any case.
-                (true, _) | (false, Step::StopServer { .. }) => {
+                (true, _) | (false, Step::StopServer { .. } | Step::SuspendServer { .. }) => {
                     one(shared, provisioner, generation, request, recorded).await
                 }
                 (false, _) => Answer {
@@ -65,7 +65,9 @@ async fn one(
     request: &Request,
     recorded: &Recorded,
 ) -> Answer {
-    if let (Some(gently), Step::StopServer { server, .. }) = (&request.gently, recorded.step()) {
+    if let (Some(gently), Step::StopServer { server, .. } | Step::SuspendServer { server, .. }) =
+        (&request.gently, recorded.step())
+    {
         tokio::select! {
             () = shared.agents.stop(server, Duration::from_millis(gently.timeout_ms)) => {}
             () = another_wish(shared, recorded.environment(), generation) => {}
@@ -100,6 +102,10 @@ async fn one(
         ) if recorded.attempts() >= SNAPSHOT_CALLS => Err(ProvisionError::Rejected { message }),
         (_, answer) => answer,
     };
+    if let (Step::WakeServer { server, .. }, Ok(())) = (recorded.step(), &answer) {
+        // What its agent was told last is to stand by: it is told anew when it calls again.
+        shared.agents.hang_up(server);
+    }
     let now = shared.clock.now();
     let pause = |least: i64| now + least.max(pause_after(recorded.attempts()));
     let (outcome, message, retry_at) = match answer {

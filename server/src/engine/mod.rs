@@ -95,6 +95,9 @@ pub trait Agents: Send + Sync + 'static {
 
     /// This server is gone for good: nothing needs to be remembered of it.
     fn forget(&self, server: &ServerId);
+
+    /// What this server's agent was told last does not hold any more: it is to call again.
+    fn hang_up(&self, server: &ServerId);
 }
 
 #[async_trait]
@@ -119,6 +122,10 @@ impl Agents for crate::agents::Hub {
 
     fn forget(&self, server: &ServerId) {
         crate::agents::Hub::forget(self, server);
+    }
+
+    fn hang_up(&self, server: &ServerId) {
+        crate::agents::Hub::hang_up(self, server);
     }
 }
 

@@ -160,6 +160,13 @@ impl Store {
             if let (1, Some(note)) = (attempts, &request.note) {
                 timeline::insert(tx.connection(), environment.as_str(), note, None, now).await?;
             }
+            if let (1, Step::WakeServer { server, .. }) = (attempts, &request.step) {
+                // What its agent said before it stood by says nothing about it once it wakes.
+                sqlx::query("update server set status = null, status_generation = 0, healthy_at = null where id = $1")
+                    .bind(server.as_str())
+                    .execute(tx.connection())
+                    .await?;
+            }
             recorded.push(Recorded {
                 token,
                 environment: environment.clone(),

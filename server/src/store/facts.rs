@@ -11,7 +11,7 @@ use sqlx::{AnyConnection, Row};
 use super::{Store, StoreError, Tx, json};
 use crate::domain::facts::{
     AgentLink, Asked, Changing, Effect, Facts, Intent, Kept, Network, Observed, Outcome, Restoring, Server, Snapshot,
-    Standing, Volume,
+    Standing, Turns, Volume,
 };
 use crate::domain::topology::Topology;
 
@@ -65,6 +65,7 @@ pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> R
         row.try_get::<Option<String>, _>("listening_since")?.and_then(|text| text.parse().ok()).unwrap_or(0);
     let topology: Topology = json::read("a topology", &row.try_get::<String, _>("topology")?)?;
     let asked = Questions::load(connection, environment).await?;
+    let wish: i64 = row.try_get("generation")?;
 
     let mut servers = HashMap::new();
     for row in sqlx::query("select * from server where environment_id = $1")
@@ -72,7 +73,7 @@ pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> R
         .fetch_all(&mut *connection)
         .await?
     {
-        let server = server(&row, &asked)?;
+        let server = server(&row, &asked, wish)?;
         servers.insert(server.name.clone(), server);
     }
     let mut volumes = Vec::new();
@@ -132,9 +133,11 @@ pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> R
     }))
 }
 
-fn server(row: &AnyRow, asked: &Questions) -> Result<Server, StoreError> {
+/// `wish`: the number of what is wanted of its environment now.
+fn server(row: &AnyRow, asked: &Questions, wish: i64) -> Result<Server, StoreError> {
     let id: String = row.try_get("id")?;
     let generation: i64 = row.try_get("generation")?;
+    let start = asked.of(&id, "start_server", generation);
     let machines: Vec<ObservedServer> =
         json::read_optional("an observation", row.try_get("observed")?)?.unwrap_or_default();
     let link = match row.try_get::<i64, _>("enrolled_generation")? == generation {
@@ -159,7 +162,8 @@ fn server(row: &AnyRow, asked: &Questions) -> Result<Server, StoreError> {
         machines,
         started: asked.highest(&id, "start_server"),
         stopped: asked.highest(&id, "stop_server"),
-        start: asked.of(&id, "start_server", generation),
+        turns: asked.turns(&id, wish, start.latest.as_ref().map_or(i64::MAX, |start| start.recorded_at)),
+        start,
         stops: BTreeMap::from([generation - 1, generation].map(|stop| (stop, asked.of(&id, "stop_server", stop)))),
         id: ServerId::new(id),
     })
@@ -250,7 +254,8 @@ impl Questions {
         let rows = sqlx::query(
             "select e.subject_id, e.step, e.generation, e.outcome, e.message, e.attempts, e.retry_at, e.recorded_at, \
              e.finished_at from effect e left join server s on s.id = e.subject_id where e.environment_id = $1 \
-             and (s.id is null or e.generation >= s.generation - 1) order by e.recorded_at, e.token",
+             and (s.id is null or e.generation >= s.generation - 1 or e.step in ('suspend_server', 'wake_server')) \
+             order by e.recorded_at, e.token",
         )
         .bind(environment)
         .fetch_all(&mut *connection)
@@ -285,6 +290,23 @@ impl Questions {
 
     fn of(&self, subject: &str, step: &str, generation: i64) -> Asked {
         self.asked.get(&(subject.to_owned(), step.to_owned(), generation)).cloned().unwrap_or_default()
+    }
+
+    /// What was asked of a server in turns since its present generation was asked to start.
+    fn turns(&self, server: &str, wish: i64, since: i64) -> Turns {
+        let all = |step: &'static str| {
+            let of = self.asked.iter().filter(move |((subject, name, _), _)| subject == server && name == step);
+            of.filter_map(|((_, _, wish), asked)| Some((*wish, asked.latest.as_ref()?)))
+                .filter(|(_, effect)| effect.recorded_at >= since)
+        };
+        let woken = all("wake_server").filter(|(_, effect)| effect.outcome == Outcome::Accepted);
+        Turns {
+            suspend: self.of(server, "suspend_server", wish),
+            wake: self.of(server, "wake_server", wish),
+            suspended: all("suspend_server").map(|(wish, _)| wish).max().unwrap_or(0),
+            woken: woken.map(|(wish, _)| wish).max().unwrap_or(0),
+            woken_at: all("wake_server").filter_map(|(_, effect)| effect.finished_at).max().unwrap_or(0),
+        }
     }
 
     fn highest(&self, subject: &str, step: &str) -> i64 {

@@ -96,6 +96,8 @@ impl Amazon {
             .http_put_response_hop_limit(1)
             .http_endpoint(types::InstanceMetadataEndpointState::Enabled)
             .build();
+        let hibernation =
+            launch.hibernates.then(|| types::HibernationOptionsRequest::builder().configured(true).build());
         let profile = launch.instance_profile.as_ref();
         let profile = profile.map(|name| types::IamInstanceProfileSpecification::builder().name(name).build());
         self.client
@@ -109,6 +111,7 @@ impl Amazon {
             .set_security_group_ids(Some(launch.groups.clone()))
             .block_device_mappings(root)
             .metadata_options(metadata)
+            .set_hibernation_options(hibernation)
             .set_iam_instance_profile(profile)
             .set_key_name(launch.key_pair.clone())
             .instance_initiated_shutdown_behavior(types::ShutdownBehavior::Terminate)
@@ -139,6 +142,19 @@ impl Amazon {
     pub async fn terminate(&self, paid: Paid, instances: &[String]) -> Called<()> {
         let call = self.client.terminate_instances().set_instance_ids(Some(instances.to_vec()));
         self.answered("TerminateInstances", &paid, call.send().await).map(drop)
+    }
+
+    /// As [`terminate`](Self::terminate), for those that stand by from now on.
+    pub async fn stop(&self, paid: Paid, instances: &[String], hibernate: bool) -> Called<()> {
+        let call = self.client.stop_instances().set_instance_ids(Some(instances.to_vec()));
+        let call = call.set_hibernate(hibernate.then_some(true));
+        self.answered("StopInstances", &paid, call.send().await).map(drop)
+    }
+
+    /// As [`terminate`](Self::terminate), for those that stand by no longer.
+    pub async fn start(&self, paid: Paid, instances: &[String]) -> Called<()> {
+        let call = self.client.start_instances().set_instance_ids(Some(instances.to_vec()));
+        self.answered("StartInstances", &paid, call.send().await).map(drop)
     }
 
     pub async fn create_volume(

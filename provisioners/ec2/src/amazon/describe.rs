@@ -112,7 +112,12 @@ pub struct TypeFacts {
     pub cpu_millis: u32,
     pub memory_bytes: u64,
     pub architectures: Vec<String>,
+    /// Its servers can hibernate.
+    pub hibernates: bool,
 }
+
+/// Amazon's most for servers that hibernate, with Linux.
+const MOST_HIBERNATED: u64 = 150 << 30;
 
 impl Amazon {
     /// What carries all of these tags; a tag's values are alternatives, at most 200.
@@ -323,11 +328,13 @@ fn snapshot(described: types::Snapshot) -> Option<EbsSnapshot> {
 fn type_facts(described: types::InstanceTypeInfo) -> Option<TypeFacts> {
     let cpus = described.v_cpu_info.and_then(|info| info.default_v_cpus)?;
     let mebibytes = described.memory_info.and_then(|info| info.size_in_mib)?;
+    let memory_bytes = u64::try_from(mebibytes).ok()? << 20;
     let architectures = described.processor_info.and_then(|info| info.supported_architectures).unwrap_or_default();
     Some(TypeFacts {
         name: described.instance_type?.as_str().to_owned(),
         cpu_millis: u32::try_from(cpus).ok()?.saturating_mul(1000),
-        memory_bytes: u64::try_from(mebibytes).ok()? << 20,
+        memory_bytes,
+        hibernates: described.hibernation_supported.unwrap_or_default() && memory_bytes <= MOST_HIBERNATED,
         architectures: architectures.iter().map(|it| it.as_str().to_owned()).collect(),
     })
 }

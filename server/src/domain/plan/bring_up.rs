@@ -5,13 +5,13 @@ use agent::api::Phase;
 use provisioners::{Host, MachineState, ServerPlan, Step, VolumeMount};
 
 use super::ask::{Progress, Wish};
-use super::take_down;
 use super::{
     BOOT_MS, CONNECT_MS, Draft, LOOK_AGAIN_MS, LOST_MS, MAX_REPAIRS, OVERDUE_MS, RECONNECT_MS, Renewal, STABLE_MS,
 };
-use crate::domain::facts::{AgentLink, Asked, Failure, Network, Observed, Outcome, Server, Volume};
+use super::{stand_by, take_down};
+use crate::domain::facts::{AgentLink, Asked, Failure, Network, Observed, Outcome, Server, Turns, Volume};
 use crate::domain::note::Note;
-use crate::domain::topology::{MountSpec, ServerSpec, Topology};
+use crate::domain::topology::{MountSpec, ParkMode, ServerSpec, Topology};
 
 pub(super) fn bring_up(draft: &mut Draft, topology: &Topology, observed: &Observed) {
     let mut observed = observed.clone();
@@ -47,7 +47,7 @@ pub(super) fn bring_up(draft: &mut Draft, topology: &Topology, observed: &Observ
         if failed.contains(&server.name) || doomed.iter().any(|other| other.id == server.id) {
             continue;
         }
-        if let Some(machine) = server.machine() {
+        if let Some(machine) = server.machine().filter(|_| !server.is_to_be_woken()) {
             follow(draft, server, &machine.state);
             continue;
         }
@@ -59,6 +59,10 @@ pub(super) fn bring_up(draft: &mut Draft, topology: &Topology, observed: &Observ
             .collect();
         if !unmet.is_empty() {
             draft.wait(Some(&server.name), format!("{} to be healthy", unmet.join(" and ")), draft.now + LOOK_AGAIN_MS);
+            continue;
+        }
+        if server.is_to_be_woken() {
+            stand_by::wake(draft, server);
             continue;
         }
         if server.retry_at > draft.now {
@@ -110,7 +114,10 @@ fn judge(server: &Server, spec: &ServerSpec, network_lost: bool, listening_since
     if network_lost {
         return lost(server, "lost its private network", now);
     }
-    let waiting_since = asked_at.max(listening_since);
+    if server.is_to_be_woken() {
+        return Verdict::Fine;
+    }
+    let waiting_since = asked_at.max(listening_since).max(server.turns.woken_at);
     // Nobody knows how long it takes to catch up with others' copies; what comes after that is counted from then.
     let shares = spec.mounts.iter().any(|mount| mount.copy_of.is_some());
     let working_since = waiting_since.max(server.phase_at.filter(|_| shares).unwrap_or(0));
@@ -127,8 +134,8 @@ fn judge(server: &Server, spec: &ServerSpec, network_lost: bool, listening_since
             (AgentLink::Never, _) if now >= waiting_since.max(booting_since) + patience => {
                 lost(server, &format!("runs, but its agent did not connect within {} seconds", patience / 1000), now)
             }
-            (AgentLink::LostSince(since), _) if now >= (*since).max(listening_since) + LOST_MS => {
-                lost(server, &format!("has been out of touch for {} seconds", LOST_MS / 1000), now)
+            (AgentLink::LostSince(since), _) if now >= out_of_touch_until(server, (*since).max(listening_since)) => {
+                lost(server, &format!("has been out of touch for {} seconds", (now - since) / 1000), now)
             }
             (_, Some(status)) if status.phase == Phase::Failed => Verdict::Fail(reported(server, status)),
             (AgentLink::Connected, Some(status))
@@ -140,6 +147,15 @@ fn judge(server: &Server, spec: &ServerSpec, network_lost: bool, listening_since
             _ => Verdict::Fine,
         },
         _ => Verdict::Fine,
+    }
+}
+
+/// When an agent that is out of touch is given up. One that was woken has to boot first.
+fn out_of_touch_until(server: &Server, since: i64) -> i64 {
+    let runs_since = server.machine().and_then(|machine| machine.running_since).unwrap_or(0);
+    match server.turns.woken_at {
+        0 => since + LOST_MS,
+        woken_at => (since + LOST_MS).max(woken_at.max(runs_since) + BOOT_MS),
     }
 }
 
@@ -296,6 +312,7 @@ fn start(
         mounts: spec.mounts.iter().filter_map(mount).collect(),
         hosts: topology.servers.iter().map(|peer| Host { name: peer.name.clone(), address: peer.address }).collect(),
         internet: spec.internet,
+        hibernates: topology.park == ParkMode::Hibernate,
     };
     draft.pursue(Wish {
         step: Step::StartServer { server: Box::new(plan) },
@@ -316,13 +333,17 @@ fn follow(draft: &mut Draft, server: &Server, machine: &MachineState) {
     let look_again = draft.now + LOOK_AGAIN_MS;
     match machine {
         MachineState::Starting { doing } => draft.wait(name, format!("{}: {doing}", server.name), look_again),
+        MachineState::Suspending | MachineState::Suspended { .. } => {
+            draft.wait(name, format!("{} to wake", server.name), look_again);
+        }
         MachineState::Stopping => draft.wait(name, format!("{} to end", server.name), look_again),
         MachineState::Running => {
             let phase = server.status.as_ref().map(|status| status.phase).unwrap_or_default();
             match (server.link, phase) {
                 (AgentLink::Connected, Phase::Healthy) => {}
                 (AgentLink::LostSince(since), _) => {
-                    let until = if draft.now < since + RECONNECT_MS { since + RECONNECT_MS } else { since + LOST_MS };
+                    let lost_at = out_of_touch_until(server, since);
+                    let until = if draft.now < since + RECONNECT_MS { since + RECONNECT_MS } else { lost_at };
                     draft.wait(
                         name,
                         format!("the agent of {} to connect again", server.name),
@@ -368,5 +389,6 @@ impl Server {
         self.status = None;
         self.seen = false;
         self.start = Asked::default();
+        self.turns = Turns::default();
     }
 }

@@ -50,7 +50,8 @@ pub(super) fn snapshots(draft: &mut Draft, topology: &Topology, observed: &Obser
 
 /// Everything stands still for it, so nothing else may be under way.
 fn take(draft: &mut Draft, topology: &Topology, observed: &Observed, snapshot: &Snapshot) {
-    let steady = observed.servers.iter().all(|server| server.is_gone() || is_steady(server));
+    let rests = |server: &Server| server.is_asleep() && !server.is_hibernated();
+    let steady = observed.servers.iter().all(|server| server.is_gone() || is_steady(server) || rests(server));
     if draft.work != Work::default() || !steady {
         draft.wait(None, "a moment without changes, for the snapshot", draft.now + LOOK_AGAIN_MS);
         return;
@@ -69,7 +70,7 @@ fn take(draft: &mut Draft, topology: &Topology, observed: &Observed, snapshot: &
 }
 
 /// It runs with its agent at hand, so that it can be told to stand still.
-fn is_steady(server: &Server) -> bool {
+pub(super) fn is_steady(server: &Server) -> bool {
     server.machines.len() == 1
         && server.machine().is_some_and(|machine| machine.state == MachineState::Running)
         && server.link == AgentLink::Connected

@@ -12,6 +12,7 @@
 mod ask;
 mod bring_up;
 mod keep;
+mod stand_by;
 mod take_down;
 #[cfg(test)]
 mod tests;
@@ -104,7 +105,8 @@ pub struct Renewal {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     pub step: Step,
-    /// Of the server or network it is about; 1 for volumes.
+    /// Of the server or network it is about; 1 for volumes. With what a server is asked time and again, to stand by and to
+    /// wake, that of the wish it serves.
     pub generation: i64,
     /// 0, and one more for each certain rejection that a person wants tried again.
     pub attempt: i64,
@@ -151,12 +153,19 @@ pub struct Reason {
 
 /// See the module.
 pub fn plan(intent: &Intent, topology: &Topology, observed: &Observed, now: i64) -> Decision {
-    let mut draft = Draft { desired_at: intent.desired_at, forced: intent.forced, now, ..Draft::default() };
+    let mut draft = Draft {
+        desired_at: intent.desired_at,
+        wish: intent.generation,
+        forced: intent.forced,
+        now,
+        ..Draft::default()
+    };
     match (intent.desired, &intent.restoring, &intent.changing) {
         (Desired::Deleted, ..) => take_down::delete(&mut draft, topology, observed, intent.final_snapshot.as_ref()),
         (_, Some(restoring), _) => keep::restore(&mut draft, topology, observed, restoring),
         (_, None, Some(changing)) => keep::change(&mut draft, topology, observed, changing),
         (Desired::Running, None, None) => bring_up::bring_up(&mut draft, topology, observed),
+        (Desired::Parked, None, None) if topology.park.suspends() => stand_by::park(&mut draft, topology, observed),
         (Desired::Parked, None, None) => take_down::park(&mut draft, topology, observed),
     }
     keep::snapshots(&mut draft, topology, observed, intent);
@@ -168,6 +177,8 @@ pub fn plan(intent: &Intent, topology: &Topology, observed: &Observed, now: i64)
 #[derive(Default)]
 struct Draft {
     desired_at: i64,
+    /// The intent's generation.
+    wish: i64,
     forced: bool,
     now: i64,
     work: Work,
@@ -208,6 +219,8 @@ impl Request {
             Step::CreateVolume { .. } => "create_volume",
             Step::StartServer { .. } => "start_server",
             Step::StopServer { .. } => "stop_server",
+            Step::SuspendServer { .. } => "suspend_server",
+            Step::WakeServer { .. } => "wake_server",
             Step::DeleteVolume { .. } => "delete_volume",
             Step::CreateSnapshot { .. } => "create_snapshot",
             Step::DeleteSnapshot { .. } => "delete_snapshot",
@@ -224,7 +237,9 @@ impl Request {
             Step::CreateSnapshot { snapshot } => Some(snapshot.id.as_str()),
             Step::DeleteSnapshot { snapshot } => Some(snapshot.as_str()),
             Step::StartServer { server } => Some(server.id.as_str()),
-            Step::StopServer { server, .. } => Some(server.as_str()),
+            Step::StopServer { server, .. } | Step::SuspendServer { server, .. } | Step::WakeServer { server, .. } => {
+                Some(server.as_str())
+            }
         }
     }
 

@@ -112,7 +112,7 @@ pub(super) fn stop(draft: &mut Draft, topology: &Topology, doomed: Vec<(&Server,
 }
 
 /// A running server's agent ends the services first, in the time its template gives them.
-fn gently(server: &Server, spec: &ServerSpec, up_to: i64) -> Option<Gently> {
+pub(super) fn gently(server: &Server, spec: &ServerSpec, up_to: i64) -> Option<Gently> {
     let running =
         |machine: &&provisioners::ObservedServer| machine.state == MachineState::Running && machine.generation <= up_to;
     let machine = server.machines.iter().filter(running).max_by_key(|machine| machine.generation)?;

@@ -41,6 +41,7 @@ pub fn compile(template: &Template, environment_name: &str, values: &Values, sha
             .collect(),
         schedules: template.schedules.clone(),
         snapshots: template.snapshots.clone(),
+        park: template.park,
     }
 }
 

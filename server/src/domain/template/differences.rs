@@ -38,6 +38,7 @@ pub fn differences(before: &Template, after: &Template) -> Vec<String> {
     let (was, is) = (schedule::describe_snapshots(&before.snapshots), schedule::describe_snapshots(&after.snapshots));
     said.extend(is.iter().filter(|rule| !was.contains(rule)).map(|rule| format!("Now {rule}")));
     said.extend(was.iter().filter(|rule| !is.contains(rule)).map(|rule| format!("No longer {rule}")));
+    said.extend(now_was("Parked by", before.park.as_str(), after.park.as_str()));
     said.extend(words(before, after));
     said
 }

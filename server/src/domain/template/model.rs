@@ -5,7 +5,7 @@ use app::api::{ParameterSpec, Preset};
 use provisioners::Image;
 
 use super::expression::Text;
-use crate::domain::topology::{PortSpec, Schedule, SnapshotRules};
+use crate::domain::topology::{ParkMode, PortSpec, Schedule, SnapshotRules};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
@@ -35,6 +35,7 @@ pub struct Template {
     pub outputs: Vec<Output>,
     pub schedules: Vec<Schedule>,
     pub snapshots: SnapshotRules,
+    pub park: ParkMode,
 }
 
 /// An entry of `servers`: one server, or `count` of the same kind.

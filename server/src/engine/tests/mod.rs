@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use app::api::{Action, DrillReach, DrillResult, LiveEvent, SnapshotReason, SnapshotState, SnapshotView, State};
-use provisioners::SnapshotId;
+use provisioners::{MachineState, SnapshotId};
 use sqlx::Executor;
 use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::domain::actions::change;
 use crate::domain::fixtures::{server, topology};
 use crate::domain::schedule;
-use crate::domain::topology::{Keep, Schedule, ScheduledAction, SnapshotRules, Topology};
+use crate::domain::topology::{Keep, ParkMode, Schedule, ScheduledAction, SnapshotRules, Topology};
 use crate::keys::InstallationKey;
 use crate::store::{EnvironmentRecord, NewEnvironment, OrderKey, Ordered, Quota, Store, Wanted, id, sqlite_url};
 
@@ -253,6 +253,40 @@ async fn an_order_becomes_ready_is_parked_resumed_and_deleted() {
 }
 
 #[tokio::test]
+async fn servers_that_stand_by_while_it_is_parked_come_back_as_they_were() {
+    let house = House::new().await;
+    house.order("shop", Topology { park: ParkMode::Stop, ..shop() }).await;
+    let ready = house.until("shop", State::Ready).await;
+    for times in 1..=2 {
+        house.ask("shop", Action::Park).await;
+        house.until("shop", State::Parked).await;
+        house.world.with(|state| {
+            let asleep = MachineState::Suspended { hibernated: false };
+            assert!(state.servers.values().all(|(.., machine)| *machine == asleep) && state.networks.len() == 1);
+            assert_eq!(state.stopped_gently.len(), 2 * times, "services were asked to end");
+        });
+        house.ask("shop", Action::Resume).await;
+        let resumed = house.until("shop", State::Ready).await;
+        assert!(resumed.facts.observed.servers.iter().all(|server| server.generation == 1), "the same ones");
+    }
+    house.world.with(|state| {
+        assert_eq!(state.started.len(), 2, "none was started anew");
+        let told: BTreeSet<_> = state.hung_up.iter().collect();
+        assert_eq!(told.len(), 2, "agents are told again what to do");
+    });
+    let id = ready.summary.id;
+    assert!(house.timeline(&id).await.iter().any(|line| line.contains("is parked; its servers are stopped")));
+    // What is parked can be deleted as it is.
+    house.ask("shop", Action::Park).await;
+    house.until("shop", State::Parked).await;
+    house.ask(&id, Action::Delete).await;
+    house.until(&id, State::Deleted).await;
+    house
+        .world
+        .with(|state| assert!(state.servers.is_empty() && state.networks.is_empty() && state.volumes.is_empty()));
+}
+
+#[tokio::test]
 async fn a_server_that_dies_is_replaced_and_the_timeline_says_so() {
     let house = House::new().await;
     house.order("shop", shop()).await;
@@ -427,12 +461,12 @@ async fn every_week_the_newest_snapshot_is_brought_up_elsewhere_and_that_is_thro
 
 /// Runs order → ready → park → resume → delete with one fault at the `at`-th call, and a crash where a call hangs. Says
 /// whether there was such a call.
-async fn life_with(fault: Fault, at: usize) -> bool {
+async fn life_with(park: ParkMode, fault: Fault, at: usize) -> bool {
     let mut house = House::new().await;
     let mut script = vec![Fault::None; at];
     script.push(fault);
     house.world.with(|state| state.script = script.into());
-    house.order("shop", shop()).await;
+    house.order("shop", Topology { park, ..shop() }).await;
     let id = house.show("shop").await.summary.id;
     let stages = [
         (None, State::Ready),
@@ -468,7 +502,7 @@ async fn life_with(fault: Fault, at: usize) -> bool {
         once.sort();
         once.dedup();
         assert_eq!(once.len(), state.started.len(), "no server twice: {:?}", state.started);
-        assert!(state.started.len() >= 4);
+        assert!(state.started.len() >= if park.suspends() { 2 } else { 4 });
         state.script.is_empty()
     })
 }
@@ -477,11 +511,13 @@ macro_rules! every_step_survives {
     ($($name:ident: $fault:ident,)*) => {$(
         #[tokio::test]
         async fn $name() {
-            let mut at = 0;
-            while life_with(Fault::$fault, at).await {
-                at += 1;
+            for park in ParkMode::ALL {
+                let mut at = 0;
+                while life_with(park, Fault::$fault, at).await {
+                    at += 1;
+                }
+                assert!(at > 10, "only {at} calls");
             }
-            assert!(at > 10, "only {at} calls");
         }
     )*};
 }

@@ -60,6 +60,7 @@ pub struct State {
     pub behaviour: Option<Behaviour>,
     pub stopped_gently: Vec<ServerId>,
     pub forgotten: BTreeSet<ServerId>,
+    pub hung_up: Vec<ServerId>,
     /// Services never end when they are asked to.
     pub stubborn: bool,
     /// With the call that took each.
@@ -140,12 +141,27 @@ impl World {
                 }
                 None
             }
+            Step::SuspendServer { server, hibernate, .. } => {
+                let (.., machine) = state.servers.get_mut(server).expect("a server that stands by was there");
+                *machine = MachineState::Suspended { hibernated: *hibernate };
+                None
+            }
+            Step::WakeServer { server, generation, .. } => {
+                let (.., machine) = state.servers.get_mut(server).expect("a server that wakes stood by");
+                if *machine == MachineState::Running {
+                    return None;
+                }
+                *machine = MachineState::Running;
+                Some((server.clone(), *generation, String::new()))
+            }
             Step::DeleteVolume { volume } => {
                 state.volumes.remove(volume);
                 None
             }
             Step::CreateSnapshot { snapshot } => {
-                let running = state.servers.iter().filter(|(_, (owner, ..))| *owner == environment);
+                let runs = |machine: &MachineState| !matches!(machine, MachineState::Suspended { .. });
+                let own = state.servers.iter().filter(|(_, (owner, ..))| *owner == environment);
+                let running = own.filter(|(_, (.., machine))| runs(machine));
                 for (server, _) in running {
                     assert!(state.frozen.contains_key(server), "{server} writes while a snapshot is taken");
                 }
@@ -211,6 +227,7 @@ impl Provisioner for World {
             cgroups: true,
             shared_volumes: true,
             instant_snapshots: true,
+            suspends: true,
             notes: Vec::new(),
         };
         &CAPABILITIES
@@ -330,6 +347,10 @@ impl Agents for World {
 
     fn forget(&self, server: &ServerId) {
         self.with(|state| state.forgotten.insert(server.clone()));
+    }
+
+    fn hang_up(&self, server: &ServerId) {
+        self.with(|state| state.hung_up.push(server.clone()));
     }
 }
 

@@ -41,6 +41,11 @@ fn lacking(template: &Template, capabilities: &Capabilities) -> Option<String> {
         let known: Vec<String> = own.iter().map(|alias| format!("“{alias}”")).collect();
         reasons.push(format!("It needs the image “{unknown}”; there is {} there.", known.join(", ")));
     }
+    if !capabilities.suspends && template.park.suspends() {
+        let mode = template.park.as_str();
+        reasons
+            .push(format!("It is parked by `park: {mode}`, but servers cannot stand by there; `park: volumes` can."));
+    }
     let shared = |volume: &crate::domain::template::Volume| volume.mounts.len() > 1 && !volume.per_server;
     // Where they share no disk each has a copy; servers made from an image bring their own Syncthing.
     let from_machine = capabilities.host_software && template.servers.iter().any(|server| server.image == Image::Host);
@@ -112,6 +117,13 @@ mod tests {
             Some("It needs the command no-such-command, which this machine does not have.")
         );
         assert!(lacking(&requiring("image: example.org/a:1"), &nothing).is_some());
+        let source = "name: a\nversion: 1\ntitle: A\nsummary: A.\ncategory: C\npark: stop\nservers: {a: {}}\n";
+        let standing_by = read(source).unwrap();
+        assert_eq!(
+            lacking(&standing_by, &nothing).as_deref(),
+            Some("It is parked by `park: stop`, but servers cannot stand by there; `park: volumes` can.")
+        );
+        assert_eq!(lacking(&standing_by, &Capabilities { suspends: true, ..nothing.clone() }), None);
         let able = Capabilities { oci_images: true, ..Capabilities::default() };
         assert_eq!(lacking(&requiring("image: example.org/a:1"), &able), None);
     }

@@ -10,9 +10,10 @@ use provisioners::{MachineState, VolumeId};
 
 use self::simulation::{Event, Luck, Simulation};
 use super::*;
-use crate::domain::facts::AgentLink;
+use crate::domain::facts::{AgentLink, Server};
 use crate::domain::progress::progress;
 use crate::domain::state;
+use crate::domain::topology::ParkMode;
 
 #[test]
 fn a_fresh_order_makes_network_volumes_and_first_servers_at_once_and_the_others_by_their_needs() {
@@ -101,9 +102,97 @@ fn a_death_now_and_then_is_no_failure() {
     }
 }
 
+/// What servers are asked for until all is at rest.
+fn steps_of(simulation: &mut Simulation, action: Action) -> Vec<&'static str> {
+    simulation.ask(action);
+    let mut steps = Vec::new();
+    loop {
+        match simulation.decide() {
+            Decision::Do(work) => {
+                steps.extend(work.requests.iter().map(Request::name));
+                simulation.work(&work, || Luck::Good);
+            }
+            Decision::Wait(waiting) => {
+                simulation.agents();
+                if simulation.decide() == Decision::Wait(waiting.clone()) {
+                    simulation.now = waiting.until;
+                }
+            }
+            _ => return steps,
+        }
+    }
+}
+
+fn up(park: ParkMode) -> Simulation {
+    let mut simulation = Simulation::parked_by(park);
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
+    simulation.facts.intent.ready_at = Some(simulation.now);
+    simulation
+}
+
+#[test]
+fn servers_that_stand_by_come_back_as_they_are_in_the_order_of_their_needs() {
+    let mut simulation = up(ParkMode::Stop);
+    let parking = steps_of(&mut simulation, Action::Park);
+    assert_eq!(parking, ["suspend_server", "suspend_server", "suspend_server", "create_snapshot"]);
+    assert!(simulation.world.stands_by() && simulation.world.network);
+    let resuming = steps_of(&mut simulation, Action::Resume);
+    assert_eq!(resuming, ["wake_server", "wake_server", "wake_server"]);
+    assert!(simulation.world.is_whole());
+    assert!(simulation.facts.observed.servers.iter().all(|server| server.generation == 1 && server.is_healthy()));
+    // And again: each time is a new wish.
+    assert_eq!(steps_of(&mut simulation, Action::Park)[..3], ["suspend_server"; 3]);
+    assert_eq!(steps_of(&mut simulation, Action::Resume), ["wake_server"; 3]);
+}
+
+#[test]
+fn what_hibernates_is_kept_in_a_snapshot_before_it_sleeps() {
+    let mut simulation = up(ParkMode::Hibernate);
+    let parking = steps_of(&mut simulation, Action::Park);
+    assert_eq!(parking, ["create_snapshot", "suspend_server", "suspend_server", "suspend_server"]);
+    assert!(simulation.facts.observed.servers.iter().all(Server::is_hibernated));
+    // One that is out of touch cannot be held still: nothing of it is only in memory then.
+    let mut simulation = up(ParkMode::Hibernate);
+    simulation.happen(Event::AgentLost(1));
+    let parking = steps_of(&mut simulation, Action::Park);
+    assert_eq!(parking, ["suspend_server", "suspend_server", "suspend_server", "create_snapshot"]);
+    assert!(!simulation.facts.observed.servers.iter().any(Server::is_hibernated));
+}
+
+#[test]
+fn what_cannot_stand_by_goes_and_what_is_deleted_does_not_wake_before() {
+    let mut simulation = up(ParkMode::Stop);
+    simulation.happen(Event::Dies(1));
+    let parking = steps_of(&mut simulation, Action::Park);
+    assert_eq!(parking, ["stop_server", "suspend_server", "suspend_server", "create_snapshot"]);
+    let deleting = steps_of(&mut simulation, Action::Delete);
+    assert!(!deleting.contains(&"wake_server") && deleting.contains(&"stop_server"), "{deleting:?}");
+    assert!(simulation.world.has_no_servers() && simulation.world.volumes.is_empty());
+}
+
+#[test]
+fn who_changes_their_mind_while_it_parks_has_running_servers_again() {
+    for lost in [Luck::Good, Luck::Forgotten, Luck::UnknownNotDone, Luck::Rejected] {
+        let mut simulation = up(ParkMode::Stop);
+        simulation.ask(Action::Park);
+        let Decision::Do(work) = simulation.decide() else { panic!() };
+        simulation.work(&work, || lost);
+        // The agents were told to end what runs, whatever became of the rest.
+        let mut steps = steps_of(&mut simulation, Action::Cancel);
+        steps.retain(|step| *step != "create_snapshot");
+        assert_eq!(steps, ["wake_server"; 3], "{lost:?}");
+        assert!(simulation.world.is_whole());
+    }
+}
+
 #[test]
 fn progress_only_grows_while_all_goes_well_and_ends_with_what_was_wanted() {
-    let mut simulation = Simulation::new();
+    for park in ParkMode::ALL {
+        progress_only_grows(Simulation::parked_by(park));
+    }
+}
+
+fn progress_only_grows(mut simulation: Simulation) {
     for action in [None, Some(Action::Park), Some(Action::Resume), Some(Action::Delete)] {
         if let Some(action) = action {
             simulation.facts.intent.ready_at.get_or_insert(simulation.now);

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::simulation::{Event, Luck, Simulation};
 use crate::domain::facts::Desired;
 use crate::domain::plan::Decision;
+use crate::domain::topology::ParkMode;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
@@ -15,8 +16,9 @@ proptest! {
     fn whatever_happened_before_what_is_wanted_comes_about(
         history in prop::collection::vec((event(), prop::collection::vec(luck(), 8), 0..40_000i64), 0..25),
         last in prop_oneof![Just(Desired::Running), Just(Desired::Parked), Just(Desired::Deleted)],
+        park in prop_oneof![Just(ParkMode::Volumes), Just(ParkMode::Stop), Just(ParkMode::Hibernate)],
     ) {
-        let mut simulation = Simulation::new();
+        let mut simulation = Simulation::parked_by(park);
         for (event, luck, pause) in history {
             simulation.happen(event);
             let mut luck = luck.into_iter().cycle();
@@ -60,6 +62,7 @@ proptest! {
         prop_assert_eq!(simulation.facts.intent.desired, wanted);
         match wanted {
             Desired::Running => prop_assert!(simulation.world.is_whole()),
+            Desired::Parked if park.suspends() => prop_assert!(simulation.world.stands_by(), "{:?}", simulation.world),
             Desired::Parked => prop_assert!(simulation.world.has_no_servers()),
             Desired::Deleted => {
                 prop_assert!(simulation.world.has_no_servers() && simulation.world.volumes.is_empty());

@@ -13,11 +13,12 @@ use super::world::World;
 use crate::domain::actions::{self, Keep};
 use crate::domain::facts::{
     AgentLink, Asked, Desired, Effect, Facts, Intent, Kept, Network, Observed, Outcome, Server, Snapshot,
-    SnapshotReason, Standing, Volume, VolumeRole,
+    SnapshotReason, Standing, Turns, Volume, VolumeRole,
 };
 use crate::domain::fixtures::{server, topology};
 use crate::domain::plan::{Decision, Renewal, Request, Work, plan};
 use crate::domain::state;
+use crate::domain::topology::ParkMode;
 
 /// An environment of three servers, as it is known.
 pub struct Simulation {
@@ -56,11 +57,16 @@ pub enum Event {
 
 impl Simulation {
     pub fn new() -> Simulation {
-        let topology = topology([
+        Simulation::parked_by(ParkMode::Volumes)
+    }
+
+    pub fn parked_by(park: ParkMode) -> Simulation {
+        let mut topology = topology([
             server("db").mounting(&["data"]),
             server("queue"),
             server("web").needing(&["db", "queue"]).mounting(&["data", "files"]),
         ]);
+        topology.park = park;
         let servers = topology.servers.iter().map(|spec| Server {
             id: ServerId::new(&spec.name),
             name: spec.name.clone(),
@@ -78,6 +84,7 @@ impl Simulation {
             stopped: 0,
             start: Asked::default(),
             stops: BTreeMap::new(),
+            turns: Turns::default(),
         });
         let volumes = topology.volumes.iter().map(|spec| Volume {
             id: VolumeId::new(&spec.name),
@@ -245,6 +252,12 @@ impl Simulation {
             Step::StopServer { server, generation } => {
                 observed.servers.iter_mut().find(|one| one.id == *server).unwrap().stops.entry(*generation).or_default()
             }
+            Step::SuspendServer { server, .. } => {
+                &mut observed.servers.iter_mut().find(|one| one.id == *server).unwrap().turns.suspend
+            }
+            Step::WakeServer { server, .. } => {
+                &mut observed.servers.iter_mut().find(|one| one.id == *server).unwrap().turns.wake
+            }
         }
     }
 
@@ -284,6 +297,13 @@ impl Simulation {
                 "the one before was asked to stop"
             );
             known.started = known.started.max(server.generation);
+        }
+        if let Step::SuspendServer { server, wish, .. } = &request.step {
+            self.server(server).turns.suspended = *wish;
+        }
+        if let Step::WakeServer { server, .. } = &request.step {
+            let known = self.server(server);
+            (known.status, known.healthy_at) = (None, None);
         }
         let asked = self.asked(request);
         assert_eq!(asked.rejected, request.attempt, "a new token only after a certain rejection");
@@ -325,6 +345,10 @@ impl Simulation {
                     let server = self.server(server);
                     server.stopped = server.stopped.max(*generation);
                 }
+                Step::WakeServer { server, wish, .. } => {
+                    let turns = &mut self.server(server).turns;
+                    (turns.woken, turns.woken_at) = (*wish, now);
+                }
                 Step::DeleteNetwork => {
                     let network = &mut self.facts.observed.network;
                     network.deleted = network.deleted.max(request.generation);
@@ -348,6 +372,11 @@ impl Simulation {
         let (now, machines) = (self.now, &self.world.machines);
         for server in &mut self.facts.observed.servers {
             let running = machines.get(&server.id) == Some(&(server.generation, MachineState::Running));
+            if machines.get(&server.id).is_some_and(|(_, state)| matches!(state, MachineState::Suspended { .. }))
+                && server.link == AgentLink::Connected
+            {
+                server.link = AgentLink::LostSince(now);
+            }
             let failed = server.status.as_ref().is_some_and(|status| status.phase == Phase::Failed);
             if running && !failed {
                 server.link = AgentLink::Connected;
@@ -395,6 +424,7 @@ impl Simulation {
         for server in &mut self.facts.observed.servers {
             server.attempts = 0;
             server.retry_at = 0;
+            (server.turns.suspend, server.turns.wake) = Default::default();
             if change.renew.contains(&server.id) {
                 let (server_id, generation) = (server.id.clone(), server.generation + 1);
                 server.renew(&Renewal { server: server_id, generation, attempts: 0, retry_at: 0, note: None });

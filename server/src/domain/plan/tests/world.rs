@@ -56,7 +56,23 @@ impl World {
                     self.machines.insert(server.id.clone(), (server.generation, MachineState::Running));
                 }
             }
+            Step::SuspendServer { server, generation, hibernate, .. } => {
+                if let Some((there, state @ MachineState::Running)) = self.machines.get_mut(server)
+                    && there == generation
+                {
+                    *state = MachineState::Suspended { hibernated: *hibernate };
+                }
+            }
+            Step::WakeServer { server, generation, .. } => {
+                if let Some((there, state @ MachineState::Suspended { .. })) = self.machines.get_mut(server)
+                    && there == generation
+                {
+                    *state = MachineState::Running;
+                }
+            }
             Step::CreateSnapshot { snapshot } => {
+                let hibernated = MachineState::Suspended { hibernated: true };
+                assert!(self.machines.values().all(|(_, state)| *state != hibernated), "memory would be missing in it");
                 let volumes = snapshot.volumes.iter().map(|volume| volume.volume.clone());
                 let volumes = volumes.inspect(|volume| assert!(self.volumes.contains(volume), "{volume} is there"));
                 self.snapshots.insert(snapshot.id.clone(), (call, volumes.collect()));
@@ -86,6 +102,12 @@ impl World {
     /// Whether all three servers of the simulated environment are there, with all that they stand on.
     pub fn is_whole(&self) -> bool {
         self.network && self.volumes.len() == 2 && self.machines.len() == 3
+    }
+
+    /// Nothing runs, and a network is there only for what stands by.
+    pub fn stands_by(&self) -> bool {
+        let by = |state: &MachineState| matches!(state, MachineState::Suspended { .. });
+        self.machines.values().all(|(_, state)| by(state)) && !(self.network && self.machines.is_empty())
     }
 
     pub fn has_no_servers(&self) -> bool {

@@ -21,7 +21,7 @@ use super::problem::Problems;
 
 pub use self::yaml::MAX_BYTES;
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "name",
     "version",
     "title",
@@ -41,6 +41,7 @@ const KEYS: [&str; 19] = [
     "outputs",
     "schedules",
     "snapshots",
+    "park",
 ];
 
 /// What a provisioner's name looks like, in words.
@@ -108,6 +109,7 @@ fn read_template(reading: &Reading, root: &Fields) -> Template {
         outputs: rest::read_outputs(reading, root, &scope),
         schedules: rest::read_schedules(reading, root),
         snapshots: rest::read_snapshots(reading, root),
+        park: rest::read_park(reading, root),
         parameters: scope.parameters,
         servers,
         volumes,

@@ -14,7 +14,7 @@ use crate::domain::template::model::{Output, Server, Volume};
 use crate::domain::template::names::{self, IDENTIFIER, LABEL, MOUNT};
 use crate::domain::template::problem::did_you_mean;
 use crate::domain::template::quantity;
-use crate::domain::topology::{Keep, Schedule, ScheduledAction, SnapshotRules};
+use crate::domain::topology::{Keep, ParkMode, Schedule, ScheduledAction, SnapshotRules};
 
 pub const VOLUME_KEYS: [&str; 3] = ["size", "mounts", "per_server"];
 pub const OUTPUT_KEYS: [&str; 3] = ["title", "value", "sensitive"];
@@ -163,6 +163,13 @@ pub fn read_snapshots(reading: &Reading, root: &Fields) -> SnapshotRules {
         deleted_days: number("deleted_days", 1..=MOST_KEPT, absent.deleted_days),
     };
     rules
+}
+
+pub fn read_park(reading: &Reading, root: &Fields) -> ParkMode {
+    let Some((node, path)) = root.get("park") else { return ParkMode::default() };
+    let named = |text: &str| ParkMode::ALL.into_iter().find(|mode| mode.as_str() == text);
+    let form = "one of `volumes` (servers go, volumes stay), `stop` and `hibernate` (servers stay, stopped)";
+    named(&reading.formed(node, &path, form, |text| named(text).is_some())).unwrap_or_default()
 }
 
 fn time_zone(reading: &Reading, node: &Node, path: &str) -> String {

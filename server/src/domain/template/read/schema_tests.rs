@@ -57,6 +57,7 @@ fn the_schema_names_the_same_words_as_the_code() {
     let schema = schema();
     let words = |value: &Value| -> Vec<String> { serde_json::from_value(value["enum"].clone()).unwrap() };
     assert_eq!(words(&schema["properties"]["icon"]), app::api::TEMPLATE_ICONS);
+    assert_eq!(words(&schema["properties"]["park"]), crate::domain::topology::ParkMode::ALL.map(|mode| mode.as_str()));
     assert_eq!(words(&schema["$defs"]["server"]["properties"]["size"]["anyOf"][0]), SIZES.map(|(name, _)| name));
     let max = &schema["$defs"]["server"]["properties"]["count"]["anyOf"][0]["maximum"];
     assert_eq!(*max, servers::MAX_SERVERS);

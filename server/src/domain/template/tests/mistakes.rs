@@ -5,6 +5,16 @@ use insta::assert_snapshot;
 use super::{good, minimal, wrong};
 
 #[test]
+fn another_way_to_park_is_told_with_those_there_are() {
+    let told = wrong(&minimal("park: sleep\nservers: {box: {}}\n"));
+    assert_eq!(
+        told.trim_end(),
+        "template.yaml:6:7: park: `sleep` should be one of `volumes` (servers go, volumes stay), `stop` and `hibernate` \
+         (servers stay, stopped)"
+    );
+}
+
+#[test]
 fn every_mistake_of_a_file_is_told_at_once() {
     assert_snapshot!(wrong(include_str!("mistakes.yaml")));
 }
