@@ -45,6 +45,11 @@ impl Origin {
         &self.record.summary.id
     }
 
+    /// Where the data is.
+    pub fn provisioner(&self) -> &str {
+        &self.record.provisioner
+    }
+
     /// The volumes that begin with a copy.
     ///
     /// # Errors

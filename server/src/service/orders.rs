@@ -52,7 +52,7 @@ pub(super) async fn order(
             Some(name) => name.clone(),
             None => names::made_up(&offered.template.name, random()?, attempt),
         };
-        let mut new = environment(service, by, &offered, &values, name)?;
+        let mut new = environment(service, by, &offered, &values, name, origin.as_ref())?;
         new.owner_id.clone_from(&owner);
         if let Some(origin) = &origin {
             new.copied = origin.fits(&new.topology)?;
@@ -153,13 +153,18 @@ pub(super) fn environment(
     offered: &catalog::Offered,
     values: &Values,
     name: String,
+    origin: Option<&copies::Origin>,
 ) -> Result<NewEnvironment, ApiError> {
     let now = service.clock.now();
     let id = store::id(now);
     let gone = |why: String| {
         ApiError::conflict(format!("“{}” cannot be ordered here", offered.template.name)).with_detail(why)
     };
-    let (provisioner, capabilities) = service.places.of(&offered.template).map_err(gone)?;
+    let place = match origin {
+        None => service.places.of(&offered.template),
+        Some(origin) => service.places.beside(origin.provisioner(), &offered.template),
+    };
+    let (provisioner, capabilities) = place.map_err(gone)?;
     let topology = compile(&offered.template, &name, values, sharing(capabilities));
     let sealed_secrets = sealed(service, &id, values)?;
     Ok(NewEnvironment {

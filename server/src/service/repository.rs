@@ -173,7 +173,7 @@ pub(super) async fn import(
         owner: None,
     };
     let (offered, values) = orders::checked(service, by, &order).await?;
-    let mut new = orders::environment(service, by, &offered, &values, order.name.unwrap_or_default())?;
+    let mut new = orders::environment(service, by, &offered, &values, order.name.unwrap_or_default(), None)?;
     let volumes =
         volumes(&description, &new.topology.volumes.iter().map(|volume| volume.name.as_str()).collect::<Vec<_>>())?;
     new.copied = volumes.iter().map(|(name, _)| name.clone()).collect();

@@ -34,8 +34,48 @@ impl Places {
         }
     }
 
+    /// As [`of`](Self::of), for what begins with data that is at a provisioner already: data does not move between them.
+    ///
+    /// # Errors
+    /// As there, and when the template is for another one.
+    pub fn beside(&self, data_at: &str, template: &Template) -> Result<(&str, &Capabilities), String> {
+        let named = || self.by_name.get_key_value(data_at).map(|(name, capabilities)| (name.as_str(), capabilities));
+        match template.provisioner.as_deref() {
+            Some(wanted) if wanted != data_at => Err(format!(
+                "Its data is at the provisioner “{data_at}”, and the template is for “{wanted}”; data does not move there."
+            )),
+            _ => named()
+                .ok_or_else(|| format!("Its data is at the provisioner “{data_at}”, which this portal does not have.")),
+        }
+    }
+
     /// What an environment's own provisioner can do; `None` when this portal does not have it.
     pub fn named(&self, name: &str) -> Option<&Capabilities> {
         self.by_name.get(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::template::read;
+
+    fn template(more: &str) -> Template {
+        let head = "name: a\nversion: 1\ntitle: A\nsummary: A.\ncategory: C\n";
+        read(&format!("{head}{more}servers: {{a: {{}}}}\n")).unwrap()
+    }
+
+    #[test]
+    fn what_begins_with_data_comes_up_where_the_data_is() {
+        let names = ["local", "frankfurt"].map(|name| (name.to_owned(), Capabilities::default()));
+        let places = Places::new(names.into(), "frankfurt".to_owned());
+        let place =
+            |data_at: &str, more: &str| places.beside(data_at, &template(more)).map(|(name, _)| name.to_owned());
+        assert_eq!(places.of(&template("")).map(|(name, _)| name.to_owned()), Ok("frankfurt".to_owned()));
+        assert_eq!(place("local", ""), Ok("local".to_owned()), "whatever is usual now");
+        assert_eq!(place("local", "provisioner: local\n"), Ok("local".to_owned()));
+        let elsewhere = place("local", "provisioner: frankfurt\n").unwrap_err();
+        assert!(elsewhere.contains("at the provisioner “local”, and the template is for “frankfurt”"), "{elsewhere}");
+        assert!(place("dublin", "").unwrap_err().contains("“dublin”, which this portal does not have"));
     }
 }
