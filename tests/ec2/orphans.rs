@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_ec2::{Fake, Rules, Touch, Truth};
-use provisioners::{Orphan, OrphanKind, ProvisionError, Provisioner, SnapshotPlan, SnapshotVolume, Step, VolumeId};
-use provisioners::{SnapshotId, VolumePlan};
+use provisioners::{
+    MachineState, ObservedEnvironment, ObservedServer, Orphan, OrphanKind, ProvisionError, Provisioner, SnapshotId,
+    SnapshotPlan, SnapshotVolume, Step, VolumeId, VolumePlan,
+};
 
 use super::amazon::{Account, Pages};
 use super::seeds::{Life, server};
@@ -24,7 +26,10 @@ async fn bring_up(life: &mut Life) {
     let snapshot = SnapshotPlan { id: SnapshotId::new("kept"), volumes: vec![kept] };
     life.perform(&[Step::CreateNetwork, Step::CreateVolume { volume }]).await;
     life.perform(&[server("db", 1, None), server("web", 1, None)]).await;
-    life.until("up", |observed| observed.servers.len() == 2 && observed.volumes.len() == 1).await;
+    // Not only asked for: what was never launched leaves nothing.
+    let runs = |server: &ObservedServer| server.state == MachineState::Running;
+    let up = |observed: &ObservedEnvironment| observed.servers.len() == 2 && observed.servers.iter().all(runs);
+    life.until("up", |observed| up(observed) && observed.volumes.len() == 1).await;
     life.perform(&[Step::CreateSnapshot { snapshot }]).await;
     life.until("kept", |observed| observed.snapshots.len() == 1).await;
 }

@@ -19,6 +19,8 @@ cargo xtask bench park [--rounds N]
     Times park and resume of the three servers of the queue template, data kept and health included.
 cargo xtask bench data [--megabytes N] [--files N]
     Snapshots, restores and exports of a generated tree, beside cp, rsync, restic and borg.
+cargo xtask bench fleet [--environments N] [--servers N]
+    So many environments of so many servers on a fake Amazon EC2, beside what its published buckets allow at best.
 cargo xtask bench page [--seconds N]
     Pages per second and core, their times at half that load, a list of 100,000, and what Lighthouse says.";
 
@@ -65,6 +67,11 @@ pub enum Bench {
         /// Of the tree that is measured.
         megabytes: u32,
         files: u32,
+    },
+    Fleet {
+        environments: u32,
+        /// Of each environment.
+        servers: u32,
     },
 }
 
@@ -125,16 +132,18 @@ fn parse_test<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, Stri
 fn parse_bench<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, String> {
     let (mut orders, mut at_once, mut rounds, mut seconds) = (100, 200, 100, 10);
     let (mut megabytes, mut files) = (1_000, 20_000);
+    let (mut environments, mut servers) = (500, 10);
     let kind = words.next();
     let mut known: Vec<(&str, &mut u32)> = match kind {
         Some("order") => vec![("--orders", &mut orders), ("--at-once", &mut at_once)],
         Some("park") => vec![("--rounds", &mut rounds)],
         Some("page") => vec![("--seconds", &mut seconds)],
         Some("data") => vec![("--megabytes", &mut megabytes), ("--files", &mut files)],
+        Some("fleet") => vec![("--environments", &mut environments), ("--servers", &mut servers)],
         Some(other) => {
-            return Err(format!("There is no bench {other:?}; there are `order`, `park`, `page` and `data`."));
+            return Err(format!("There is no bench {other:?}; there are `order`, `park`, `page`, `data` and `fleet`."));
         }
-        None => return Err("Which bench? There are `order`, `park`, `page` and `data`.".into()),
+        None => return Err("Which bench? There are `order`, `park`, `page`, `data` and `fleet`.".into()),
     };
     while let Some(word) = words.next() {
         let (name, inline) = split_value(word);
@@ -148,6 +157,7 @@ fn parse_bench<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, Str
         Some("page") => Bench::Page { seconds },
         Some("park") => Bench::Park { rounds },
         Some("data") => Bench::Data { megabytes, files },
+        Some("fleet") => Bench::Fleet { environments, servers },
         _ => Bench::Order { orders, at_once },
     }))
 }
@@ -203,6 +213,10 @@ mod tests {
         assert_eq!(parsed("bench order"), Ok(Task::Bench(Bench::Order { orders: 100, at_once: 200 })));
         assert_eq!(parsed("bench order --at-once=3"), Ok(Task::Bench(Bench::Order { orders: 100, at_once: 3 })));
         assert_eq!(parsed("bench park --rounds 7"), Ok(Task::Bench(Bench::Park { rounds: 7 })));
+        assert_eq!(
+            parsed("bench fleet --servers 100"),
+            Ok(Task::Bench(Bench::Fleet { environments: 500, servers: 100 }))
+        );
         assert_eq!(parsed("bench page --seconds 2"), Ok(Task::Bench(Bench::Page { seconds: 2 })));
     }
 

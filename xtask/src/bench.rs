@@ -20,8 +20,10 @@ const LIGHTHOUSE: &str = "lighthouse@12.8.2";
 
 pub fn bench(bench: &Bench) -> Outcome<()> {
     let workspace = Workspace::find();
-    if let Bench::Data { megabytes, files } = bench {
-        return data(&workspace, *megabytes, *files);
+    match bench {
+        Bench::Data { megabytes, files } => return data(&workspace, *megabytes, *files),
+        Bench::Fleet { environments, servers } => return fleet(&workspace, *environments, *servers),
+        _ => {}
     }
     up::build(&workspace)?;
     let progress = Progress::begin();
@@ -34,7 +36,7 @@ pub fn bench(bench: &Bench) -> Outcome<()> {
     program.current_dir(&workspace.root);
     match bench {
         // Needs no portal; see above.
-        Bench::Data { .. } => {}
+        Bench::Data { .. } | Bench::Fleet { .. } => {}
         Bench::Order { orders, at_once } => {
             program.arg("order").arg(workspace.dist()).args([orders.to_string(), at_once.to_string()]);
         }
@@ -76,6 +78,21 @@ fn data(workspace: &Workspace, megabytes: u32, files: u32) -> Outcome<()> {
     };
     program.current_dir(&workspace.root).arg(agent).arg(&workspace.target);
     let error = program.args([megabytes.to_string(), files.to_string()]).exec();
+    Err(format!("Cannot run {:?}: {error}", program.get_program()))
+}
+
+/// Optimised, for every server of the fleet is described again and again.
+fn fleet(workspace: &Workspace, environments: u32, servers: u32) -> Outcome<()> {
+    let progress = Progress::begin();
+    progress.part("bench", |part| {
+        let mut cargo = workspace.cargo();
+        cargo.args(["build", "--release", "--package", "bench-fleet"]);
+        run::logged("build the bench", &mut cargo, &workspace.log("bench"), part)
+    })?;
+    drop(progress);
+    let mut program = Command::new(workspace.target.join("release/bench-fleet"));
+    program.current_dir(&workspace.root).arg("virtual");
+    let error = program.args([environments.to_string(), servers.to_string()]).exec();
     Err(format!("Cannot run {:?}: {error}", program.get_program()))
 }
 

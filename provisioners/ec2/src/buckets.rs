@@ -44,6 +44,9 @@ const SLOWEST: f64 = 0.1;
 const AFTER_REFUSAL: f64 = 0.7;
 const RECOVERY: f64 = 0.005;
 
+/// A call that leaves now may arrive sooner than one before it: a full bucket is thought to begin to refill so much later.
+const LEEWAY: Duration = Duration::from_millis(500);
+
 #[derive(Clone, Copy, Debug)]
 struct Level {
     tokens: f64,
@@ -84,7 +87,11 @@ impl Buckets {
             return Err(longest.max(Duration::from_millis(1)));
         }
         for (bucket, count) in wanted {
-            refilled(&mut levels, *bucket, now).tokens -= f64::from(*count);
+            let level = refilled(&mut levels, *bucket, now);
+            if level.tokens >= published(*bucket).0 {
+                level.at = now + LEEWAY;
+            }
+            level.tokens -= f64::from(*count);
         }
         Ok(Paid(wanted.to_vec()))
     }
@@ -106,15 +113,17 @@ impl Buckets {
         refilled(&mut levels, bucket, Instant::now()).tokens.max(0.0) as u32
     }
 
-    /// Amazon refused a call for asking too fast.
+    /// Amazon refused a call for asking too fast. Which of its buckets was empty it does not say: the one we thought nearest to
+    /// that.
     pub fn refused(&self, paid: &Paid) {
         let now = Instant::now();
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
-        for (bucket, _) in &paid.0 {
-            let level = refilled(&mut levels, *bucket, now);
-            level.tokens = level.tokens.min(0.0);
-            level.pace = (level.pace * AFTER_REFUSAL).max(SLOWEST);
-        }
+        let mut lasts = |bucket: Bucket| refilled(&mut levels, bucket, now).tokens / published(bucket).1;
+        let left = paid.0.iter().map(|(bucket, _)| (lasts(*bucket), *bucket));
+        let Some((_, emptiest)) = left.min_by(|one, other| one.0.total_cmp(&other.0)) else { return };
+        let level = refilled(&mut levels, emptiest, now);
+        level.tokens = level.tokens.min(0.0);
+        level.pace = (level.pace * AFTER_REFUSAL).max(SLOWEST);
     }
 }
 
@@ -124,7 +133,7 @@ fn refilled(levels: &mut BTreeMap<Bucket, Level>, bucket: Bucket, now: Instant) 
     let passed = now.saturating_duration_since(level.at).as_secs_f64();
     level.tokens = (level.tokens + passed * rate * level.pace).min(most);
     level.pace = (level.pace + passed * RECOVERY).min(1.0);
-    level.at = now;
+    level.at = level.at.max(now);
     level
 }
 
@@ -144,7 +153,7 @@ mod tests {
             buckets.acquire(&[(Bucket::Call("RunInstances"), 1), (Bucket::Servers("RunInstances"), 10)]).await;
         }
         let took = began.elapsed().as_secs_f64();
-        assert!((4.9..5.2).contains(&took), "ten more at two each second took {took} s");
+        assert!((5.4..5.7).contains(&took), "ten more at two each second, once it refills, took {took} s");
     }
 
     #[tokio::test(start_paused = true)]
@@ -155,6 +164,17 @@ mod tests {
             buckets.take(&[(Bucket::Call("RunInstances"), 1), (Bucket::Servers("RunInstances"), 10)]).unwrap_err();
         assert!(wait >= Duration::from_secs(4), "{wait:?}");
         assert_eq!(buckets.there_are(Bucket::Call("RunInstances")), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_put_down_to_the_bucket_that_is_nearly_empty() {
+        let buckets = Buckets::default();
+        let (calls, servers) = (Bucket::Call("RunInstances"), Bucket::Servers("RunInstances"));
+        let taken: Vec<_> = (0..5).filter_map(|_| buckets.take(&[(calls, 1), (servers, 10)]).ok()).collect();
+        buckets.refused(&taken[4]);
+        assert_eq!((buckets.there_are(calls), buckets.there_are(servers)), (0, 950));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(buckets.take(&[(calls, 1), (servers, 950)]).is_ok(), "the other one is as fast as before");
     }
 
     #[tokio::test(start_paused = true)]

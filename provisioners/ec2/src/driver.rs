@@ -23,10 +23,13 @@ use super::turn;
 /// Between looks while something is under way: rarer and rarer as long as nothing changes.
 const POLL: Duration = Duration::from_secs(1);
 const RARE_POLL: Duration = Duration::from_secs(8);
+/// Between looks at least so many times what one takes.
+const LOOK_SHARE: u32 = 2;
 /// What is asked for at the same moment comes together.
 const GATHER: Duration = Duration::from_millis(5);
-/// An errand that was done is not run again before Amazon had time to show it.
-const QUIET: Duration = Duration::from_secs(30);
+/// An errand that was done is not run again before Amazon had time to show it: it takes minutes at times, and asking again costs
+/// tokens that others wait for.
+const QUIET: Duration = Duration::from_secs(5 * 60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Between looks at everything there is: for what comes late, and for what others did.
@@ -101,7 +104,7 @@ struct Work {
 pub(super) async fn drive(shared: Arc<Shared>) {
     let mut work = Work::default();
     let mut calls: JoinSet<(Call, Outcome)> = JoinSet::new();
-    let mut look_at = Instant::now();
+    let (mut look_at, mut soonest) = (Instant::now(), Instant::now());
     let mut poll = POLL;
     let mut patrol_at = Instant::now();
     loop {
@@ -112,7 +115,8 @@ pub(super) async fn drive(shared: Arc<Shared>) {
             }
             patrol_at = Instant::now() + PATROL;
         }
-        let look = Instant::now() >= look_at;
+        let began = Instant::now();
+        let look = began >= look_at;
         if let Err(error) = work.refresh(&shared, look).await {
             tracing::warn!(%error, "what is under way on Amazon cannot be looked at; trying again");
             look_at = Instant::now() + POLL;
@@ -121,7 +125,9 @@ pub(super) async fn drive(shared: Arc<Shared>) {
         }
         if look {
             poll = if work.news { POLL } else { (poll * 5 / 4).min(RARE_POLL) };
-            look_at = Instant::now() + poll;
+            // The more there is to see, the rarer: others ask, too.
+            soonest = Instant::now() + began.elapsed() * LOOK_SHARE;
+            look_at = soonest.max(Instant::now() + poll);
         }
         let next = work.start(&shared, &mut calls);
         let idle = shared.active.lock().is_empty();
@@ -130,7 +136,7 @@ pub(super) async fn drive(shared: Arc<Shared>) {
             () = shared.active.wake.notified() => {
                 tokio::time::sleep(GATHER).await;
                 poll = POLL;
-                look_at = look_at.min(Instant::now() + POLL);
+                look_at = look_at.min(soonest.max(Instant::now() + POLL));
             }
             Some(done) = calls.join_next(), if !calls.is_empty() => {
                 work.finish(&shared, done);

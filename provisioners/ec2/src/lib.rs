@@ -60,6 +60,7 @@ pub use self::connect::{connect, connect_as};
 use self::driver::Active;
 use self::errands::Setting;
 use self::look::{Lookout, Seen};
+pub use self::perform::MOST_AT_ONCE;
 use self::place::Place;
 pub use self::place::PlaceError;
 pub use self::records::Portal;

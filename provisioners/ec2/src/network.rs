@@ -4,7 +4,10 @@
 //! Security groups do not hold back Amazon's name service, clock and instance metadata (VPC user guide, "Control traffic to your
 //! AWS resources using security groups"), so names resolve without a rule.
 
+use std::time::Duration;
+
 use provisioners::{EnvironmentId, ProvisionError};
+use tokio::time::sleep;
 use tokio::try_join;
 
 use super::Shared;
@@ -14,6 +17,10 @@ use super::conclude::LAG_MS;
 use super::records::{Network, Record, Server};
 use super::steps::{Accepted, refused, rejected, soon};
 use super::tags::{self, INSTALLATION, NAME, Tags};
+
+/// Between trying whether a group is known, at first and in the end.
+const AGAIN: Duration = Duration::from_secs(1);
+const MOST_AGAIN: Duration = Duration::from_secs(8);
 
 pub(super) async fn create(shared: &Shared, environment: &EnvironmentId) -> Accepted {
     let records = shared.known(environment).await?;
@@ -40,27 +47,50 @@ pub(super) async fn create(shared: &Shared, environment: &EnvironmentId) -> Acce
     let name = group_name(environment);
     let tags = tags::of(&shared.tags, environment.as_str(), &[(NAME, &name)]);
     let group = have_group(shared, &name, "Servers of one Bookend environment", &tags).await?;
-    let members = [Rule::Members(group.clone())];
-    let out: Vec<Rule> = members.iter().chain(&place.portal_rules).cloned().collect();
-    let rules = try_join!(
-        agreed("InvalidPermission.Duplicate", async {
-            let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("AuthorizeSecurityGroupIngress"), 1)]).await;
-            shared.amazon.allow_in(paid, &group, &members).await
-        }),
-        agreed("InvalidPermission.Duplicate", async {
-            let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("AuthorizeSecurityGroupEgress"), 1)]).await;
-            shared.amazon.allow_out(paid, &group, &out).await
-        }),
-        forbid(shared, &group, Rule::Everything),
-        forbid(shared, &group, Rule::Everything6),
-    );
-    match rules {
-        Ok(_) => {}
+    match give_rules(shared, &place.portal_rules, &group).await {
+        Ok(()) => {}
         Err(error) if error.code() == "InvalidGroup.NotFound" => return Err(soon(error.to_string())),
         Err(error) => return Err(refused(error)),
     }
     network.group = Some(group);
     shared.put(environment, version, Record::Network(network)).await
+}
+
+/// In and out for its members, out to the portal, and nothing else. Repeating it is harmless.
+async fn give_rules(shared: &Shared, portal: &[Rule], group: &str) -> Called<()> {
+    let members = [Rule::Members(group.to_owned())];
+    once_known(|| {
+        agreed("InvalidPermission.Duplicate", async {
+            let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("AuthorizeSecurityGroupIngress"), 1)]).await;
+            shared.amazon.allow_in(paid, group, &members).await
+        })
+    })
+    .await?;
+    let out: Vec<Rule> = members.iter().chain(portal).cloned().collect();
+    let rules = try_join!(
+        agreed("InvalidPermission.Duplicate", async {
+            let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("AuthorizeSecurityGroupEgress"), 1)]).await;
+            shared.amazon.allow_out(paid, group, &out).await
+        }),
+        forbid(shared, group, Rule::Everything),
+        forbid(shared, group, Rule::Everything6),
+    );
+    rules.map(drop)
+}
+
+/// A group made a moment ago is not known everywhere yet: then the same again a little later. To begin anew would be to wait
+/// until it is even shown.
+async fn once_known<Calling: Future<Output = Called<()>>>(call: impl Fn() -> Calling) -> Called<()> {
+    let mut pause = AGAIN;
+    loop {
+        match call().await {
+            Err(error) if error.code() == "InvalidGroup.NotFound" && pause <= MOST_AGAIN => {
+                sleep(pause).await;
+                pause *= 2;
+            }
+            other => return other,
+        }
+    }
 }
 
 async fn forbid(shared: &Shared, group: &str, rule: Rule) -> Called<()> {

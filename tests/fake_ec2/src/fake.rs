@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::bodies::Bodies;
 use crate::buckets::is_describe;
-use crate::cloud::{Answer, Cloud, Counts, Touch, Truth, Unknown};
+use crate::cloud::{Answer, Census, Cloud, Counts, Touch, Truth, Unknown};
 use crate::faults::{Fault, Faults};
 use crate::query::Request;
 use crate::rules::{Lag, Rules};
@@ -166,6 +166,11 @@ impl Fake {
     pub fn truth(&self) -> Truth {
         let now_ms = self.now_ms();
         self.cloud().truth(now_ms)
+    }
+
+    pub fn census(&self) -> Census {
+        let now_ms = self.now_ms();
+        self.cloud().census(now_ms)
     }
 
     pub fn counts(&self) -> Counts {

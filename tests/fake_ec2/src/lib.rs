@@ -33,7 +33,8 @@ pub use bodies::{Bodies, GATEWAY, LIFELINE, SURROUNDINGS, run_lifeline, run_surr
 pub use buckets::{Size as BucketSize, requests as request_bucket, resources as resource_bucket};
 pub use client::{Wire, carry};
 pub use cloud::{
-    Answer, Cloud, Counts, Touch, TrueGroup, TrueInstance, TrueInterface, TrueSnapshot, TrueVolume, Truth, Unknown,
+    Answer, Census, Cloud, Counts, Touch, TrueGroup, TrueInstance, TrueInterface, TrueSnapshot, TrueVolume, Truth,
+    Unknown,
 };
 pub use fake::{Fake, Lost};
 pub use faults::{Fault, Faults};

@@ -1,5 +1,7 @@
 //! What there really is, without lag, for tests to judge by. Everything there ever was is in it, with the state it has now.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Cloud;
@@ -119,6 +121,15 @@ impl TrueGroup {
     }
 }
 
+/// How many there are of the account's own in which state: the truth in a few words, for whoever asks often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    pub instances: BTreeMap<&'static str, usize>,
+    pub volumes: BTreeMap<&'static str, usize>,
+    /// Those that are there, the default ones among them.
+    pub groups: usize,
+}
+
 impl Truth {
     /// Instances with a tag that are not on their way out.
     pub fn live_instances<'a>(&'a self, key: &'a str, value: &'a str) -> impl Iterator<Item = &'a TrueInstance> {
@@ -135,6 +146,21 @@ impl Cloud {
             tell(place, now_ms, &mut truth);
         }
         truth
+    }
+}
+
+impl Cloud {
+    pub fn census(&mut self, now_ms: i64) -> Census {
+        self.catch_up(now_ms);
+        let mut census = Census::default();
+        for place in self.places.values() {
+            let states = place.instances.all().map(|one| one.state(now_ms).name());
+            states.for_each(|state| *census.instances.entry(state).or_default() += 1);
+            let states = place.volumes.all().map(|one| one.state(now_ms).name());
+            states.for_each(|state| *census.volumes.entry(state).or_default() += 1);
+            census.groups += place.groups.all().filter(|one| one.is_visible(now_ms)).count();
+        }
+        census
     }
 }
 
