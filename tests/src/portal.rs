@@ -57,6 +57,11 @@ impl Setting {
         })
     }
 
+    /// A folder beside the data, for what the portal is to find there.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// With further options of `bookend serve`.
     pub fn options(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().map(|&option| option.to_owned()));

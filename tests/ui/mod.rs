@@ -11,6 +11,7 @@ mod notifications;
 mod on_ec2;
 mod operator;
 mod order;
+mod orphans;
 mod pages;
 mod palette;
 mod profile;

@@ -43,6 +43,10 @@ pub struct ProvisionerView {
     /// Environments that have anything there.
     pub environments: u64,
     pub capacity: Option<CapacityView>,
+    /// When it was last looked through for single things that nobody owns.
+    pub looked_through_at: Option<i64>,
+    /// Why that could not be done the last time.
+    pub look_trouble: Option<String>,
 }
 
 /// Sizes in bytes.
@@ -78,13 +82,26 @@ pub struct EffectView {
     pub actions: Vec<Action>,
 }
 
-/// Something a provisioner has that no environment of the database knows.
+/// Something a provisioner has that nobody owns: what there is of an environment that is not known here or is deleted, or a single
+/// thing that carries this installation's tag and that nothing remembered names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct Leftover {
     pub provisioner: String,
-    /// Id of the environment it was of.
+    pub kind: LeftoverKind,
+    /// Of an environment its id; of a single thing what the provisioner's place calls it.
     pub id: String,
+    /// Id of the environment that a single thing says it was of.
+    pub environment: Option<String>,
+    /// What and where a single thing is, in words.
+    pub about: Option<String>,
+    /// When a single thing was made, where that is known, and first seen to be nobody's.
+    pub made_at: Option<i64>,
+    pub first_seen_at: Option<i64>,
+    /// About what a single thing costs in a month, in US cents of the list price.
+    pub monthly_cents: Option<u64>,
+    /// When the provisioner's policy ends it by itself; absent: only a person removes it.
+    pub ends_at: Option<i64>,
     /// When its environment was deleted; absent: no such environment was ever known here.
     pub deleted_at: Option<i64>,
     pub network: bool,
@@ -95,4 +112,35 @@ pub struct Leftover {
     pub bytes: Option<u64>,
     /// When it was last changed, where that is known.
     pub changed_at: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LeftoverKind {
+    /// All there is of one.
+    Environment,
+    Server,
+    Volume,
+    Snapshot,
+    /// A security group.
+    Network,
+}
+
+impl LeftoverKind {
+    /// For people, in a sentence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LeftoverKind::Environment => "environment",
+            LeftoverKind::Server => "server",
+            LeftoverKind::Volume => "volume",
+            LeftoverKind::Snapshot => "snapshot",
+            LeftoverKind::Network => "security group",
+        }
+    }
+
+    /// A single thing whose removal takes typing: what it holds goes for ever.
+    pub fn holds_data(self) -> bool {
+        matches!(self, LeftoverKind::Volume | LeftoverKind::Snapshot)
+    }
 }

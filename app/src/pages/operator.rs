@@ -6,10 +6,10 @@ use leptos::either::Either;
 use leptos::prelude::*;
 
 use super::repository;
-use crate::api::{ApiError, EffectView, Leftover, Operation, ProvisionerView, RepositoryView};
+use crate::api::{ApiError, EffectView, Leftover, LeftoverKind, Operation, ProvisionerView, RepositoryView};
 use crate::components::{badge, icon, moment, notice};
 use crate::site::{Page, Place, Visit, answer};
-use crate::words::{Tone, action_label, bytes, count};
+use crate::words::{Tone, action_label, bytes, count, dollars};
 
 pub(crate) async fn operator(visit: Visit) -> Response {
     let page = compose(&visit).await;
@@ -44,11 +44,12 @@ fn content(
             <p class="page-header__text">"The places servers run at, what is asked of them, and what nobody owns."</p>
         </header>
         {refused.map(|error| notice(Tone::Bad, error.title, error.detail))}
-        {done.map(|()| notice(Tone::Good, "The leftover is gone".into(), None))}
+        {done.map(|()| notice(Tone::Good, "The leftover is gone, or on its way out".into(), None))}
+        {paid_for(leftovers.as_deref().unwrap_or_default())}
         <div class="activity" data-fresh="operator">
             <div>
                 {installation(&operation)}
-                {operation.provisioners.into_iter().map(provisioner).collect::<Vec<_>>()}
+                {operation.provisioners.into_iter().map(|one| provisioner(now, one)).collect::<Vec<_>>()}
             </div>
             <div>
                 {repository::repository(now, repository)}
@@ -87,7 +88,7 @@ fn installation(operation: &Operation) -> impl IntoView + use<> {
     }
 }
 
-fn provisioner(provisioner: ProvisionerView) -> impl IntoView {
+fn provisioner(now: Signal<i64>, provisioner: ProvisionerView) -> impl IntoView {
     let can = |can: bool, what: &'static str, not: &'static str| {
         let (tone, words) = if can { (Tone::Good, what) } else { (Tone::Warning, not) };
         view! { <li data-tone=tone.as_str()><span class="dot" aria-hidden="true"></span><span>{words}</span></li> }
@@ -117,6 +118,12 @@ fn provisioner(provisioner: ProvisionerView) -> impl IntoView {
                     {room("Memory", capacity.memory_free_bytes, capacity.memory_bytes)}
                     <div><dt>"Processors"</dt><dd>{capacity.processors}</dd></div>
                 </dl>
+            })}
+            {provisioner.look_trouble.map(|trouble| view! {
+                <p class="card__text" data-tone="bad">{format!("Could not be looked through for what nobody owns: {trouble}")}</p>
+            })}
+            {provisioner.looked_through_at.map(|at| view! {
+                <p class="card__text">"Looked through for what nobody owns "{moment(now, at)}</p>
             })}
             <p><a href=theirs>{here}{if provisioner.environments == 1 { " has" } else { " have" }}" something there"</a></p>
         </section>
@@ -192,7 +199,10 @@ fn unowned(now: Signal<i64>, leftovers: Result<Vec<Leftover>, ApiError>) -> impl
             <p class="card__text">{"Nothing is left over: all that the provisioners have belongs to an environment.".to_owned()}</p>
         }),
         Ok(leftovers) => Either::Right(view! {
-            <ul class="list" role="list" data-still="">{leftovers.into_iter().map(|one| leftover(now, one)).collect::<Vec<_>>()}</ul>
+            <ul class="list" role="list" data-still="">{leftovers.into_iter().map(|one| match one.kind {
+                LeftoverKind::Environment => Either::Left(leftover(now, one)),
+                _ => Either::Right(single(now, one)),
+            }).collect::<Vec<_>>()}</ul>
         }),
     };
     view! {
@@ -254,6 +264,84 @@ fn leftover(now: Signal<i64>, leftover: Leftover) -> impl IntoView {
                 </p>
             </div>
             {form}
+        </li>
+    }
+}
+
+/// Says at the top of the page that money is spent for nothing.
+fn paid_for(leftovers: &[Leftover]) -> Option<impl IntoView + use<>> {
+    let singles = leftovers.iter().filter(|one| one.kind != LeftoverKind::Environment);
+    let costs: Vec<u64> = singles.map(|one| one.monthly_cents.unwrap_or(0)).collect();
+    let number = u32::try_from(costs.len()).unwrap_or(u32::MAX);
+    let sum = dollars(costs.iter().sum());
+    let detail =
+        format!("At list prices about {sum} a month. They are listed as leftovers below, with what becomes of them.");
+    (number > 0).then(|| {
+        notice(Tone::Warning, format!("{} at a provisioner belong to nobody", count(number, "thing")), Some(detail))
+    })
+}
+
+/// One thing at a provisioner.
+fn single(now: Signal<i64>, leftover: Leftover) -> impl IntoView {
+    let Leftover { provisioner, kind, id, environment, about, made_at, first_seen_at, monthly_cents, ends_at, .. } =
+        leftover;
+    let costs = match (kind, monthly_cents) {
+        (LeftoverKind::Network, _) => "costs nothing".to_owned(),
+        (LeftoverKind::Snapshot, Some(cents)) => format!("at most {} a month", dollars(cents)),
+        (_, Some(cents)) => format!("about {} a month", dollars(cents)),
+        (_, None) => "its price is not known".to_owned(),
+    };
+    let mut first = kind.as_str().to_owned();
+    first[..1].make_ascii_uppercase();
+    let what = about.filter(|_| kind != LeftoverKind::Network).map(|about| format!(", {about}")).unwrap_or_default();
+    let field = format!("typed-{id}");
+    let label_for = field.clone();
+    let label = format!("Remove {id}");
+    let sure = match kind {
+        LeftoverKind::Server => "It is ended, and what its own disk holds is gone.",
+        _ => "It is removed for ever.",
+    };
+    let ask = if kind.holds_data() {
+        Either::Left(view! {
+            <div class="field">
+                <label class="field__label" for=label_for>"What it holds goes for ever. Type the whole id to say that you mean it"</label>
+                <input id=field name="typed" type="text" required maxlength="64" autocomplete="off" spellcheck="false"/>
+            </div>
+        })
+    } else {
+        Either::Right(view! { <p class="card__text">{sure}</p> })
+    };
+    let (key, hidden_id) = (id.clone(), id.clone());
+    view! {
+        <li class="list__item list__item--tall" data-key=key>
+            <div>
+                <p class="list__name"><code>{id}</code></p>
+                <p class="list__more">{format!("{first}{what} at “{provisioner}”, {costs}")}</p>
+                <p class="list__more">
+                    {made_at.map(|at| view! { "Made "{moment(now, at)}", " })}
+                    {if made_at.is_some() { "nobody's since " } else { "Nobody's since " }}
+                    {first_seen_at.map(|at| moment(now, at))}
+                    ". "
+                    {match ends_at {
+                        Some(at) => Either::Left(view! { "Ended by itself "{moment(now, at)}"." }),
+                        None => Either::Right("It stays until a person removes it."),
+                    }}
+                </p>
+                {environment.map(|environment| view! {
+                    <p class="list__more">"Made for environment "<code>{environment}</code></p>
+                })}
+            </div>
+            <details class="leftover__remove">
+                <summary>"Remove…"</summary>
+                <form class="form" method="post" action="/operator">
+                    <input type="hidden" name="provisioner" value=provisioner.clone()/>
+                    <input type="hidden" name="id" value=hidden_id/>
+                    {ask}
+                    <div>
+                        <button class="button" data-kind="danger" data-size="small" type="submit" aria-label=label>{icon("trash-2")}"Remove"</button>
+                    </div>
+                </form>
+            </details>
         </li>
     }
 }

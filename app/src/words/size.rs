@@ -29,6 +29,19 @@ pub fn cpus(millis: u32) -> String {
     }
 }
 
+/// "$15.18", "$1,234.50".
+pub fn dollars(cents: u64) -> String {
+    let whole = (cents / 100).to_string();
+    let mut grouped = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    format!("${grouped}.{:02}", cents % 100)
+}
+
 /// "1 server", "3 servers".
 pub fn count(number: u32, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
@@ -37,6 +50,11 @@ pub fn count(number: u32, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prices_have_cents_and_groups_of_three() {
+        assert_eq!([0, 5, 1518, 123_456_789].map(dollars), ["$0.00", "$0.05", "$15.18", "$1,234,567.89"]);
+    }
 
     #[test]
     fn sizes_use_the_largest_fitting_unit_and_drop_needless_digits() {

@@ -138,7 +138,7 @@ pub async fn revoke_token(client: &Client, token: &str, output: Output) -> Resul
                 .detail("Name it by its id: `bookend token list`."));
         }
     };
-    client.delete(&["tokens", &found.id]).await?;
+    client.delete(&["tokens", &found.id], &[]).await?;
     if std::io::stderr().is_terminal() {
         let _ = writeln!(std::io::stderr(), "{} is useless now.", clean(&found.name));
     }

@@ -105,6 +105,12 @@ pub enum Command {
     Cancel(ActionArguments),
     /// Take the servers down now, without waiting for their services to end
     Force(ActionArguments),
+    /// List what nobody owns and somebody pays for, or remove it; for administrators
+    #[command(visible_alias = "orphans")]
+    Leftovers {
+        #[command(subcommand)]
+        command: Option<LeftoversCommand>,
+    },
     /// API tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -126,6 +132,18 @@ pub enum Command {
 pub enum DoctorCommand {
     /// What accounts and regions of Amazon EC2 lack: permissions, subnets, images, types. Changes nothing
     Ec2(DoctorArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LeftoversCommand {
+    /// Remove one for ever, with the data it holds
+    Remove {
+        /// As the list has it
+        id: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]

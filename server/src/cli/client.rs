@@ -90,8 +90,8 @@ impl Client {
         read(self.send(self.request(Method::PUT, path)?.json(body).timeout(ANSWER_WITHIN)).await?).await
     }
 
-    pub async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
-        self.send(self.request(Method::DELETE, path)?.timeout(ANSWER_WITHIN)).await.map(drop)
+    pub async fn delete(&self, path: &[&str], query: &[(&str, &str)]) -> Result<(), Failure> {
+        self.send(self.request(Method::DELETE, path)?.query(query).timeout(ANSWER_WITHIN)).await.map(drop)
     }
 
     /// An answer that goes on: server-sent events.

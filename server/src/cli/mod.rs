@@ -18,6 +18,7 @@ mod events;
 mod exec;
 mod failure;
 mod forward;
+mod leftovers;
 mod logs;
 mod order;
 mod output;
@@ -38,7 +39,7 @@ use app::api::Action;
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
 
-use self::arguments::{Command, CommandLine, DoctorCommand, TemplateCommand, TokenCommand};
+use self::arguments::{Command, CommandLine, DoctorCommand, LeftoversCommand, TemplateCommand, TokenCommand};
 use self::client::Client;
 use self::failure::Failure;
 use self::output::Output;
@@ -79,6 +80,10 @@ async fn dispatch(line: CommandLine, output: Output) -> Result<u8, Failure> {
         Command::Serve(_) => {}
         Command::Completions { shell } => complete::script(&shell)?,
         Command::Login(login) => account::login(login, line.url.as_deref(), output).await?,
+        Command::Leftovers { command: None } => leftovers::list(&client()?, output).await?,
+        Command::Leftovers { command: Some(LeftoversCommand::Remove { id, yes }) } => {
+            leftovers::remove(&client()?, &id, yes, output).await?;
+        }
         Command::Token(TokenCommand::Create(create)) => match create.user.clone() {
             Some(user) => account::create_token_here(create, &user, output).await?,
             None => account::create_token(&client()?, create, output).await?,

@@ -51,7 +51,7 @@ pub async fn snapshot(client: &Client, command: SnapshotCommand, output: Output)
             output.result(&compared, || differences(&compared))
         }
         SnapshotCommand::Delete(OneSnapshot { environment, snapshot }) => {
-            client.delete(&["environments", &environment, "snapshots", &snapshot]).await?;
+            client.delete(&["environments", &environment, "snapshots", &snapshot], &[]).await?;
             output.result(&json!({ "deleted": snapshot }), || format!("{} is deleted", clean(&snapshot)))
         }
         SnapshotCommand::Label { one, label } => {

@@ -4,18 +4,19 @@
 //! knows to be deleted. It has no row, so there is no effect to record before its removal; the audit event that names it is
 //! committed first instead, and the steps are those any deletion takes, which may be repeated. Guaranteed: what an
 //! environment that lives may need is never listed and never touched, because that is asked of the database once more
-//! right before.
+//! right before. Single things that a provisioner has and nothing remembered names are found by [`super::orphans`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use app::api::ApiError;
 use provisioners::{
-    Capabilities, Capacity, Effect, EffectToken, EnvironmentId, ProvisionError, Provisioner, Remains, Step,
+    Capabilities, Capacity, Effect, EffectToken, EnvironmentId, OrphanKind, ProvisionError, Provisioner, Remains, Step,
 };
 use sha2::{Digest, Sha256};
 
-use crate::store::{Store, StoreError};
+use super::orphans::{self, NotRemoved};
+use crate::store::{OrphanLook, OrphanRow, Store, StoreError};
 
 /// What was deleted a moment ago may still be on its way out.
 const ON_ITS_WAY_OUT_MS: i64 = 60_000;
@@ -44,6 +45,12 @@ pub struct Unowned {
     /// `None`: no such environment was ever known here.
     pub deleted_at: Option<i64>,
     pub remains: Remains,
+}
+
+/// A single thing that nobody owns, and when the provisioner's policy ends it.
+pub struct Stray {
+    pub row: OrphanRow,
+    pub ends_at: Option<i64>,
 }
 
 impl Machines {
@@ -92,6 +99,54 @@ impl Machines {
             Some(environment) => self.look(provisioner.as_ref(), &environment, now).await,
             None => Ok(None),
         }
+    }
+
+    /// Single things that nobody owns, as they were last seen.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn strays(&self) -> Result<Vec<Stray>, ApiError> {
+        Ok(self.store.orphans().await.map_err(unread)?.into_iter().map(|row| self.stray(row)).collect())
+    }
+
+    /// # Errors
+    /// As [`strays`](Self::strays).
+    pub async fn stray_one(&self, provisioner: &str, id: &str) -> Result<Option<Stray>, ApiError> {
+        Ok(self.store.orphan(provisioner, id).await.map_err(unread)?.map(|row| self.stray(row)))
+    }
+
+    fn stray(&self, row: OrphanRow) -> Stray {
+        let provisioner = self.provisioners.iter().find(|one| one.name() == row.provisioner);
+        let after = provisioner.filter(|_| row.orphan.kind == OrphanKind::Server);
+        let after = after.and_then(|provisioner| provisioner.orphan_servers_end_after());
+        let after = after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
+        Stray { ends_at: after.map(|after| row.first_seen_at.saturating_add(after)), row }
+    }
+
+    /// How each provisioner was last looked through for such things.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn looks(&self) -> Result<Vec<OrphanLook>, ApiError> {
+        self.store.orphan_looks().await.map_err(unread)
+    }
+
+    /// Removes a single thing. The audit event that says so is committed.
+    ///
+    /// # Errors
+    /// When it is owned after all, or the provisioner did not do it: asking again is harmless.
+    pub async fn remove_stray(&self, stray: &Stray, now: i64) -> Result<(), ApiError> {
+        let OrphanRow { provisioner, orphan, .. } = &stray.row;
+        let provisioner = self.provisioners.iter().find(|one| one.name() == provisioner);
+        let provisioner = provisioner.ok_or_else(|| {
+            ApiError::conflict("This portal does not have that provisioner any more")
+                .with_detail("Start it with that provisioner's table in --provisioners, then remove it.")
+        })?;
+        orphans::remove(&self.store, provisioner.as_ref(), orphan, now).await.map_err(|error| match error {
+            NotRemoved::Owned => ApiError::conflict("It is owned after all").with_detail("Nothing was removed."),
+            NotRemoved::Store(error) => unread(error),
+            NotRemoved::Provisioner(error) => unanswered(error),
+        })
     }
 
     /// Removes it, volumes included. The audit event that says so is committed.

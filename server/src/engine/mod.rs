@@ -20,6 +20,7 @@ mod drills;
 mod execute;
 mod freeze;
 mod machines;
+mod orphans;
 mod repository;
 mod schedules;
 #[cfg(test)]
@@ -39,7 +40,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 pub use bell::Bell;
 pub use directory::Directory;
-pub use machines::{Health, Machines, Unowned};
+pub use machines::{Health, Machines, Stray, Unowned};
 pub use repository::{
     OpenRepository, RepositoryError, RepositoryHandle, RepositoryParts, RepositorySettings, RepositoryWork,
 };
@@ -157,6 +158,7 @@ impl Engine {
         let shared = Arc::new(Shared { store, clock, key, bell, agents, provisioners, owner, working });
         let mut tasks = vec![tokio::spawn(dispatch(shared.clone())), tokio::spawn(heartbeat(shared.clone()))];
         tasks.push(tokio::spawn(drills::run(shared.clone(), weekly_drills)));
+        tasks.push(tokio::spawn(orphans::run(shared.clone())));
         for provisioner in shared.provisioners.values() {
             tasks.push(tokio::spawn(watch::watch(shared.clone(), provisioner.clone())));
         }

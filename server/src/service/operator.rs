@@ -1,14 +1,17 @@
 //! What operators look after. For administrators; environments and effects are those of their own team, provisioners and
 //! what nobody owns are the installation's.
 
-use app::api::{Action, ApiError, CapacityView, EffectView, Leftover, Operation, ProvisionerView, State, StateCount};
+use app::api::{
+    Action, ApiError, CapacityView, EffectView, Leftover, LeftoverKind, Operation, ProvisionerView, State, StateCount,
+};
 use app::portal::SignedIn;
+use provisioners::OrphanKind;
 use serde_json::json;
 
 use super::trouble::{failed, no_such};
 use super::{Service, environments};
-use crate::engine::{Health, Unowned};
-use crate::store::EffectRow;
+use crate::engine::{Health, Stray, Unowned};
+use crate::store::{EffectRow, OrphanLook};
 
 const EFFECTS: u32 = 100;
 
@@ -28,12 +31,13 @@ pub(super) async fn operation(service: &Service, by: &SignedIn) -> Result<Operat
         };
         effects.push(effect(row, actions, now));
     }
+    let looks = service.machines.looks().await?;
     Ok(Operation {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         database: store.kind().to_owned(),
         agents_connected: u32::try_from(service.hub.connected()).unwrap_or(u32::MAX),
         states: states.collect(),
-        provisioners: service.machines.health().await.into_iter().map(provisioner).collect(),
+        provisioners: service.machines.health().await.into_iter().map(|health| provisioner(health, &looks)).collect(),
         effects,
     })
 }
@@ -62,9 +66,12 @@ fn effect(row: EffectRow, actions: Vec<Action>, now: i64) -> EffectView {
     }
 }
 
-fn provisioner(health: Health) -> ProvisionerView {
+fn provisioner(health: Health, looks: &[OrphanLook]) -> ProvisionerView {
     let Health { name, capabilities, capacity, environments } = health;
+    let look = looks.iter().find(|look| look.provisioner == name);
     ProvisionerView {
+        looked_through_at: look.and_then(|look| look.looked_at),
+        look_trouble: look.and_then(|look| look.trouble.clone()),
         name,
         trouble: environments.as_ref().err().cloned(),
         oci_images: capabilities.oci_images,
@@ -85,10 +92,11 @@ fn provisioner(health: Health) -> ProvisionerView {
 
 pub(super) async fn leftovers(service: &Service) -> Result<Vec<Leftover>, ApiError> {
     let found = service.machines.unowned(service.clock.now()).await?;
-    Ok(found.iter().map(leftover).collect())
+    let strays = service.machines.strays().await?;
+    Ok(found.iter().map(leftover).chain(strays.iter().map(single)).collect())
 }
 
-/// `typed` has to be the leftover's id where there are volumes: data goes for ever.
+/// `typed` has to be the leftover's id where there is data: that goes for ever.
 pub(super) async fn remove_leftover(
     service: &Service,
     by: &SignedIn,
@@ -97,6 +105,9 @@ pub(super) async fn remove_leftover(
     typed: Option<&str>,
 ) -> Result<(), ApiError> {
     let now = service.clock.now();
+    if let Some(stray) = service.machines.stray_one(provisioner, id).await? {
+        return remove_single(service, by, &stray, typed, now).await;
+    }
     let found = service.machines.unowned_one(provisioner, id, now).await?;
     let unowned = found.ok_or_else(|| no_such("leftover", id))?;
     if !unowned.remains.volumes.is_empty() && typed.map(str::trim) != Some(id) {
@@ -112,11 +123,66 @@ pub(super) async fn remove_leftover(
     service.machines.remove(&unowned, now).await
 }
 
+async fn remove_single(
+    service: &Service,
+    by: &SignedIn,
+    stray: &Stray,
+    typed: Option<&str>,
+    now: i64,
+) -> Result<(), ApiError> {
+    let (row, view) = (&stray.row, single(stray));
+    if view.kind.holds_data() && typed.map(str::trim) != Some(view.id.as_str()) {
+        return Err(ApiError::field("typed", "type the whole id: what it holds goes for ever"));
+    }
+    let noted = async {
+        let mut tx = service.store.write().await?;
+        let detail = json!({ "provisioner": row.provisioner, "about": row.orphan.about });
+        service.audit(&mut tx, by, "remove_leftover", &view.id, detail).await?;
+        tx.commit().await
+    };
+    noted.await.map_err(failed)?;
+    service.machines.remove_stray(stray, now).await
+}
+
+fn single(stray: &Stray) -> Leftover {
+    let orphan = &stray.row.orphan;
+    let kind = match orphan.kind {
+        OrphanKind::Server => LeftoverKind::Server,
+        OrphanKind::Volume => LeftoverKind::Volume,
+        OrphanKind::Snapshot => LeftoverKind::Snapshot,
+        OrphanKind::Network => LeftoverKind::Network,
+    };
+    Leftover {
+        provisioner: stray.row.provisioner.clone(),
+        kind,
+        id: orphan.id.clone(),
+        environment: Some(orphan.environment.to_string()),
+        about: Some(orphan.about.clone()),
+        made_at: orphan.made_at,
+        first_seen_at: Some(stray.row.first_seen_at),
+        monthly_cents: orphan.monthly_cents,
+        ends_at: stray.ends_at,
+        deleted_at: None,
+        network: kind == LeftoverKind::Network,
+        servers: u32::from(kind == LeftoverKind::Server),
+        volumes: u32::from(kind == LeftoverKind::Volume),
+        bytes: None,
+        changed_at: None,
+    }
+}
+
 fn leftover(unowned: &Unowned) -> Leftover {
     let remains = &unowned.remains;
     Leftover {
         provisioner: unowned.provisioner.clone(),
+        kind: LeftoverKind::Environment,
         id: remains.environment.to_string(),
+        environment: None,
+        about: None,
+        made_at: None,
+        first_seen_at: None,
+        monthly_cents: None,
+        ends_at: None,
         deleted_at: unowned.deleted_at,
         network: remains.network,
         servers: u32::try_from(remains.servers).unwrap_or(u32::MAX),

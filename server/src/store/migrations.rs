@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, SqlStr};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 15] = [
+const MIGRATIONS: [(i64, &str, &str); 16] = [
     (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
     (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
     (3, "force", include_str!("../../../migrations/0003_force.sql")),
@@ -23,6 +23,7 @@ const MIGRATIONS: [(i64, &str, &str); 15] = [
     (13, "snapshot rule", include_str!("../../../migrations/0013_snapshot_rule.sql")),
     (14, "elsewhere", include_str!("../../../migrations/0014_elsewhere.sql")),
     (15, "ledger", include_str!("../../../migrations/0015_ledger.sql")),
+    (16, "orphans", include_str!("../../../migrations/0016_orphans.sql")),
 ];
 
 /// Brings the tables up to date.

@@ -1,6 +1,7 @@
 //! Stories of the engine in a simulated world: every fault at every step, not a few chosen ones.
 
 mod agents;
+mod orphans;
 mod world;
 
 use std::collections::BTreeMap;

@@ -21,7 +21,8 @@ pub async fn operation(State(edge): State<SharedEdge>, By(actor): By) -> Result<
 
 /// What nobody owns
 ///
-/// What provisioners have of environments that are not known here, or are deleted.
+/// What provisioners have of environments that are not known here, or are deleted; and single things that carry this
+/// installation's tag and that nothing remembered names, with about what they cost.
 #[utoipa::path(
     get, path = "/operator/leftovers", tag = "operator", responses((status = 200, body = [Leftover]), Problems)
 )]
@@ -33,7 +34,7 @@ pub async fn leftovers(State(edge): State<SharedEdge>, By(actor): By) -> Result<
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Typed {
-    /// Where there are volumes: the leftover's id once more, because their data goes for ever.
+    /// Where there are volumes or snapshots: the leftover's id once more, because their data goes for ever.
     typed: Option<String>,
 }
 

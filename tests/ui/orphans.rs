@@ -1,0 +1,179 @@
+//! What somebody pays Amazon for and nobody owns: told to operators, removed by them, and by nobody else.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fake_ec2::{Fake, Rules};
+use reqwest::Method;
+use serde_json::Value;
+use sqlx::{Connection, SqliteConnection};
+use tests::{Api, Browser, Outcome, Portal, Setting};
+use tokio::net::TcpListener;
+
+use super::signed_in;
+
+const HOUR_MS: i64 = 60 * 60_000;
+
+/// An Amazon whose clock is two hours behind: what is made there is old enough to be judged.
+struct Amazon {
+    fake: Fake,
+    endpoint: String,
+}
+
+impl Amazon {
+    async fn open() -> Outcome<Self> {
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        let fake = Fake::with_bodies(Rules { start_ms: now - 2 * HOUR_MS, ..Rules::calm() }, 1.0, None);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let endpoint = format!("http://{}", listener.local_addr()?);
+        tokio::spawn(fake_ec2::serve(fake.clone(), listener));
+        Ok(Self { fake, endpoint })
+    }
+
+    /// Makes something that carries this installation's tag; its id.
+    async fn make(&self, action: &str, form: &str, kind: &str, installation: &str) -> Outcome<String> {
+        let tag = |number: u8, key: &str, value: &str| {
+            let tag = format!("TagSpecification.1.Tag.{number}");
+            format!("&{tag}.Key=bookend%3A{key}&{tag}.Value={value}")
+        };
+        let tags =
+            tag(1, "installation", installation) + &tag(2, "environment", "01a1fc91-c4b9-778f-b136-26cf533212c3");
+        let answer = self.call(action, &format!("{form}&TagSpecification.1.ResourceType={kind}{tags}")).await?;
+        first(&answer, if kind == "instance" { "instanceId" } else { "volumeId" })
+    }
+
+    async fn call(&self, action: &str, form: &str) -> Outcome<String> {
+        let body = format!("Action={action}&Version=2016-11-15&{form}");
+        let key = "AWS4-HMAC-SHA256 Credential=AKIAFAKEOURS/20260101/eu-central-1/ec2/aws4_request";
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let request = http.post(&self.endpoint).header("authorization", key).body(body);
+        Ok(request.header("content-type", "application/x-www-form-urlencoded").send().await?.text().await?)
+    }
+
+    fn volume_lives(&self, id: &str) -> bool {
+        self.fake.truth().volumes.iter().any(|one| one.id == id && one.is_alive())
+    }
+
+    fn server_lives(&self, id: &str) -> bool {
+        self.fake.truth().instances.iter().any(|one| one.id == id && one.is_alive())
+    }
+}
+
+/// What stands first in this element.
+fn first(answer: &str, element: &str) -> Outcome<String> {
+    let found = answer.split(&format!("<{element}>")).nth(1).and_then(|rest| rest.split('<').next());
+    Ok(found.ok_or_else(|| format!("There is no {element} in {answer}"))?.to_owned())
+}
+
+async fn portal_on(amazon: &Amazon) -> Outcome<Portal> {
+    let setting = Setting::new()?;
+    let file = setting.home().join("provisioners.toml");
+    std::fs::write(
+        &file,
+        format!(
+            "[ec2.frankfurt]\nregion = \"eu-central-1\"\nendpoint = \"{}\"\nportal_url = \"http://172.31.0.1:1\"\n\
+             images.host = {{ owner = \"amazon\", name = \"al2023-ami-2023.*-x86_64\" }}\n\
+             sizes = [{{ types = [\"t3.small\"] }}]\n",
+            amazon.endpoint
+        ),
+    )?;
+    let setting = setting.options(&["--provisioners", &file.display().to_string()]);
+    setting.variable("AWS_ACCESS_KEY_ID", "AKIAFAKEOURS").variable("AWS_SECRET_ACCESS_KEY", "x").start().await
+}
+
+async fn database(portal: &Portal) -> Outcome<SqliteConnection> {
+    let file = portal.data_directory().join("bookend.db");
+    Ok(SqliteConnection::connect(&format!("sqlite://{}", file.display())).await?)
+}
+
+/// Another portal on the same data; it looks at once.
+async fn look_again(portal: &mut Portal) -> Outcome {
+    portal.kill().await?;
+    let mut database = database(portal).await?;
+    sqlx::query("update orphan_look set next_at = 0").execute(&mut database).await?;
+    database.close().await?;
+    portal.start_again().await
+}
+
+/// Until there are so many; a look is nobody's news.
+async fn leftovers(api: &Api, number: usize) -> Outcome<Vec<Value>> {
+    for _ in 0..600 {
+        let found = api.get("/operator/leftovers").await?.expect_success()?;
+        if let Some(found) = found.as_array().filter(|found| found.len() == number) {
+            return Ok(found.clone());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Err(format!("never {number}: {:#}", api.get("/operator/leftovers").await?.body).into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_paid_for_and_nobodys_is_shown_with_its_price_and_goes_when_an_operator_means_it() -> Outcome {
+    let amazon = Amazon::open().await?;
+    let mut portal = portal_on(&amazon).await?;
+    let browser = signed_in(&portal).await?;
+    let api = portal.person("ada").await?;
+    let mut connection = database(&portal).await?;
+    let ours: String =
+        sqlx::query_scalar("select value from installation where key = 'id'").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    let volume = "AvailabilityZone=eu-central-1a&Size=100&VolumeType=gp3";
+    let lost = amazon.make("CreateVolume", volume, "volume", &ours).await?;
+    let theirs = amazon.make("CreateVolume", volume, "volume", "another-installation").await?;
+    let images = "Owner.1=amazon&Filter.1.Name=name&Filter.1.Value.1=al2023-ami-2023.*-x86_64";
+    let image = first(&amazon.call("DescribeImages", images).await?, "imageId")?;
+    let machine = format!("ImageId={image}&InstanceType=t3.small&MinCount=1&MaxCount=1");
+    let server = amazon.make("RunInstances", &machine, "instance", &ours).await?;
+    look_again(&mut portal).await?;
+
+    // Told with what it costs and what becomes of it.
+    let found = leftovers(&api, 2).await?;
+    let of = |id: &str| found.iter().find(|one| one["id"] == id).cloned().unwrap_or_default();
+    assert_eq!((&of(&lost)["kind"], &of(&lost)["monthly_cents"]), (&"volume".into(), &800.into()), "{found:#?}");
+    assert!(of(&lost)["ends_at"].is_null() && of(&server)["ends_at"].is_i64(), "{found:#?}");
+    assert!(portal.log().contains("nobody owns this"), "{}", portal.log());
+    browser.go(&portal.url("/operator")).await?;
+    browser.await_text(".notice", "2 things at a provisioner belong to nobody").await?;
+    browser.await_text(".list__more", "100 GiB in eu-central-1a at “frankfurt”, about $8.00 a month").await?;
+    pictures(&browser).await?;
+
+    // Data takes the whole id; a guess changes nothing.
+    let path = format!("/operator/leftovers/frankfurt/{lost}");
+    assert_eq!(api.send(Method::DELETE, &path, None).await?.status, 422);
+    assert_eq!(api.send(Method::DELETE, &format!("{path}?typed=yes"), None).await?.status, 422);
+    let of_others = format!("/operator/leftovers/frankfurt/{theirs}?typed={theirs}");
+    assert_eq!(api.send(Method::DELETE, &of_others, None).await?.status, 404);
+    assert!(amazon.volume_lives(&lost) && amazon.volume_lives(&theirs) && amazon.server_lives(&server));
+
+    // The server from the page, the volume from a shell.
+    let row = format!("li[data-key=\"{server}\"]");
+    browser.click(&format!("{row} summary")).await?;
+    browser.click(&format!("{row} button[type=submit]")).await?;
+    browser.await_text(".notice", "The leftover is gone, or on its way out").await?;
+    assert!(!amazon.server_lives(&server) && amazon.volume_lives(&lost));
+    let listed = portal.cli(&api, &["orphans"]).await?;
+    assert!(String::from_utf8(listed.stdout)?.contains("$8.00"));
+    assert!(!portal.cli(&api, &["leftovers", "remove", &lost]).await?.status.success(), "nobody could be asked");
+    assert!(amazon.volume_lives(&lost));
+    let removed = portal.cli(&api, &["leftovers", "remove", &lost, "--yes"]).await?;
+    assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+    assert!(!amazon.volume_lives(&lost) && amazon.volume_lives(&theirs));
+    assert_eq!(leftovers(&api, 0).await?, Vec::<Value>::new());
+    let mut connection = database(&portal).await?;
+    let audited: Vec<(String, String)> =
+        sqlx::query_as("select actor, target from audit_event where action = 'remove_leftover' order by at")
+            .fetch_all(&mut connection)
+            .await?;
+    assert_eq!(audited, [("ada".to_owned(), server), ("ada".to_owned(), lost)]);
+    assert_eq!(browser.complaints().await?, Vec::<String>::new());
+    Ok(())
+}
+
+async fn pictures(browser: &Browser) -> Outcome {
+    for (width, theme) in [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")] {
+        browser.dress(width, theme).await?;
+        let to = "document.getElementById('leftovers').scrollIntoView(); return 1";
+        browser.page.execute(to, Vec::new()).await?;
+        browser.picture(&format!("orphans-{width}-{theme}")).await?;
+    }
+    browser.dress(1440, "light").await
+}
