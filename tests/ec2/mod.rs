@@ -9,4 +9,5 @@ mod place;
 mod reach;
 mod rest;
 mod seeds;
+mod standing;
 mod start;

@@ -121,6 +121,16 @@ async fn the_same_machine_wakes_that_stood_by() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_stands_by_for_days_is_nobodys_orphan() {
+    let mut story = Story::begin(Rules::calm(), false).await;
+    story.sleep(false).await;
+    story.until(stands_by).await;
+    tokio::time::sleep(Duration::from_secs(3 * 24 * 3600)).await;
+    assert_eq!(story.portal.orphans().await, Ok(Vec::new()));
+    assert_eq!(story.instance().state, "stopped");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_others_do_to_a_server_that_stands_by_is_noticed() {
     let mut story = Story::begin(Rules::calm(), false).await;
     story.sleep(false).await;

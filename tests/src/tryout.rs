@@ -1,6 +1,7 @@
 //! What `cargo xtask up --fake-ec2` starts, on programs that are built already and in a folder of its own: the portal in the
 //! place of the process that was started, and beside it an Amazon.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -28,12 +29,18 @@ pub struct Tryout {
 
 impl Tryout {
     pub async fn start() -> Outcome<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// With more variables of the environment.
+    pub async fn start_with(variables: &[(&str, &OsStr)]) -> Outcome<Self> {
         // Fails when another story in this process was first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let home = tempfile::Builder::new().prefix("bookend-tryout-").tempdir()?;
         // Instances are another user's when this runs as root.
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755))?;
         let mut command = up(home.path(), &format!("127.0.0.1:{}", free_port()?));
+        command.envs(variables.iter().copied());
         command.stdout(Stdio::piped()).stderr(File::create(home.path().join("said"))?);
         let mut process = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
         match greeting_of(&mut process).await? {
