@@ -76,7 +76,8 @@ impl Story {
     async fn configure(&self) {
         let data = self.directory.path().join("data").display().to_string();
         let command = format!(
-            "n=0; while :; do n=$((n+1)); echo $n > {data}/fresh; mv {data}/fresh {data}/count; echo $n > {data}/../seen; done"
+            "n=0; while :; do n=$((n+1)); echo $n > {data}/fresh; mv {data}/fresh {data}/count; \
+             echo $n > {data}/../fresh; mv {data}/../fresh {data}/../seen; done"
         );
         let service = Service {
             name: "writer".into(),

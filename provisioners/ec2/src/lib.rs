@@ -161,8 +161,8 @@ impl Ec2 {
 fn capabilities(config: &Config, place: Option<&Place>) -> Capabilities {
     let zones: Vec<&str> = place.iter().flat_map(|place| &place.subnets).map(|subnet| subnet.zone.as_str()).collect();
     let note = match zones.as_slice() {
-        [] => "Amazon did not answer when the portal started".to_owned(),
-        zones => format!("servers come in {}", zones.join(", ")),
+        [] => "Amazon did not answer when the portal started.".to_owned(),
+        zones => format!("Servers come in {}.", zones.join(", ")),
     };
     Capabilities {
         oci_images: false,
