@@ -13,6 +13,7 @@ mod describe;
 mod ledger;
 mod lists;
 mod logs;
+mod orphans;
 mod records;
 mod repository;
 mod snapshots;
@@ -27,6 +28,7 @@ use describe::what_people_say_of_an_environment_is_kept_and_found;
 use ledger::of_two_who_change_a_page_one_is_told_to_read_again;
 use lists::{a_list_in_any_order_is_the_same_whole_or_in_pages, lists_are_filtered_and_come_in_pages};
 use logs::log_lines_are_kept_once_in_order_and_within_a_bound;
+use orphans::{what_a_row_still_counts_on_is_nobodys_orphan, what_nobody_owns_is_counted_from_when_it_was_first_seen};
 use records::{
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
     past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
@@ -462,6 +464,8 @@ on_both! {
     effects_long_past_are_forgotten_and_nothing_else_changes,
     an_agent_enrols_once_per_generation_and_its_news_are_kept,
     of_two_who_change_a_page_one_is_told_to_read_again,
+    what_nobody_owns_is_counted_from_when_it_was_first_seen,
+    what_a_row_still_counts_on_is_nobodys_orphan,
     log_lines_are_kept_once_in_order_and_within_a_bound,
     a_write_that_is_dropped_undoes_itself_alone,
     who_leaves_at_any_moment_of_a_write_takes_nobody_along,
