@@ -48,7 +48,7 @@ pub struct Unowned {
 }
 
 /// A single thing that nobody owns, and when the provisioner's policy ends it.
-pub struct Stray {
+pub struct FoundOrphan {
     pub row: OrphanRow,
     pub ends_at: Option<i64>,
 }
@@ -105,22 +105,22 @@ impl Machines {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn strays(&self) -> Result<Vec<Stray>, ApiError> {
-        Ok(self.store.orphans().await.map_err(unread)?.into_iter().map(|row| self.stray(row)).collect())
+    pub async fn orphans(&self) -> Result<Vec<FoundOrphan>, ApiError> {
+        Ok(self.store.orphans().await.map_err(unread)?.into_iter().map(|row| self.found_orphan(row)).collect())
     }
 
     /// # Errors
-    /// As [`strays`](Self::strays).
-    pub async fn stray_one(&self, provisioner: &str, id: &str) -> Result<Option<Stray>, ApiError> {
-        Ok(self.store.orphan(provisioner, id).await.map_err(unread)?.map(|row| self.stray(row)))
+    /// As [`orphans`](Self::orphans).
+    pub async fn orphan(&self, provisioner: &str, id: &str) -> Result<Option<FoundOrphan>, ApiError> {
+        Ok(self.store.orphan(provisioner, id).await.map_err(unread)?.map(|row| self.found_orphan(row)))
     }
 
-    fn stray(&self, row: OrphanRow) -> Stray {
+    fn found_orphan(&self, row: OrphanRow) -> FoundOrphan {
         let provisioner = self.provisioners.iter().find(|one| one.name() == row.provisioner);
         let after = provisioner.filter(|_| row.orphan.kind == OrphanKind::Server);
         let after = after.and_then(|provisioner| provisioner.orphan_servers_end_after());
         let after = after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
-        Stray { ends_at: after.map(|after| row.first_seen_at.saturating_add(after)), row }
+        FoundOrphan { ends_at: after.map(|after| row.first_seen_at.saturating_add(after)), row }
     }
 
     /// How each provisioner was last looked through for such things.
@@ -135,8 +135,8 @@ impl Machines {
     ///
     /// # Errors
     /// When it is owned after all, or the provisioner did not do it: asking again is harmless.
-    pub async fn remove_stray(&self, stray: &Stray, now: i64) -> Result<(), ApiError> {
-        let OrphanRow { provisioner, orphan, .. } = &stray.row;
+    pub async fn remove_orphan(&self, found: &FoundOrphan, now: i64) -> Result<(), ApiError> {
+        let OrphanRow { provisioner, orphan, .. } = &found.row;
         let provisioner = self.provisioners.iter().find(|one| one.name() == provisioner);
         let provisioner = provisioner.ok_or_else(|| {
             ApiError::conflict("This portal does not have that provisioner any more")

@@ -40,7 +40,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 pub use bell::Bell;
 pub use directory::Directory;
-pub use machines::{Health, Machines, Stray, Unowned};
+pub use machines::{FoundOrphan, Health, Machines, Unowned};
 pub use repository::{
     OpenRepository, RepositoryError, RepositoryHandle, RepositoryParts, RepositorySettings, RepositoryWork,
 };

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::trouble::{failed, no_such};
 use super::{Service, environments};
-use crate::engine::{Health, Stray, Unowned};
+use crate::engine::{FoundOrphan, Health, Unowned};
 use crate::store::{EffectRow, OrphanLook};
 
 const EFFECTS: u32 = 100;
@@ -92,8 +92,8 @@ fn provisioner(health: Health, looks: &[OrphanLook]) -> ProvisionerView {
 
 pub(super) async fn leftovers(service: &Service) -> Result<Vec<Leftover>, ApiError> {
     let found = service.machines.unowned(service.clock.now()).await?;
-    let strays = service.machines.strays().await?;
-    Ok(found.iter().map(leftover).chain(strays.iter().map(single)).collect())
+    let orphans = service.machines.orphans().await?;
+    Ok(found.iter().map(leftover).chain(orphans.iter().map(single)).collect())
 }
 
 /// `typed` has to be the leftover's id where there is data: that goes for ever.
@@ -105,8 +105,8 @@ pub(super) async fn remove_leftover(
     typed: Option<&str>,
 ) -> Result<(), ApiError> {
     let now = service.clock.now();
-    if let Some(stray) = service.machines.stray_one(provisioner, id).await? {
-        return remove_single(service, by, &stray, typed, now).await;
+    if let Some(found) = service.machines.orphan(provisioner, id).await? {
+        return remove_single(service, by, &found, typed, now).await;
     }
     let found = service.machines.unowned_one(provisioner, id, now).await?;
     let unowned = found.ok_or_else(|| no_such("leftover", id))?;
@@ -126,11 +126,11 @@ pub(super) async fn remove_leftover(
 async fn remove_single(
     service: &Service,
     by: &SignedIn,
-    stray: &Stray,
+    found: &FoundOrphan,
     typed: Option<&str>,
     now: i64,
 ) -> Result<(), ApiError> {
-    let (row, view) = (&stray.row, single(stray));
+    let (row, view) = (&found.row, single(found));
     if view.kind.holds_data() && typed.map(str::trim) != Some(view.id.as_str()) {
         return Err(ApiError::field("typed", "type the whole id: what it holds goes for ever"));
     }
@@ -141,11 +141,11 @@ async fn remove_single(
         tx.commit().await
     };
     noted.await.map_err(failed)?;
-    service.machines.remove_stray(stray, now).await
+    service.machines.remove_orphan(found, now).await
 }
 
-fn single(stray: &Stray) -> Leftover {
-    let orphan = &stray.row.orphan;
+fn single(found: &FoundOrphan) -> Leftover {
+    let orphan = &found.row.orphan;
     let kind = match orphan.kind {
         OrphanKind::Server => LeftoverKind::Server,
         OrphanKind::Volume => LeftoverKind::Volume,
@@ -153,15 +153,15 @@ fn single(stray: &Stray) -> Leftover {
         OrphanKind::Network => LeftoverKind::Network,
     };
     Leftover {
-        provisioner: stray.row.provisioner.clone(),
+        provisioner: found.row.provisioner.clone(),
         kind,
         id: orphan.id.clone(),
         environment: Some(orphan.environment.to_string()),
         about: Some(orphan.about.clone()),
         made_at: orphan.made_at,
-        first_seen_at: Some(stray.row.first_seen_at),
+        first_seen_at: Some(found.row.first_seen_at),
         monthly_cents: orphan.monthly_cents,
-        ends_at: stray.ends_at,
+        ends_at: found.ends_at,
         deleted_at: None,
         network: kind == LeftoverKind::Network,
         servers: u32::from(kind == LeftoverKind::Server),
