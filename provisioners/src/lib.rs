@@ -226,6 +226,11 @@ pub trait Provisioner: Send + Sync {
         Err(ProvisionError::Rejected { message: format!("“{}” has no {}.", self.name(), orphan.id) })
     }
 
+    /// What keeping this costs while nothing of it runs.
+    fn price_at_rest(&self, _kept: &AtRest) -> RestPrice {
+        RestPrice::NOTHING
+    }
+
     /// How much room there is, where that is known.
     async fn capacity(&self) -> Option<Capacity> {
         None

@@ -435,6 +435,38 @@ pub struct Capabilities {
     pub notes: Vec<String>,
 }
 
+/// What is kept of an environment while it is parked, besides snapshots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AtRest {
+    /// Sizes of its volumes, bytes.
+    pub volumes: Vec<u64>,
+    /// Those that stand by, with disks of their own.
+    pub servers: Vec<ServerAtRest>,
+}
+
+/// As its [`ServerPlan`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerAtRest {
+    pub image: Image,
+    pub alias: Option<String>,
+    pub cpu_millis: Option<u32>,
+    pub memory_bytes: Option<u64>,
+    pub hibernates: bool,
+}
+
+/// About what keeping something costs in a month, at list prices, in US dollars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestPrice {
+    /// Cents for volumes and servers' disks together; `None`: how large those disks are is not known now.
+    pub disks_cents: Option<u64>,
+    /// Thousandths for each GiB that snapshots hold.
+    pub snapshot_gib_millis: u64,
+}
+
+impl RestPrice {
+    pub const NOTHING: RestPrice = RestPrice { disks_cents: Some(0), snapshot_gib_millis: 0 };
+}
+
 /// A single thing of this installation that nothing remembered names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orphan {

@@ -14,6 +14,7 @@ mod order;
 mod orphans;
 mod pages;
 mod palette;
+mod parking;
 mod profile;
 mod shop;
 mod snapshots;

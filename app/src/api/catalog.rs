@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ParkView;
+
 /// Pictures a template may have on its cover, all of the pages' icon set.
 pub const TEMPLATE_ICONS: [&str; 20] = [
     "book-open",
@@ -96,6 +98,8 @@ pub struct TemplateDetail {
     pub volumes: Vec<TemplateVolume>,
     /// "parked at 19:00 on weekdays (Europe/Berlin)".
     pub schedules: Vec<String>,
+    /// With the parameters' defaults; absent when it cannot be ordered here.
+    pub park: Option<ParkView>,
     /// All versions, newest first.
     pub versions: Vec<TemplateVersion>,
 }

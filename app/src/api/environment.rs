@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "ssr")]
 use super::{DrillView, SnapshotRuleView};
 
 /// The label people see. Derived from what is desired and what is observed; never stored as truth.
@@ -152,12 +153,34 @@ pub struct EnvironmentDetail {
     pub note: String,
     /// The same as HTML that can do no harm.
     pub note_html: String,
-    /// Absent when it has no volumes: there is nothing to restore. Nothing in the browser's own part reads it.
-    #[cfg_attr(not(feature = "ssr"), serde(skip_deserializing))]
+    /// Absent when it has no volumes: there is nothing to restore.
+    // Nothing in the browser's own part reads this and what follows with it: there they are not.
+    #[cfg(feature = "ssr")]
     pub drill: Option<DrillView>,
-    /// As `drill`.
-    #[cfg_attr(not(feature = "ssr"), serde(skip_deserializing))]
+    #[cfg(feature = "ssr")]
     pub snapshot_rule: Option<SnapshotRuleView>,
+    #[cfg(feature = "ssr")]
+    pub park: ParkView,
+    /// The sentences of `park` as one text.
+    pub when_parked: String,
+}
+
+/// What stays of an environment while it is parked, what that costs and how long coming back takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ParkView {
+    /// As templates say it: `volumes`, `stop`, `hibernate`.
+    pub mode: String,
+    /// About what volumes and servers' disks cost a month meanwhile, in US cents, at list prices; absent when that is not known.
+    pub monthly_cents: Option<u64>,
+    /// Milliseconds that half of the last resumes did not exceed; absent when there are none to tell from.
+    pub resume_ms: Option<i64>,
+    /// What stays, for people.
+    pub keeps: String,
+    /// What that costs, for people.
+    pub costs: String,
+    /// How long coming back takes, for people.
+    pub resumes: String,
 }
 
 /// How far an order, a resume, a park or a delete has come, and how long the like took before.

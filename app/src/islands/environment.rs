@@ -164,6 +164,7 @@ fn status(
     ask: Callback<Action>,
 ) -> impl IntoView {
     let state = part(shown, |shown| shown.detail.summary.state);
+    let when_parked = part(shown, |shown| shown.detail.when_parked.clone());
     let waiting_for = part(shown, |shown| shown.detail.summary.waiting_for.clone());
     let failed = part(shown, |shown| shown.detail.failure.clone());
     let way_on = part(shown, |shown| offered(&shown.detail, true));
@@ -191,12 +192,15 @@ fn status(
         <section class="environment__status card" aria-label="State">
             {move || progress.get().map(|progress| track(now, state.get(), progress, first()))}
             <div role="status">
-                <p class="environment__sentence">{move || state_sentence(state.get())}</p>
+                <p class="environment__sentence">{move || match state.get() {
+                    State::Parked => when_parked.get(),
+                    state => state_sentence(state).to_string(),
+                }}</p>
                 {move || waiting_for.get().map(waiting)}
             </div>
             {move || failed.get().map(|failed| failure(failed, retry()))}
             {move || problem.get().map(|problem| notice(Tone::Bad, problem.title, problem.detail))}
-            {move || (!rest().is_empty()).then(|| actions(&id, &name.get(), state.get(), rest(), asking.into(), ask))}
+            {move || (!rest().is_empty()).then(|| actions(&id, &name.get(), state.get(), &when_parked.get(), rest(), asking.into(), ask))}
             {move || (state.get() == State::Deleted).then(|| view! { <p><a href="/environments">"See your environments"</a></p> })}
         </section>
     }
@@ -242,6 +246,7 @@ fn side(
     ask: Callback<Action>,
 ) -> impl IntoView {
     let state = part(shown, |shown| shown.detail.summary.state);
+    let when_parked = part(shown, |shown| shown.detail.when_parked.clone());
     let others = part(shown, |shown| offered(&shown.detail, false));
     let happened = part(shown, |shown| shown.timeline.clone());
     let template = shown.with_untracked(|shown| shown.detail.summary.template.clone());
@@ -251,7 +256,7 @@ fn side(
             {move || (!others.get().is_empty()).then(|| view! {
                 <section class="card" aria-labelledby="actions">
                     <h2 id="actions">"Actions"</h2>
-                    {actions(&id, &name.get(), state.get(), others.get(), asking.into(), ask)}
+                    {actions(&id, &name.get(), state.get(), &when_parked.get(), others.get(), asking.into(), ask)}
                 </section>
             })}
             <p><a class="button" data-kind="plain" href=again>{icon("copy")}"Order again"</a></p>
@@ -298,8 +303,6 @@ fn deleted(last: &EnvironmentDetail) -> EnvironmentDetail {
         failure: None,
         actions: Vec::new(),
         progress: None,
-        drill: None,
-        snapshot_rule: None,
         ..gone
     }
 }

@@ -88,6 +88,16 @@ fn content(visit: &Visit, template: TemplateDetail, beginning: Option<Beginning>
                         </ul>
                     </section>
                 })}
+                {template.park.map(|park| view! {
+                    <section id="parked" aria-labelledby="parked-title">
+                        <h2 id="parked-title">"When it is parked"</h2>
+                        <ul class="facts" role="list">
+                            <li>{icon("circle-pause")}{park.keeps}</li>
+                            <li>{icon("hard-drive")}{park.costs}</li>
+                            <li>{icon("play")}{park.resumes}</li>
+                        </ul>
+                    </section>
+                })}
                 {versions}
             </div>
             {bar}
@@ -153,7 +163,7 @@ fn server(server: TemplateServer) -> impl IntoView {
 }
 
 fn volume(volume: TemplateVolume) -> impl IntoView {
-    let facts = format!("{}, kept when parked · on {}", bytes(volume.size_bytes), volume.servers.join(" and "));
+    let facts = format!("{} · on {}", bytes(volume.size_bytes), volume.servers.join(" and "));
     view! {
         <li class="part">
             {icon("hard-drive")}

@@ -17,7 +17,7 @@ pub fn action_label(action: Action) -> &'static str {
 /// The consequence, as the person should know it before asking.
 pub fn action_consequence(action: Action, state: State) -> &'static str {
     match action {
-        Action::Park => "Takes the servers down. Volumes, names and settings stay, and Resume brings all of it back.",
+        Action::Park => "Takes the servers down. Names, settings and data stay, and Resume brings all of it back.",
         Action::Resume => "Brings the servers back, with the same names and the same data.",
         Action::Restart => "Replaces the servers by new ones on the same volumes. Running programs are interrupted.",
         Action::Delete => "Removes servers and volumes. What the volumes hold is kept in a final snapshot for 14 days.",

@@ -48,8 +48,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use provisioners::{
-    Capabilities, Effect, EnvironmentId, Ledger, LedgerError, ObservedEnvironment, Orphan, PageChange, ProvisionError,
-    Provisioner, Secret, ServerId, SnapshotId,
+    AtRest, Capabilities, Effect, EnvironmentId, Ledger, LedgerError, ObservedEnvironment, Orphan, PageChange,
+    ProvisionError, Provisioner, RestPrice, Secret, ServerId, SnapshotId,
 };
 use tokio::sync::{OnceCell, broadcast};
 use tokio::task::JoinHandle;
@@ -317,6 +317,14 @@ impl Provisioner for Ec2 {
 
     async fn remove_orphan(&self, orphan: &Orphan) -> Result<(), ProvisionError> {
         orphans::remove(&self.shared, orphan).await
+    }
+
+    fn price_at_rest(&self, kept: &AtRest) -> RestPrice {
+        let (prices, place) = (&self.shared.config.prices, self.shared.place());
+        let roots = kept.servers.iter().map(|server| place.as_ref()?.root_gib(server));
+        let volumes = kept.volumes.iter().map(|bytes| Some(steps::gib(*bytes)));
+        let gib = roots.chain(volumes).try_fold(0i32, |sum, gib| Some(sum.saturating_add(gib?)));
+        RestPrice { disks_cents: gib.map(|gib| prices.volume(gib)), snapshot_gib_millis: prices.snapshot_gib_millis() }
     }
 
     fn changes(&self) -> broadcast::Receiver<EnvironmentId> {

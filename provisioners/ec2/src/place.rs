@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use http::Uri;
-use provisioners::{EnvironmentId, Image, ServerPlan};
+use provisioners::{EnvironmentId, Image, ServerAtRest, ServerPlan};
 use sha2::{Digest, Sha256};
 use tokio::net::lookup_host;
 
@@ -128,34 +128,41 @@ impl Place {
         plan: &ServerPlan,
         bound_to: Option<&str>,
     ) -> Result<Vec<Candidate<'_>>, String> {
-        let (cpu, memory) = (plan.cpu_millis.unwrap_or(0), plan.memory_bytes.unwrap_or(0));
-        let large_enough = |facts: &&TypeFacts| facts.cpu_millis >= cpu && facts.memory_bytes >= memory;
-        let fits = self.sizes.iter().find(|size| size.iter().all(|facts| large_enough(&facts)));
-        let Some(size) = fits else {
-            let gibibytes = memory as f64 / f64::from(1 << 30);
-            return Err(format!(
-                "no size this provisioner offers has {} processors and {gibibytes:.1} GiB of memory",
-                f64::from(cpu) / 1000.0
-            ));
-        };
+        let size = self.size(plan.cpu_millis.unwrap_or(0), plan.memory_bytes.unwrap_or(0))?;
         let home = self.subnets.iter().position(|subnet| subnet.id == self.home(environment).id).unwrap_or(0);
         let zones = self.subnets.iter().cycle().skip(home).take(self.subnets.len());
         let zones = zones.filter(|subnet| bound_to.is_none_or(|zone| subnet.zone == zone));
-        // Where one can hibernate that is to, one that cannot is no choice.
-        let hibernates = plan.hibernates && size.iter().any(|facts| facts.hibernates);
-        let types = || size.iter().filter(move |facts| facts.hibernates || !hibernates);
-        let hibernation_gib = |facts: &TypeFacts| {
-            hibernates.then(|| i32::try_from(facts.memory_bytes.div_ceil(1 << 30)).unwrap_or(i32::MAX))
-        };
+        let types = choices(size, plan.hibernates);
         Ok(zones
             .flat_map(|subnet| {
-                types().map(move |facts| Candidate {
+                types.iter().map(move |(facts, hibernation_gib)| Candidate {
                     instance_type: &facts.name,
                     subnet,
-                    hibernation_gib: hibernation_gib(facts),
+                    hibernation_gib: *hibernation_gib,
                 })
             })
             .collect())
+    }
+
+    /// GiB of the disk that such a server has of its own where it gets the first type of its size; `None` when that is not known.
+    pub fn root_gib(&self, server: &ServerAtRest) -> Option<i32> {
+        let image = self.image_of(server.alias.as_deref(), &server.image).ok()?.root_gib?;
+        let size = self.size(server.cpu_millis.unwrap_or(0), server.memory_bytes.unwrap_or(0)).ok()?;
+        let (_, hibernation_gib) = *choices(size, server.hibernates).first()?;
+        Some(image.saturating_add(hibernation_gib.unwrap_or(0)))
+    }
+
+    /// The smallest that is large enough, whichever of its types it will be.
+    fn size(&self, cpu: u32, memory: u64) -> Result<&[TypeFacts], String> {
+        let large_enough = |facts: &TypeFacts| facts.cpu_millis >= cpu && facts.memory_bytes >= memory;
+        let fits = self.sizes.iter().find(|size| size.iter().all(large_enough));
+        fits.map(Vec::as_slice).ok_or_else(|| {
+            let gibibytes = memory as f64 / f64::from(1 << 30);
+            format!(
+                "no size this provisioner offers has {} processors and {gibibytes:.1} GiB of memory",
+                f64::from(cpu) / 1000.0
+            )
+        })
     }
 
     /// What a server's root is made from.
@@ -163,8 +170,12 @@ impl Place {
     /// # Errors
     /// Why there is no such image here, for people.
     pub fn image(&self, plan: &ServerPlan) -> Result<&MachineImage, String> {
-        let alias = match (&plan.alias, &plan.image) {
-            (Some(alias), _) => alias.as_str(),
+        self.image_of(plan.alias.as_deref(), &plan.image)
+    }
+
+    fn image_of(&self, alias: Option<&str>, image: &Image) -> Result<&MachineImage, String> {
+        let alias = match (alias, image) {
+            (Some(alias), _) => alias,
             (None, Image::Host) => HOST_IMAGE,
             (None, Image::Oci(reference)) => {
                 return Err(format!(
@@ -179,6 +190,15 @@ impl Place {
     fn aliases(&self) -> String {
         self.images.keys().map(|alias| format!("“{alias}”")).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Types of a size to try, in their order, with the GiB of memory that is kept on the disk of one that hibernates. Where one can
+/// hibernate that is to, one that cannot is no choice.
+fn choices(size: &[TypeFacts], to_hibernate: bool) -> Vec<(&TypeFacts, Option<i32>)> {
+    let hibernates = to_hibernate && size.iter().any(|facts| facts.hibernates);
+    let gib = |facts: &TypeFacts| i32::try_from(facts.memory_bytes.div_ceil(1 << 30)).unwrap_or(i32::MAX);
+    let types = size.iter().filter(|facts| facts.hibernates || !hibernates);
+    types.map(|facts| (facts, hibernates.then(|| gib(facts)))).collect()
 }
 
 /// One for each zone, at least one, all of one VPC.

@@ -83,6 +83,11 @@ impl Prices {
         cents(self.snapshot_gib_month.unwrap_or(SNAPSHOT).0 * u64::try_from(gib).unwrap_or(0))
     }
 
+    /// Thousandths of a dollar for each GiB of a snapshot.
+    pub fn snapshot_gib_millis(&self) -> u64 {
+        self.snapshot_gib_month.unwrap_or(SNAPSHOT).0 / 1000
+    }
+
     fn volumes(&self, gib: i32) -> u64 {
         self.volume_gib_month.unwrap_or(VOLUME).0 * u64::try_from(gib).unwrap_or(0)
     }

@@ -118,7 +118,7 @@ async fn create_volume(shared: &Shared, environment: &EnvironmentId, token: &str
         plan: plan.clone(),
         zone: place.home(environment).zone.clone(),
         from,
-        size_gib: i32::try_from(plan.size_bytes.div_ceil(GIB)).unwrap_or(i32::MAX).max(1),
+        size_gib: gib(plan.size_bytes),
         asked_at: (shared.now)(),
         volume: None,
         ready: false,
@@ -127,6 +127,11 @@ async fn create_volume(shared: &Shared, environment: &EnvironmentId, token: &str
         failure: None,
     };
     shared.put(environment, 0, Record::Volume(Box::new(record))).await
+}
+
+/// As large as a volume becomes.
+pub fn gib(bytes: u64) -> i32 {
+    i32::try_from(bytes.div_ceil(GIB)).unwrap_or(i32::MAX).max(1)
 }
 
 async fn delete_volume(shared: &Shared, environment: &EnvironmentId, volume: &VolumeId) -> Accepted {

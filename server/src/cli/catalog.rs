@@ -97,6 +97,9 @@ fn describe(template: &TemplateDetail) -> String {
     for schedule in &template.schedules {
         text.push_str(&format!("\n{}", clean(schedule)));
     }
+    if let Some(park) = &template.park {
+        text.push_str(&format!("\n{}", clean(&crate::domain::parking::words(park))));
+    }
     text
 }
 

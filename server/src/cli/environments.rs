@@ -154,6 +154,9 @@ fn describe(client: &Client, detail: &EnvironmentDetail, reveal: bool) -> String
         failure.lines.iter().for_each(|log| line("", &format!("| {log}")));
         line("to do", &failure.remedy);
     }
+    for sentence in [&detail.park.keeps, &detail.park.costs, &detail.park.resumes] {
+        line("parked", sentence.strip_prefix("Parked, ").unwrap_or(sentence));
+    }
     let actions: Vec<&str> = detail.actions.iter().map(|action| action.as_str()).collect();
     line("possible", &actions.join(", "));
     let rows: Vec<Vec<String>> = detail

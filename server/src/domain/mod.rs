@@ -7,6 +7,7 @@ pub mod facts;
 pub mod fixtures;
 pub mod log;
 pub mod note;
+pub mod parking;
 pub mod plan;
 pub mod progress;
 pub mod repository;

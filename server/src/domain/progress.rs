@@ -106,25 +106,43 @@ pub const TURNS: [&str; 10] = [
 /// What half, and what 95 of 100, of this environment's own past undertakings of the present kind did not exceed,
 /// milliseconds. `turns` are its events of [`TURNS`], the newest first. `None` when fewer than two tell of it.
 pub fn usual(turns: &[(String, i64)]) -> Option<(i64, i64)> {
-    let is_end = |kind: &str| kind == "ready" || kind == "parked";
     let (present, before) = turns.split_first()?;
     let end = match present.0.as_str() {
         "resuming" | "restarting" => "ready",
         "parking" => "parked",
         _ => return None,
     };
+    let took = took(before.iter().rev(), &present.0, end);
+    if took.len() < 2 { None } else { Some((rank(&took, 50)?, rank(&took, 95)?)) }
+}
+
+/// What half of the resumes of these environments did not exceed, milliseconds. Of each its events of [`TURNS`], the oldest
+/// first. `None` when there are none.
+pub fn usual_resume(environments: &[Vec<(String, i64)>]) -> Option<i64> {
+    let mut all: Vec<i64> = environments.iter().flat_map(|turns| took(turns.iter(), "resuming", "ready")).collect();
+    all.sort_unstable();
+    rank(&all, 50)
+}
+
+/// How long each undertaking of a kind took that came to its end, the shortest first.
+fn took<'a>(oldest_first: impl Iterator<Item = &'a (String, i64)>, kind: &str, end: &str) -> Vec<i64> {
+    let is_end = |kind: &str| kind == "ready" || kind == "parked";
     let mut took = Vec::new();
     let mut begun = None;
-    for (kind, at) in before.iter().rev() {
-        if kind == end {
+    for (next, at) in oldest_first {
+        if next == end {
             took.extend(begun.take().map(|begun: i64| (at - begun).max(0)));
-        } else if !is_end(kind) {
-            begun = (*kind == present.0).then_some(*at);
+        } else if !is_end(next) {
+            begun = (next == kind).then_some(*at);
         }
     }
     took.sort_unstable();
-    let rank = |percent: usize| took.get((took.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-    if took.len() < 2 { None } else { Some((rank(50)?, rank(95)?)) }
+    took
+}
+
+/// By nearest rank, of what is sorted.
+fn rank(sorted: &[i64], percent: usize) -> Option<i64> {
+    sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1)).copied()
 }
 
 #[cfg(test)]
@@ -159,5 +177,9 @@ mod tests {
         assert_eq!(usual(&told(&past[2..])), None, "it was parked only once before");
         assert_eq!(usual(&told(&[("deleting", 1), ("ready", 0)])), None);
         assert_eq!(usual(&[]), None);
+        let of = |newest_first: &[(&str, i64)]| told(newest_first).into_iter().rev().collect::<Vec<_>>();
+        let other = of(&[("ready", 90), ("resuming", 20), ("parked", 10)]);
+        assert_eq!(usual_resume(&[of(&past), other.clone(), of(&past[..4])]), Some(30), "10, 30 and 70 ms");
+        assert_eq!(usual_resume(&[of(&[("parked", 1)]), other[..2].to_vec()]), None);
     }
 }

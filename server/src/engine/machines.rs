@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use app::api::ApiError;
 use provisioners::{
-    Capabilities, Capacity, Effect, EffectToken, EnvironmentId, OrphanKind, ProvisionError, Provisioner, Remains, Step,
+    AtRest, Capabilities, Capacity, Effect, EffectToken, EnvironmentId, OrphanKind, ProvisionError, Provisioner,
+    Remains, RestPrice, Step,
 };
 use sha2::{Digest, Sha256};
 
@@ -72,6 +73,12 @@ impl Machines {
             });
         }
         all
+    }
+
+    /// What keeping this at a provisioner costs; `None` when this portal does not have it.
+    pub fn price_at_rest(&self, provisioner: &str, kept: &AtRest) -> Option<RestPrice> {
+        let provisioner = self.provisioners.iter().find(|one| one.name() == provisioner);
+        provisioner.map(|provisioner| provisioner.price_at_rest(kept))
     }
 
     /// # Errors

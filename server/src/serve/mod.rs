@@ -175,6 +175,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         repository,
         bell,
         records: catalog::Records::default(),
+        resumes: catalog::Resumes::default(),
         catalogs: catalog::Catalogs::default(),
     });
     let hosts =

@@ -22,6 +22,7 @@ mod logs;
 mod names;
 mod operator;
 mod orders;
+mod parking;
 mod people;
 mod profile;
 mod repository;
@@ -73,6 +74,8 @@ pub struct Service {
     pub bell: Bell,
     /// How past orders went, as the catalog tells it.
     pub records: catalog::Records,
+    /// How long coming back took lately.
+    pub resumes: catalog::Resumes,
     /// What people were told of the catalog a moment ago.
     pub catalogs: catalog::Catalogs,
 }
@@ -219,7 +222,10 @@ impl Portal for Service {
     async fn template(&self, actor: &Actor, name: &str, version: Option<&str>) -> Result<TemplateDetail, ApiError> {
         let by = access::person(actor)?;
         let past = self.past(by).await?;
-        catalog::detail(&self.store, &by.team_id, name, version, &self.places, &past).await
+        let found = catalog::detail(&self.store, &by.team_id, name, version, &self.places, &past).await;
+        let (mut detail, offered) = found?;
+        detail.park = parking::of_template(self, by, &offered).await?;
+        Ok(detail)
     }
     async fn draft(&self, actor: &Actor, template: &str, request: DraftRequest) -> Result<OrderDraft, ApiError> {
         drafts::draft(self, access::person(actor)?, template, request).await

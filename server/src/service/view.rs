@@ -10,8 +10,9 @@ use app::portal::SignedIn;
 use provisioners::Secret;
 
 use super::trouble::failed;
-use super::{Service, access, snapshot_rule};
+use super::{Service, access, parking, snapshot_rule};
 use crate::agents::STRETCH_MS;
+use crate::domain;
 use crate::domain::facts::{Desired, Server, actual_address};
 use crate::domain::progress::{self, Progress};
 use crate::domain::state::{self, View};
@@ -43,6 +44,7 @@ pub(super) async fn detail(
         true => None,
         false => Some(service.store.drill(&summary.id, service.weekly_drills).await.map_err(failed)?),
     };
+    let park = parking::of_environment(service, record).await?;
     Ok(EnvironmentDetail {
         provisioner: record.provisioner.clone(),
         parameters,
@@ -56,6 +58,8 @@ pub(super) async fn detail(
         note: record.note.clone(),
         drill,
         snapshot_rule: snapshot_rule::view(&record.facts, service.clock.now()),
+        when_parked: domain::parking::words(&park),
+        park,
         summary,
     })
 }

@@ -31,6 +31,7 @@ use logs::log_lines_are_kept_once_in_order_and_within_a_bound;
 use orphans::{what_a_row_still_counts_on_is_nobodys_orphan, what_nobody_owns_is_counted_from_when_it_was_first_seen};
 use records::{
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
+    how_long_coming_back_took_is_told_by_what_happened_lately_to_the_like,
     past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
 };
 use repository::{
@@ -440,6 +441,7 @@ macro_rules! on_both {
 
 on_both! {
     orders_are_judged_in_one_transaction,
+    how_long_coming_back_took_is_told_by_what_happened_lately_to_the_like,
     past_orders_tell_how_long_a_template_takes_and_how_often_it_comes,
     what_people_say_of_an_environment_is_kept_and_found,
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,

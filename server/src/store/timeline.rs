@@ -1,5 +1,7 @@
 //! What happened to an environment, told to people in order.
 
+use std::collections::BTreeMap;
+
 use app::api::{Happened, Page, TimelineEvent};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
@@ -84,6 +86,36 @@ impl Store {
         .fetch_all(&mut *self.read().await?)
         .await?;
         rows.iter().map(|row| Ok((row.try_get("kind")?, row.try_get("at")?))).collect()
+    }
+
+    /// As [`turns`](Self::turns), since a time, of the newest twenty environments that a team made from a template's version at a
+    /// provisioner; of each the oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn turns_of_version(
+        &self,
+        team_id: &str,
+        version_id: &str,
+        provisioner: &str,
+        since: i64,
+    ) -> Result<Vec<Vec<(String, i64)>>, StoreError> {
+        let kinds = TURNS.map(|kind| format!("'{kind}'")).join(", ");
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "select event.environment_id, event.kind, event.at from timeline_event event join              (select id from environment where team_id = $1 and template_version_id = $2 and provisioner = $3              order by id desc limit 20) made on made.id = event.environment_id              where event.at >= $4 and event.kind in ({kinds}) order by event.environment_id, event.id"
+        )))
+        .bind(team_id)
+        .bind(version_id)
+        .bind(provisioner)
+        .bind(since)
+        .fetch_all(&mut *self.read().await?)
+        .await?;
+        let mut all = BTreeMap::<String, Vec<(String, i64)>>::new();
+        for row in &rows {
+            let turn = (row.try_get("kind")?, row.try_get("at")?);
+            all.entry(row.try_get("environment_id")?).or_default().push(turn);
+        }
+        Ok(all.into_values().collect())
     }
 
     /// What came of things in a team lately, newest first.

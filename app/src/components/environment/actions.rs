@@ -17,6 +17,7 @@ pub fn actions(
     id: &str,
     name: &str,
     state: State,
+    when_parked: &str,
     offered: Vec<Action>,
     asking: Signal<bool>,
     ask: Callback<Action>,
@@ -33,7 +34,9 @@ pub fn actions(
                         } else {
                             Either::Right(action_form(&id, action, kind, "", asking, ask))
                         }}
-                        <p class="actions__consequence">{action_consequence(action, state)}</p>
+                        <p class="actions__consequence">
+                            {if action == Action::Park { when_parked.to_string() } else { action_consequence(action, state).to_string() }}
+                        </p>
                     </li>
                 }
             }).collect::<Vec<_>>()}

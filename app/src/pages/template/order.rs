@@ -88,6 +88,7 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
             }))}
             {fields.collect::<Vec<_>>()}
             <style inner_html=parameter_rules(&template.parameters)></style>
+            {template.park.clone().map(|park| view! { <p class="field__help">{park.costs}" "{park.resumes}</p> })}
             <div class="order__end">
                 <button id="order-button" class="button" data-kind="primary" data-wide="" type="submit">{button}</button>
             </div>

@@ -9,6 +9,7 @@ mod load;
 mod parsed;
 mod places;
 mod records;
+mod resumes;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use kept::Catalogs;
 pub use load::{Source, SourceFile, files, keep_current, refresh};
 pub use places::Places;
 pub use records::Records;
+pub use resumes::Resumes;
 
 /// A template version that can be ordered.
 #[derive(Clone, Debug)]
@@ -70,7 +72,7 @@ pub async fn catalog(
     Ok(entries)
 }
 
-/// One template in full: the version on offer, or the one that is named.
+/// One template in full, but for `park`: the version on offer, or the one that is named.
 ///
 /// # Errors
 /// There is no such template or version; no version of it was ever good.
@@ -81,12 +83,12 @@ pub async fn detail(
     version: Option<&str>,
     places: &Places,
     past: &Past,
-) -> Result<TemplateDetail, ApiError> {
+) -> Result<(TemplateDetail, Offered), ApiError> {
     let row = find(store, team_id, name).await?;
     let versions = store.template_versions(&row.id).await.map_err(failed)?;
     let offered = of_version(store, &row, version).await?;
     let template = &offered.template;
-    Ok(TemplateDetail {
+    let detail = TemplateDetail {
         entry: entry(&row, &offered, places, past),
         description: template.description.clone(),
         parameters: template.parameters.clone(),
@@ -99,8 +101,10 @@ pub async fn detail(
             .map(schedule::describe)
             .chain(schedule::describe_snapshots(&template.snapshots))
             .collect(),
+        park: None,
         versions: versions_view(&versions),
-    })
+    };
+    Ok((detail, offered))
 }
 
 /// What an order of this template gets.

@@ -75,7 +75,7 @@ async fn a_changed_file_is_a_new_version_even_when_its_number_was_forgotten() {
     shelf.load(&[("box.yaml", &box_template("1", "First."))]).await;
     shelf.load(&[("box.yaml", &box_template("1", "Second."))]).await;
     shelf.load(&[("box.yaml", &box_template("2", "Third."))]).await;
-    let detail =
+    let (detail, _) =
         detail(&shelf.store, TEAM, "box", None, &here(Capabilities::default()), &Past::default()).await.unwrap();
     let versions: Vec<&str> = detail.versions.iter().map(|version| version.version.as_str()).collect();
     assert_eq!(versions, ["2", "1+2", "1"], "newest first");
@@ -140,7 +140,7 @@ async fn two_files_of_the_same_template_are_both_broken() {
 async fn what_is_told_of_a_template_survives_the_way_over_the_wire() {
     let mut shelf = Shelf::new().await;
     shelf.load(&[("whole.yaml", include_str!("../../domain/template/tests/whole.yaml"))]).await;
-    let told =
+    let (told, _) =
         detail(&shelf.store, TEAM, "whole", None, &here(Capabilities::default()), &Past::default()).await.unwrap();
     let sent = serde_json::to_string(&told).unwrap();
     assert_eq!(serde_json::from_str::<app::api::TemplateDetail>(&sent).unwrap(), told);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::note::Note;
 
 /// Orders, the first of which was the longest ago; each with its state and after how long it was first ready.
 async fn past(at: &Fixture, version: &str, orders: &[(&str, Option<i64>)]) {
@@ -61,6 +62,38 @@ pub(super) async fn past_orders_tell_how_long_a_template_takes_and_how_often_it_
     let shop = at.store.template_records("t").await.unwrap()["tp"].clone();
     assert_eq!((shop.orders, shop.decided, shop.became_ready), (107, 100, 100));
     assert_eq!((shop.ready_p50_ms, shop.ready_p95_ms), (Some(50), Some(50)));
+}
+
+pub(super) async fn how_long_coming_back_took_is_told_by_what_happened_lately_to_the_like(at: Fixture) {
+    let happened = async |environment: &str, kind: &'static str, at_ms: i64| {
+        let mut tx = at.store.write().await.unwrap();
+        tx.add_event(environment, &Note::new(kind, ""), None, NOW + at_ms).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let (one, two) = (at.ordered("one").await.summary.id, at.ordered("two").await.summary.id);
+    let elsewhere = NewEnvironment { provisioner: "frankfurt".into(), ..at.new_environment("three", "p") };
+    assert_eq!(at.order(&elsewhere, None, PLENTY).await, Ordered::Created);
+    for (environment, kind, at_ms) in [
+        (&one, "resuming", 100),
+        (&two, "resuming", 120),
+        (&two, "ready", 150),
+        (&one, "server_ready", 160),
+        (&one, "ready", 170),
+        (&elsewhere.id, "resuming", 180),
+    ] {
+        happened(environment, kind, at_ms).await;
+    }
+    let turns = async |version: &str, provisioner: &str, since: i64| {
+        at.store.turns_of_version("t", version, provisioner, NOW + since).await.unwrap()
+    };
+    let turn = |kind: &str, at_ms: i64| (kind.to_owned(), NOW + at_ms);
+    let both = turns("tv", "local", 1).await;
+    assert_eq!(both.len(), 2);
+    assert!(both.contains(&vec![turn("resuming", 100), turn("ready", 170)]), "{both:?}");
+    assert!(both.contains(&vec![turn("resuming", 120), turn("ready", 150)]), "{both:?}");
+    assert_eq!(turns("tv", "local", 160).await, [[turn("ready", 170)]], "what is older does not count");
+    assert_eq!(turns("tv", "frankfurt", 1).await, [[turn("resuming", 180)]], "another place is another matter");
+    assert!(turns("other", "local", 1).await.is_empty());
 }
 
 pub(super) async fn a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken(at: Fixture) {

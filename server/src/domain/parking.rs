@@ -1,0 +1,139 @@
+//! What a parked environment keeps, what that costs and how long coming back takes: in figures, and in sentences for people.
+
+use app::api::ParkView;
+use app::words::{about, bytes, dollars};
+use provisioners::{AtRest, RestPrice, ServerAtRest};
+
+use super::topology::{ParkMode, Topology};
+
+/// What costs something in the meantime, besides snapshots.
+pub fn at_rest(topology: &Topology) -> AtRest {
+    let servers = topology.servers.iter().filter(|_| topology.park.suspends()).map(|server| ServerAtRest {
+        image: server.image.clone(),
+        alias: server.alias.clone(),
+        cpu_millis: server.cpu_millis,
+        memory_bytes: server.memory_bytes,
+        hibernates: topology.park == ParkMode::Hibernate,
+    });
+    AtRest { volumes: topology.volumes.iter().map(|volume| volume.size_bytes).collect(), servers: servers.collect() }
+}
+
+/// `price`: of [`at_rest`], where that is known. `resume_ms`: what half of the last resumes did not exceed, where
+/// there were any.
+pub fn view(topology: &Topology, price: Option<RestPrice>, resume_ms: Option<i64>) -> ParkView {
+    ParkView {
+        mode: topology.park.as_str().to_owned(),
+        monthly_cents: price.and_then(|price| price.disks_cents),
+        resume_ms,
+        keeps: keeps(topology),
+        costs: costs(price),
+        resumes: resumes(topology.park, resume_ms),
+    }
+}
+
+/// The same as one text.
+pub fn words(park: &ParkView) -> String {
+    [park.keeps.as_str(), &park.costs, &park.resumes].join(" ")
+}
+
+fn keeps(topology: &Topology) -> String {
+    let size = topology.volumes.iter().map(|volume| volume.size_bytes).sum();
+    let volumes = match topology.volumes.len() {
+        0 => String::new(),
+        1 => format!("its volume ({}), ", bytes(size)),
+        _ => format!("its volumes ({}), ", bytes(size)),
+    };
+    let servers = match topology.park {
+        ParkMode::Volumes => "are gone",
+        ParkMode::Stop => "are stopped on their own disks",
+        ParkMode::Hibernate => "are stopped on their own disks, with what is in their memory",
+    };
+    format!("Parked, its servers {servers}; {volumes}names and settings stay.")
+}
+
+fn costs(price: Option<RestPrice>) -> String {
+    let Some(price) = price else { return "What it costs while parked is not known here.".to_owned() };
+    if price == RestPrice::NOTHING {
+        return "While parked it costs nothing.".to_owned();
+    }
+    let RestPrice { disks_cents, snapshot_gib_millis } = price;
+    let disks = match disks_cents {
+        Some(0) => String::new(),
+        Some(cents) => format!("about {} a month, and ", dollars(cents)),
+        None => "what the servers’ disks cost, which is not known now, and ".to_owned(),
+    };
+    format!(
+        "While parked it costs {disks}about {} a month for each GiB that its snapshots hold.",
+        thousandths(snapshot_gib_millis)
+    )
+}
+
+/// "$0.05", "$0.054".
+fn thousandths(dollars: u64) -> String {
+    match dollars % 10 {
+        0 => format!("${}.{:02}", dollars / 1000, dollars % 1000 / 10),
+        _ => format!("${}.{:03}", dollars / 1000, dollars % 1000),
+    }
+}
+
+fn resumes(mode: ParkMode, resume_ms: Option<i64>) -> String {
+    match (resume_ms, mode) {
+        (Some(took), _) => format!("Coming back took about {} lately.", about(took)),
+        (None, ParkMode::Volumes) => "Coming back takes as long as a new order.".to_owned(),
+        (None, ParkMode::Stop | ParkMode::Hibernate) => {
+            "Coming back starts the same servers; nothing is set up anew.".to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fixtures::{server, topology};
+    use crate::domain::topology::VolumeSpec;
+
+    const PRICE: RestPrice = RestPrice { disks_cents: Some(152), snapshot_gib_millis: 50 };
+
+    fn said(park: ParkMode, volumes: usize, price: Option<RestPrice>, resume_ms: Option<i64>) -> String {
+        let volume = |number| VolumeSpec { name: format!("v{number}"), size_bytes: 1 << 30 };
+        let volumes = (0..volumes).map(volume).collect();
+        words(&view(&Topology { park, volumes, ..topology([server("web")]) }, price, resume_ms))
+    }
+
+    #[test]
+    fn what_stays_what_it_costs_and_how_long_the_way_back_is() {
+        assert_eq!(
+            said(ParkMode::Volumes, 2, Some(RestPrice::NOTHING), None),
+            "Parked, its servers are gone; its volumes (2 GiB), names and settings stay. While parked it costs nothing. \
+             Coming back takes as long as a new order."
+        );
+        assert_eq!(
+            said(ParkMode::Stop, 1, Some(PRICE), Some(42_000)),
+            "Parked, its servers are stopped on their own disks; its volume (1 GiB), names and settings stay. While \
+             parked it costs about $1.52 a month, and about $0.05 a month for each GiB that its snapshots hold. Coming back took about 42 s lately."
+        );
+        let hibernated =
+            said(ParkMode::Hibernate, 0, Some(RestPrice { disks_cents: None, snapshot_gib_millis: 54 }), None);
+        assert_eq!(
+            hibernated,
+            "Parked, its servers are stopped on their own disks, with what is in their memory; names and settings stay. While \
+             parked it costs what the servers’ disks cost, which is not known now, and about $0.054 a month for each GiB that its \
+             snapshots hold. Coming back starts the same servers; nothing is set up anew."
+        );
+        assert_eq!(
+            said(ParkMode::Volumes, 0, None, Some(900)),
+            "Parked, its servers are gone; names and settings stay. What it costs while parked is not known here. \
+             Coming back took about 0.9 s lately."
+        );
+    }
+
+    #[test]
+    fn servers_cost_something_only_where_they_stand_by() {
+        let web = topology([server("web").mounting(&["data"])]);
+        assert_eq!((at_rest(&web).volumes.len(), at_rest(&web).servers.len()), (1, 0));
+        let stopped = at_rest(&Topology { park: ParkMode::Stop, ..web.clone() });
+        assert!(matches!(stopped.servers.as_slice(), [web] if !web.hibernates));
+        let hibernated = at_rest(&Topology { park: ParkMode::Hibernate, ..web });
+        assert!(matches!(hibernated.servers.as_slice(), [web] if web.hibernates));
+    }
+}

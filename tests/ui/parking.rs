@@ -1,0 +1,90 @@
+//! What parking keeps, costs and how long the way back is: told where somebody decides, and while it is so.
+
+use std::fs;
+
+use tests::tryout::Tryout;
+use tests::{Browser, Outcome};
+
+use super::PASSWORD;
+
+/// Two servers that are stopped and not taken away: 8 GiB of disk each, and 3 GiB of volumes.
+const WORKSHOP: &str = r#"
+name: workshop
+version: "1.0.0"
+title: Workshop
+summary: A bench and a shelf that stand by when they are parked.
+category: Basics
+park: stop
+servers:
+  bench: {}
+  shelf: {}
+volumes:
+  plans: {size: 1 GiB, mounts: {bench: /plans}}
+  wood: {size: 2 GiB, mounts: {shelf: /wood}}
+"#;
+
+const KEEPS: &str = "Parked, its servers are stopped on their own disks; its volumes (3 GiB), names and settings stay.";
+/// 19 GiB at $0.08.
+const COSTS: &str =
+    "While parked it costs about $1.52 a month, and about $0.05 a month for each GiB that its snapshots hold.";
+const RESUMES: &str = "Coming back starts the same servers; nothing is set up anew.";
+
+#[tokio::test]
+async fn whoever_parks_on_ec2_knows_before_and_meanwhile_what_stays_what_it_costs_and_how_long_the_way_back_is()
+-> Outcome {
+    let templates = tempfile::tempdir()?;
+    fs::write(templates.path().join("workshop.yaml"), WORKSHOP)?;
+    let tryout = Tryout::start_with(&[("BOOKEND_TEMPLATES", templates.path().as_os_str())]).await?;
+    let browser = Browser::open().await?;
+    browser.go(tryout.setup_link.as_ref().ok_or("There is no link for the first administrator.")?).await?;
+    browser.fill("name", "ada").await?;
+    browser.fill("password", PASSWORD).await?;
+    browser.press("Create administrator").await?;
+
+    // Where it is ordered.
+    browser.click("a[href=\"/catalog/workshop\"]").await?;
+    browser.await_text("#parked", KEEPS).await?;
+    browser.await_text("#parked", COSTS).await?;
+    browser.await_text("#parked", RESUMES).await?;
+    browser.await_text("#order", COSTS).await?;
+    pictures(&browser, "parking-1-template").await?;
+    browser.page.execute("document.querySelector('#parked').scrollIntoView({ block: 'center' })", Vec::new()).await?;
+    browser.picture("parking-1-template-below").await?;
+    browser.fill("name", "shop").await?;
+    browser.press("Order 2 servers").await?;
+
+    // Where it is parked, and while it is.
+    await_state(&browser, "ready").await?;
+    let whole = format!("{KEEPS} {COSTS} {RESUMES}");
+    browser.await_text(".actions__consequence", &whole).await?;
+    pictures(&browser, "parking-2-ready").await?;
+    browser.press("Park").await?;
+    await_state(&browser, "parked").await?;
+    browser.await_text(".environment__sentence", &whole).await?;
+    pictures(&browser, "parking-3-stopped").await?;
+
+    // Once it has come back, what that took is known.
+    browser.press("Resume").await?;
+    await_state(&browser, "ready").await?;
+    browser.await_text(".actions__consequence", "Coming back took about ").await?;
+    let api = tryout.person("ada").await?;
+    let told = api.environment("shop").await?;
+    assert_eq!((&told["park"]["mode"], &told["park"]["monthly_cents"]), (&"stop".into(), &152.into()));
+    assert!(told["park"]["resume_ms"].as_i64().is_some_and(|took| took > 0), "{told:#}");
+    assert_eq!(browser.complaints().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// Whole pages in both themes, on a phone and on a desk.
+async fn pictures(browser: &Browser, name: &str) -> Outcome {
+    for (width, theme) in [(390, "light"), (390, "dark"), (1440, "dark"), (1440, "light")] {
+        browser.dress(width, theme).await?;
+        browser.picture(&format!("{name}-{width}-{theme}")).await?;
+    }
+    Ok(())
+}
+
+async fn await_state(browser: &Browser, state: &str) -> Outcome {
+    let badge = format!("return !!document.querySelector('.page-header .badge[data-state={state}]')");
+    browser.await_script(&badge).await.map(drop)
+}
