@@ -1,7 +1,11 @@
 //! Wrong input and trouble: a clear message, the documented exit code, and nothing changed.
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
 use tests::{Api, Outcome, Portal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{Person, Ran};
 
@@ -70,6 +74,48 @@ async fn a_portal_that_is_not_there_is_said_so() -> Outcome {
     let ran = Ran::of(portal.cli(&api, &["list"]).await?).ended_with(7);
     assert!(ran.err.contains("cannot be reached"), "{}", ran.err);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_answer_is_lost_is_told_again_and_taken_once() -> Outcome {
+    let portal = Portal::start().await?;
+    let ann = Person::at(&portal).await?;
+    let between = TcpListener::bind("127.0.0.1:0").await?;
+    let far = Api::new(between.local_addr()?, ann.api.token())?;
+    let order = portal.cli(&far, &["order", "scratch", "--name", "once", "--wait"]);
+    let ran = tokio::select! {
+        ran = order => Ran::of(ran?).ended_with(0),
+        broken = lose_the_first_answer(&between, portal.address) => return broken,
+    };
+    assert!(ran.out.contains("once: ready"), "{}", ran.out);
+    assert_eq!(ann.runs("list --json").await?.json()["items"].as_array().map(Vec::len), Some(1));
+    ann.runs("delete once --yes --wait").await?.ended_with(0);
+    Ok(())
+}
+
+async fn lose_the_first_answer(between: &TcpListener, portal: SocketAddr) -> Outcome {
+    let (near, _) = between.accept().await?;
+    let taken = hear_and_say_nothing(near, portal).await?;
+    assert!(taken.starts_with("HTTP/1.1 201"), "the portal had taken it: {taken}");
+    loop {
+        let (mut near, _) = between.accept().await?;
+        let mut far = TcpStream::connect(portal).await?;
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+    }
+}
+
+/// Passes a request on to the portal, reads its answer and closes without passing it on.
+async fn hear_and_say_nothing(mut near: TcpStream, portal: SocketAddr) -> std::io::Result<String> {
+    let mut portal = TcpStream::connect(portal).await?;
+    let mut answer = Vec::new();
+    let (mut question, mut far) = (vec![0; 65536], vec![0; 65536]);
+    while !String::from_utf8_lossy(&answer).contains("\r\n\r\n") {
+        tokio::select! {
+            read = near.read(&mut question) => portal.write_all(&question[..read?]).await?,
+            read = portal.read(&mut far) => answer.extend_from_slice(&far[..read?]),
+        }
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -176,6 +176,9 @@ impl Client {
         while let Some(cause) = innermost.source() {
             innermost = cause;
         }
+        if !error.is_connect() {
+            return Failure::answer_lost(format!("the portal at {} gave no answer: {innermost}", self.base));
+        }
         Failure::unreachable(format!("the portal at {} cannot be reached: {innermost}", self.base))
             .detail("Is it running, and is this its address (--url, BOOKEND_URL)?")
     }
@@ -183,7 +186,7 @@ impl Client {
 
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
     let text =
-        response.text().await.map_err(|error| Failure::unreachable(format!("the answer was cut off: {error}")))?;
+        response.text().await.map_err(|error| Failure::answer_lost(format!("the answer was cut off: {error}")))?;
     let text = if text.is_empty() { "null" } else { &text };
     serde_json::from_str(text).map_err(|error| {
         Failure::local(format!("the portal's answer is not understood: {error}"))

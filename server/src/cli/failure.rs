@@ -19,6 +19,8 @@ pub mod exit {
     pub const READER_GONE: u8 = 141;
 }
 
+const ANSWER_LOST: &str = "answer_lost";
+
 #[derive(Debug)]
 pub struct Failure {
     pub exit: u8,
@@ -39,6 +41,13 @@ impl Failure {
     }
     pub fn unreachable(title: impl Into<String>) -> Self {
         Self::with(exit::UNREACHABLE, "unreachable", title)
+    }
+    /// The question may have arrived, and what it asked for may be done.
+    pub fn answer_lost(title: impl Into<String>) -> Self {
+        Self::with(exit::UNREACHABLE, ANSWER_LOST, title)
+    }
+    pub fn is_answer_lost(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| error.code == ANSWER_LOST)
     }
     pub fn environment(title: impl Into<String>) -> Self {
         Self::with(exit::ENVIRONMENT_FAILED, "environment_failed", title)

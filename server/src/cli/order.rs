@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::time::{Duration, Instant};
 
 use app::api::{DataSource, EnvironmentDetail, EnvironmentSummary, OrderChange, OrderDraft, OrderRequest};
 
 use super::arguments::{Assignment, ChangeArguments, CloneArguments, OrderArguments, WaitArguments};
 use super::client::Client;
-use super::failure::Failure;
+use super::failure::{Failure, exit};
 use super::output::{Output, clean};
 use super::wait::{self, Target};
+
+/// For how long an order whose answer was lost is told again: a portal that restarts is back by then.
+const TOLD_AGAIN_FOR: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(500);
 
 pub async fn order(client: &Client, order: OrderArguments, output: Output) -> Result<(), Failure> {
     let mut values = begin(client, &order).await?;
@@ -64,8 +69,7 @@ async fn place(
     output: Output,
 ) -> Result<(), Failure> {
     let key = key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let mut detail: EnvironmentDetail =
-        client.post(&["environments"], request, &[("idempotency-key", key.as_str())]).await?;
+    let mut detail = submit(client, request, &key, output).await?;
     if wait.wait {
         output.progress(&format!("ordered {}", detail.summary.name));
         let id = detail.summary.id.clone();
@@ -74,6 +78,37 @@ async fn place(
         }
     }
     output.result(&detail, || format!("{}: {}", clean(&detail.summary.name), detail.summary.state))
+}
+
+/// An order whose answer was lost may have been taken, so it is told again under the same key, which makes no second one;
+/// a portal that cannot be reached at all is said so at once.
+async fn submit(
+    client: &Client,
+    request: &OrderRequest,
+    key: &str,
+    output: Output,
+) -> Result<EnvironmentDetail, Failure> {
+    let tell = async || client.post(&["environments"], request, &[("idempotency-key", key)]).await;
+    let lost = match tell().await {
+        Err(failure) if failure.is_answer_lost() => failure,
+        decided => return decided,
+    };
+    let give_up = Instant::now() + TOLD_AGAIN_FOR;
+    if let Some(error) = lost.error {
+        output.progress(&format!("{}; telling the order again, under the same key", error.title));
+    }
+    loop {
+        match tell().await {
+            Err(failure) if failure.exit != exit::UNREACHABLE => return Err(failure),
+            Err(failure) if Instant::now() > give_up => {
+                return Err(failure.detail(format!(
+                    "The order may have been taken. With `--idempotency-key {key}` the same command orders nothing twice."
+                )));
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+            answered => return answered,
+        }
+    }
 }
 
 /// What `--preset` or `--like` begin with; nothing without them.
