@@ -150,6 +150,7 @@ pub fn server(name: &str, generation: i64) -> ServerPlan {
         mounts: vec![VolumeMount { volume: VolumeId::new("data"), path: "/data".to_owned() }],
         hosts: vec![host("web"), host("db")],
         internet: false,
+        spot: false,
         hibernates: false,
     }
 }

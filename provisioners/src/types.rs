@@ -158,6 +158,10 @@ pub struct ServerPlan {
     pub hosts: Vec<Host>,
     /// Whether the server may reach the internet.
     pub internet: bool,
+    /// It may be one that is cheaper because its place may take it back at any time, where there are such; elsewhere it is as any
+    /// other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spot: bool,
     /// It is to be suspended with its memory kept: a machine that can do that is preferred.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hibernates: bool,

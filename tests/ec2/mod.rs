@@ -9,5 +9,6 @@ mod place;
 mod reach;
 mod rest;
 mod seeds;
+mod spot;
 mod standing;
 mod start;

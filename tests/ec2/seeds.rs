@@ -164,6 +164,7 @@ pub(super) fn server(name: &str, generation: i64, volume: Option<&str>) -> Step 
                 .collect(),
             hosts: Vec::new(),
             internet: true,
+            spot: false,
             hibernates: false,
         }),
     }

@@ -2,9 +2,8 @@
 
 use std::fs;
 
+use tests::Outcome;
 use tests::tryout::Tryout;
-use tests::{Api, Outcome, programs};
-use tokio::process::Command;
 
 /// What is on its own disk outlives a park, for the machine is only stopped.
 const WORKBENCH: &str = r#"
@@ -27,7 +26,7 @@ async fn a_parked_server_that_stands_by_wakes_as_it_was() -> Outcome {
     let api = tryout.person("root").await?;
     let bench = api.order("workbench", "bench").await?;
     api.await_state("bench", "ready").await?;
-    run(&tryout, &api, "echo before >> ~/diary").await?;
+    tryout.run(&api, "bench/box", "echo before >> ~/diary").await?;
     let before = tryout.ours("instances").await?;
 
     api.act("bench", "park").await?;
@@ -38,7 +37,7 @@ async fn a_parked_server_that_stands_by_wakes_as_it_was() -> Outcome {
 
     api.act("bench", "resume").await?;
     api.await_state("bench", "ready").await?;
-    assert_eq!(run(&tryout, &api, "cat ~/diary").await?, "set up\nbefore\n");
+    assert_eq!(tryout.run(&api, "bench/box", "cat ~/diary").await?, "set up\nbefore\n");
     let after = tryout.ours("instances").await?;
     assert_eq!((after.len(), &after[0]["id"]), (1, &before[0]["id"]));
 
@@ -46,15 +45,4 @@ async fn a_parked_server_that_stands_by_wakes_as_it_was() -> Outcome {
     api.await_state(bench["id"].as_str().ok_or("It has no id.")?, "deleted").await?;
     assert_eq!(tryout.ours("instances").await?, Vec::<serde_json::Value>::new());
     Ok(())
-}
-
-/// Output of a shell's words on the server.
-async fn run(tryout: &Tryout, api: &Api, words: &str) -> Outcome<String> {
-    let mut command = Command::new(programs::bookend());
-    command.env("BOOKEND_URL", tryout.url("")).env("BOOKEND_TOKEN", api.token());
-    let output = command.args(["exec", "bench/box", "--", "sh", "-c", words]).output().await?;
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout)?),
-        false => Err(format!("{words}: {}", String::from_utf8_lossy(&output.stderr)).into()),
-    }
 }

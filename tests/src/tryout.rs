@@ -74,19 +74,40 @@ impl Tryout {
         Api::new(self.address, String::from_utf8(command.output().await?.stdout)?.trim())
     }
 
+    /// Output of a shell's words on a server (`environment/server`).
+    pub async fn run(&self, api: &Api, server: &str, words: &str) -> Outcome<String> {
+        let mut command = tokio::process::Command::new(programs::bookend());
+        command.env("BOOKEND_URL", self.url("")).env("BOOKEND_TOKEN", api.token());
+        let output = command.args(["exec", server, "--", "sh", "-c", words]).output().await?;
+        match output.status.success() {
+            true => Ok(String::from_utf8(output.stdout)?),
+            false => Err(format!("{words}: {}", String::from_utf8_lossy(&output.stderr)).into()),
+        }
+    }
+
     /// What there really is at the fake: of each kind (`instances`, `volumes`, `snapshots`, `groups`) all that carry the tag of
     /// an environment; without the disks that come and go with instances.
     pub async fn ours(&self, kind: &str) -> Outcome<Vec<Value>> {
-        let file = fs::read_to_string(self.provisioners())?;
-        let endpoint = file.lines().find_map(|line| line.strip_prefix("endpoint = ")).unwrap_or_default();
-        let state = format!("{}/_fake/state", endpoint.trim_matches('"'));
-        let truth: Value = reqwest::Client::builder().no_proxy().build()?.get(state).send().await?.json().await?;
+        let state = reqwest::Client::builder().no_proxy().build()?.get(self.fake("state")?);
+        let truth: Value = state.send().await?.json().await?;
         let gone = |one: &Value| {
             ["shutting-down", "terminated", "deleting", "deleted"].iter().any(|state| one["state"] == *state)
         };
         let all = truth[kind].as_array().cloned().unwrap_or_default();
         let key = if kind == "volumes" { "bookend:volume" } else { "bookend:environment" };
         Ok(all.into_iter().filter(|one| one["tags"][key].is_string() && !gone(one)).collect())
+    }
+
+    /// Has something happen at the fake: `interrupt?id=ID`.
+    pub async fn have(&self, event: &str) -> Outcome {
+        reqwest::Client::builder().no_proxy().build()?.post(self.fake(event)?).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    fn fake(&self, path: &str) -> Outcome<String> {
+        let file = fs::read_to_string(self.provisioners())?;
+        let endpoint = file.lines().find_map(|line| line.strip_prefix("endpoint = ")).unwrap_or_default();
+        Ok(format!("{}/_fake/{path}", endpoint.trim_matches('"')))
     }
 
     /// As Ctrl-C at the keyboard, or without giving it a chance; waits for its end.

@@ -171,6 +171,9 @@ pub struct Status {
     /// In the order of [`Config::shared`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shared: Vec<SharedStatus>,
+    /// When the cloud takes the machine back, in its own words (`2026-11-20T17:02:00Z`); `None`: it has said nothing of the kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<String>,
 }
 
 /// How a copy of a shared volume stands.

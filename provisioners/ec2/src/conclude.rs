@@ -72,10 +72,15 @@ fn server(server: &Server, seen: &Seen, now: i64) -> Option<ObservedServer> {
 }
 
 fn limits(server: &Server, launch: &Launch) -> String {
-    let kind = &launch.instance_type;
+    let market = match (server.plan.spot, launch.spot) {
+        (true, true) => ", spot",
+        (true, false) => ", for no spot server is to be had",
+        (false, _) => "",
+    };
+    let kind = format!("{}{market}", launch.instance_type);
     match server.plan.hibernates && !launch.hibernates {
         true => format!("{kind}, which cannot hibernate: it is stopped when parked"),
-        false => kind.clone(),
+        false => kind,
     }
 }
 

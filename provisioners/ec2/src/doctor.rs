@@ -194,6 +194,7 @@ fn rehearsal(config: &Config, subnet: &Subnet, image: &MachineImage, instance_ty
         instance_profile: config.instance_profile.clone(),
         key_pair: config.key_pair.clone(),
         tags,
+        spot: false,
         hibernates: false,
     }
 }

@@ -315,6 +315,7 @@ fn launch(
             Some(memory) => Some(image.root_gib.unwrap_or(0).saturating_add(memory)),
             None => image.root_gib,
         },
+        spot: candidate.spot,
         hibernates: candidate.hibernation_gib.is_some(),
         subnet: candidate.subnet.id.clone(),
         zone: candidate.subnet.zone.clone(),
@@ -332,9 +333,10 @@ fn alike(one: &Launch, other: &Launch) -> bool {
     without(one) == without(other)
 }
 
-/// 64 characters, Amazon's most. Another type or place is another call.
+/// 64 characters, Amazon's most. Another type, place or market is another call.
 fn token(launch: &Launch, servers: &[&str]) -> String {
-    let text = format!("{} {} {}", servers.join(" "), launch.instance_type, launch.subnet);
+    let market = if launch.spot { " spot" } else { "" };
+    let text = format!("{} {} {}{market}", servers.join(" "), launch.instance_type, launch.subnet);
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -314,7 +314,8 @@ async fn start(
         Err(error @ CallError::Refused { .. }) => {
             let several = launch.members.len() > 1;
             let elsewhere = ELSEWHERE.contains(&error.code());
-            let why = format!("{} in {}: {}", launch.instance_type, launch.zone, reason(&error));
+            let market = if launch.spot { "spot " } else { "" };
+            let why = format!("{market}{} in {}: {}", launch.instance_type, launch.zone, reason(&error));
             shared
                 .change_members(environment, launch, |_, server| {
                     server.launch = None;

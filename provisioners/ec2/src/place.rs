@@ -59,6 +59,7 @@ pub(super) async fn keep_current(shared: Arc<Shared>) {
 pub struct Candidate<'a> {
     pub instance_type: &'a str,
     pub subnet: &'a Subnet,
+    pub spot: bool,
     /// It is to hibernate, and can: GiB of its memory.
     pub hibernation_gib: Option<i32>,
 }
@@ -132,12 +133,17 @@ impl Place {
         let home = self.subnets.iter().position(|subnet| subnet.id == self.home(environment).id).unwrap_or(0);
         let zones = self.subnets.iter().cycle().skip(home).take(self.subnets.len());
         let zones = zones.filter(|subnet| bound_to.is_none_or(|zone| subnet.zone == zone));
+        let zones: Vec<&Subnet> = zones.collect();
+        // Where no spot server is to be had, any other is better than none.
+        let markets = if plan.spot { &[true, false][..] } else { &[false] };
+        let candidates = markets.iter().flat_map(|spot| zones.iter().map(move |subnet| (*spot, *subnet)));
         let types = choices(size, plan.hibernates);
-        Ok(zones
-            .flat_map(|subnet| {
+        Ok(candidates
+            .flat_map(|(spot, subnet)| {
                 types.iter().map(move |(facts, hibernation_gib)| Candidate {
                     instance_type: &facts.name,
                     subnet,
+                    spot,
                     hibernation_gib: *hibernation_gib,
                 })
             })

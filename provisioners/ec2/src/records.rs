@@ -143,6 +143,9 @@ pub struct Launch {
     pub instance_profile: Option<String>,
     pub key_pair: Option<String>,
     pub tags: BTreeMap<String, String>,
+    /// Amazon may take its servers back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spot: bool,
     /// Its servers can keep what is in their memory while they are stopped.
     #[serde(default)]
     pub hibernates: bool,

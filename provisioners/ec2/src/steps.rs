@@ -221,7 +221,6 @@ async fn stop_server(shared: &Shared, environment: &EnvironmentId, server: &Serv
     }
 }
 
-/// All volumes' moments lie between the call and its return; the caller sees to it that nothing writes in between.
 /// Has a server stand by (`Some`: perhaps with its memory) or wake. Only the wish is written here; what has been begun is
 /// ended before it is turned round.
 async fn turn(
@@ -264,6 +263,7 @@ async fn turn(
     shared.put(environment, kept.version, Record::Server(Box::new(record))).await
 }
 
+/// All volumes' moments lie between the call and its return; the caller sees to it that nothing writes in between.
 async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64, plan: &SnapshotPlan) -> Accepted {
     let records = shared.known(environment).await?;
     let known = records.snapshots.get(&plan.id);

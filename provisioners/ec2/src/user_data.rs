@@ -38,6 +38,9 @@ fn script(launch: &Launch, enrolment: impl Fn(&ServerId, i64) -> Secret) -> Stri
         .replace("@WHO@", who.trim_end())
 }
 
+/// Where each machine on Amazon is told about itself, and the agent of one that may be taken back looks for the notice.
+const METADATA: &str = "http://169.254.169.254";
+
 const INDEX: &str = r#"metadata=http://169.254.169.254/latest
 session=$(curl -fsS --retry 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $metadata/api/token)
 index=$(curl -fsS --retry 5 -H "X-aws-ec2-metadata-token: $session" $metadata/meta-data/ami-launch-index)"#;
@@ -87,15 +90,18 @@ fn identity(launch: &Launch, member: &Member, enrolment: &Secret) -> String {
         portal["ca_file"] = json!("/etc/bookend/portal-ca.pem");
     }
     let disks: Vec<_> = member.disks.iter().map(|disk| json!({ "volume": disk.volume, "path": disk.path })).collect();
-    json!({
+    let mut identity = json!({
         "server": member.server.as_str(),
         "generation": member.generation,
         "enrolment": enrolment.reveal(),
         "link": { "portal": portal },
         "disks": disks,
         "hosts": "/etc/hosts",
-    })
-    .to_string()
+    });
+    if launch.spot {
+        identity["notices"] = json!(METADATA);
+    }
+    identity.to_string()
 }
 
 /// For a shell: nothing in it means anything.

@@ -186,6 +186,7 @@ fn run_nothing(trial: &EnvironmentLayout, tools: &Tools) -> Result<(), OpenError
         mounts: Vec::new(),
         hosts: Vec::new(),
         internet: false,
+        spot: false,
         hibernates: false,
     };
     let directory = trial.generation(&plan.id, plan.generation);

@@ -186,6 +186,7 @@ mod tests {
             mounts: Vec::new(),
             hosts: vec![host("web", 2), host("db", 3)],
             internet: false,
+            spot: false,
             hibernates: false,
         }
     }

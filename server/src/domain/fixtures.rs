@@ -33,6 +33,7 @@ pub fn server(name: &str) -> ServerSpec {
         cpu_millis: None,
         memory_bytes: None,
         internet: false,
+        spot: false,
         needs: Vec::new(),
         mounts: Vec::new(),
         variables: BTreeMap::new(),

@@ -37,6 +37,9 @@ pub struct ServerSpec {
     pub cpu_millis: Option<u32>,
     pub memory_bytes: Option<u64>,
     pub internet: bool,
+    /// As [`ServerPlan::spot`](provisioners::ServerPlan::spot).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spot: bool,
     /// Names of servers that must be healthy first.
     pub needs: Vec<String>,
     pub mounts: Vec<MountSpec>,

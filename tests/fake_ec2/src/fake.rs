@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::bodies::Bodies;
 use crate::buckets::is_describe;
-use crate::cloud::{Answer, Census, Cloud, Counts, Touch, Truth, Unknown};
+use crate::cloud::{Answer, Census, Cloud, Counts, Pool, Touch, Truth, Unknown};
 use crate::faults::{Fault, Faults};
 use crate::query::Request;
 use crate::rules::{Lag, Rules};
@@ -199,8 +199,16 @@ impl Fake {
         self.cloud().set_faults(faults);
     }
 
+    /// How many more on-demand instances of a type there are in a zone; `None`: as many as one likes.
     pub fn set_capacity(&self, instance_type: &str, zone: &str, free: Option<u32>) {
-        self.cloud().set_capacity(instance_type, zone, free);
+        let pool = Pool { instance_type: instance_type.to_owned(), zone: zone.to_owned(), spot: false };
+        self.cloud().set_capacity(pool, free);
+    }
+
+    /// The same of spot instances.
+    pub fn set_spot_capacity(&self, instance_type: &str, zone: &str, free: Option<u32>) {
+        let pool = Pool { instance_type: instance_type.to_owned(), zone: zone.to_owned(), spot: true };
+        self.cloud().set_capacity(pool, free);
     }
 
     pub fn set_denied<'a>(&self, actions: impl IntoIterator<Item = &'a str>) {

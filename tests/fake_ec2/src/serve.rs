@@ -22,7 +22,7 @@ GET  /_fake/state                                      everything there is, as i
 GET  /_fake/counts                                     calls by action
 GET  /_fake/touches?id=ID                              which calls that change something named a resource
 POST /_fake/advance?ms=60000                           move the clock on
-POST /_fake/capacity?type=t3.micro&zone=ZONE&free=0    how many more there are; free=any for no limit
+POST /_fake/capacity?type=t3.micro&zone=ZONE&free=0    how many more there are; free=any for no limit, spot=true for spot
 POST /_fake/interrupt?id=ID&notice_ms=120000           take a spot instance back
 POST /_fake/lose?id=ID                                 an instance ends by itself
 POST /_fake/deny?actions=RunInstances,CreateVolume     refuse actions; empty allows all again
@@ -125,7 +125,10 @@ fn capacity(fake: &Fake, asked: impl Fn(&str) -> Option<String>) -> Result<Strin
         "any" => None,
         text => Some(text.parse().map_err(|_| "free is to be a number, or any\n".to_owned())?),
     };
-    fake.set_capacity(&kind, &zone, free);
+    match asked("spot").as_deref() {
+        Some("true") => fake.set_spot_capacity(&kind, &zone, free),
+        _ => fake.set_capacity(&kind, &zone, free),
+    }
     Ok("So be it.\n".to_owned())
 }
 

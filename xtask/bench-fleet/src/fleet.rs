@@ -77,6 +77,7 @@ fn plan(environment: &EnvironmentId, number: usize) -> ServerPlan {
         mounts: if number == 0 { vec![mount] } else { Vec::new() },
         hosts: Vec::new(),
         internet: false,
+        spot: false,
         hibernates: false,
     }
 }

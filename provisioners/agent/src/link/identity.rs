@@ -25,6 +25,10 @@ pub struct Identity {
     /// again and again until there is one. 5 minutes when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away_after_ms: Option<u64>,
+    /// Where (`http://169.254.169.254`) the cloud says beforehand that it takes the machine back, as Amazon does of spot servers;
+    /// absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notices: Option<String>,
     /// Volumes that are disks of their own, which the agent mounts before anything starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
@@ -131,6 +135,7 @@ mod tests {
             enrolment: Some("token".into()),
             link: Reach::Unix("/run/bookend/link/portal.sock".into()),
             away_after_ms: None,
+            notices: None,
             disks: Vec::new(),
             hosts: None,
         };

@@ -314,7 +314,6 @@ pub(super) fn first_facts(config: &Config) -> Facts {
         services: config.services.iter().map(service).collect(),
         checks: config.checks.iter().map(check).collect(),
         shared: config.shared.iter().map(share::first_status).collect(),
-        overdue: None,
-        was_healthy: false,
+        ..Facts::default()
     }
 }

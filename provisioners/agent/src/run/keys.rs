@@ -92,6 +92,7 @@ mod tests {
             enrolment: None,
             link: Reach::Unix("/a".into()),
             away_after_ms: None,
+            notices: None,
             disks: Vec::new(),
             hosts: None,
         };

@@ -16,6 +16,7 @@ mod lines;
 mod logs;
 mod mask;
 mod metrics;
+mod notice;
 mod process;
 mod processes;
 mod pty;
@@ -104,6 +105,9 @@ pub async fn run(places: &Places) -> Result<std::convert::Infallible, RunError> 
         let patience = identity.away_after_ms.map_or(away::PATIENCE, Duration::from_millis);
         tokio::spawn(away::keep_safe(server.clone(), link, patience));
     }
+    if let Some(notices) = identity.notices.clone() {
+        tokio::spawn(notice::listen(server.clone(), notices));
+    }
     let welcomed = || keys::forget_enrolment(&places.directory);
     let reason = agent::stay_linked(identity, &key, router, &linked, welcomed).await;
     server.stop().await;
@@ -146,7 +150,8 @@ impl Server {
         self.variables.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&config.variables);
         let volumes: Vec<PathBuf> = config.volumes.iter().map(PathBuf::from).collect();
         self.measured.send_replace(if volumes.is_empty() { ordinary_places() } else { volumes });
-        self.board.update(|facts| *facts = apply::first_facts(config));
+        self.board
+            .update(|facts| *facts = status::Facts { ends_at: facts.ends_at.take(), ..apply::first_facts(config) });
     }
 
     fn variables(&self) -> BTreeMap<String, String> {

@@ -30,6 +30,8 @@ pub(super) struct Facts {
     /// Why the server should not be waited for any longer, although it goes on trying.
     pub(super) overdue: Option<Failure>,
     pub(super) was_healthy: bool,
+    /// Of the machine, whatever its configuration.
+    pub(super) ends_at: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +98,7 @@ fn derive(facts: &Facts) -> Status {
         checks: facts.checks.iter().map(|check| check.status.clone()).collect(),
         failure,
         shared: facts.shared.clone(),
+        ends_at: facts.ends_at.clone(),
     }
 }
 

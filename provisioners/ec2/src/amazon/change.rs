@@ -98,6 +98,12 @@ impl Amazon {
             .build();
         let hibernation =
             launch.hibernates.then(|| types::HibernationOptionsRequest::builder().configured(true).build());
+        // Taken back it is replaced by us, not by Amazon.
+        let spot = types::SpotMarketOptions::builder()
+            .spot_instance_type(types::SpotInstanceType::OneTime)
+            .instance_interruption_behavior(types::InstanceInterruptionBehavior::Terminate);
+        let market = types::InstanceMarketOptionsRequest::builder().market_type(types::MarketType::Spot);
+        let market = launch.spot.then(|| market.spot_options(spot.build()).build());
         let profile = launch.instance_profile.as_ref();
         let profile = profile.map(|name| types::IamInstanceProfileSpecification::builder().name(name).build());
         self.client
@@ -112,6 +118,7 @@ impl Amazon {
             .block_device_mappings(root)
             .metadata_options(metadata)
             .set_hibernation_options(hibernation)
+            .set_instance_market_options(market)
             .set_iam_instance_profile(profile)
             .set_key_name(launch.key_pair.clone())
             .instance_initiated_shutdown_behavior(types::ShutdownBehavior::Terminate)

@@ -1,7 +1,7 @@
 //! Bringing an environment up and keeping it up: network and volumes, then servers in the order of their needs; what died is
 //! replaced by a new generation, with backoff, until that has failed too often.
 
-use agent::api::Phase;
+use agent::api::{Phase, Status};
 use provisioners::{Host, MachineState, ServerPlan, Step, VolumeMount};
 
 use super::ask::{Progress, Wish};
@@ -137,6 +137,7 @@ fn judge(server: &Server, spec: &ServerSpec, network_lost: bool, listening_since
             (AgentLink::LostSince(since), _) if now >= out_of_touch_until(server, (*since).max(listening_since)) => {
                 lost(server, &format!("has been out of touch for {} seconds", (now - since) / 1000), now)
             }
+            (_, Some(status)) if status.ends_at.is_some() => Verdict::Renew(taken_back(server, status, now)),
             (_, Some(status)) if status.phase == Phase::Failed => Verdict::Fail(reported(server, status)),
             (AgentLink::Connected, Some(status))
                 if matches!(status.phase, Phase::Idle | Phase::SettingUp | Phase::StartingUp | Phase::Checking)
@@ -187,6 +188,14 @@ fn lost(server: &Server, how: &str, now: i64) -> Verdict {
     Verdict::Renew(renewal(server, attempts, now + pause, Some(note)))
 }
 
+/// No failure of its own, so it counts for none: what follows has all of its tries.
+fn taken_back(server: &Server, status: &Status, now: i64) -> Renewal {
+    let when = status.ends_at.as_deref().and_then(|at| at.get(11..16));
+    let when = when.map(|when| format!(" at {when} UTC")).unwrap_or_default();
+    let text = format!("{} is taken back by its cloud{when}. It is replaced now", server.name);
+    renewal(server, server.attempts, now, Some(Note::about("drift", &server.name, text)))
+}
+
 fn rejected(server: &Server, message: Option<&str>) -> Failure {
     Failure {
         server: Some(server.name.clone()),
@@ -197,7 +206,7 @@ fn rejected(server: &Server, message: Option<&str>) -> Failure {
     }
 }
 
-fn reported(server: &Server, status: &agent::api::Status) -> Failure {
+fn reported(server: &Server, status: &Status) -> Failure {
     let failure = status.failure.clone().unwrap_or(agent::api::Failure {
         step: "agent".to_owned(),
         cause: "the agent reported a failure without its cause".to_owned(),
@@ -312,6 +321,7 @@ fn start(
         mounts: spec.mounts.iter().filter_map(mount).collect(),
         hosts: topology.servers.iter().map(|peer| Host { name: peer.name.clone(), address: peer.address }).collect(),
         internet: spec.internet,
+        spot: spec.spot,
         hibernates: topology.park == ParkMode::Hibernate,
     };
     draft.pursue(Wish {

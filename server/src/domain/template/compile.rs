@@ -121,6 +121,7 @@ impl Context<'_> {
             cpu_millis,
             memory_bytes,
             internet: server.internet,
+            spot: server.spot,
             needs: server.needs.iter().flat_map(|needed| self.host_names(needed)).collect(),
             mounts: self.mounts(server, name),
             variables: variables(&server.variables, name),

@@ -83,6 +83,9 @@ fn server(before: &Server, after: &Server) -> Vec<String> {
         let words = if after.internet { "may reach the internet" } else { "no longer reaches the internet" };
         said.push(words.into());
     }
+    if before.spot != after.spot {
+        said.push(if after.spot { "on spot servers".into() } else { "no longer on spot servers".into() });
+    }
     list(&before.needs, &after.needs, "needs", "no longer needs", &mut said);
     list(&before.requires, &after.requires, "requires the command", "no longer requires the command", &mut said);
     let ports = |server: &Server| -> Vec<String> {

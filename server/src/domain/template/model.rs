@@ -48,6 +48,8 @@ pub struct Server {
     /// What it is made from where the provisioner has images of its own, by the name its operator gave that; absent: the usual one.
     pub alias: Option<String>,
     pub internet: bool,
+    /// Cheaper where there is such a thing, and taken back at any time.
+    pub spot: bool,
     /// Names of other entries; there is no cycle.
     pub needs: Vec<String>,
     pub requires: Vec<String>,

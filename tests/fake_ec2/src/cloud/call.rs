@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::id_of;
 use crate::model::shelf::knows;
 use crate::model::{
-    Filter, Group, Instance, Page, Place, Remembered, Resource, Shelf, Snapshot, SnapshotState, Tags, Volume,
+    Filter, Group, Instance, Launch, Page, Place, Remembered, Resource, Shelf, Snapshot, SnapshotState, Tags, Volume,
     VolumeState,
 };
 use crate::problem::Problem;
@@ -27,12 +27,27 @@ pub struct Call<'a> {
     pub source: Option<Snapshot>,
 }
 
+/// Instances of one type and zone, of which there may not be enough; those for spot are others than those for all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pool {
+    pub instance_type: String,
+    pub zone: String,
+    pub spot: bool,
+}
+
+impl Pool {
+    pub fn of(launch: &Launch) -> Self {
+        let (instance_type, zone) = (launch.instance_type.clone(), launch.zone.clone());
+        Self { instance_type, zone, spot: launch.market.is_spot() }
+    }
+}
+
 /// What all accounts and regions share.
 pub struct Shared {
     seed: u64,
     counter: u64,
-    /// (type, zone) → how many more there are; not in it: as many as one likes.
-    pub capacity: HashMap<(String, String), u32>,
+    /// How many more there are; not in it: as many as one likes.
+    pub capacity: HashMap<Pool, u32>,
     /// Volumes that do not let go unless forced.
     pub stuck: std::collections::HashSet<String>,
 }

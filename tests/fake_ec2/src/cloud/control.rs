@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::audit::{Counts, Touch};
+use super::call::Pool;
 use super::{Cloud, act};
 use crate::faults::Faults;
 use crate::model::{InstanceState, Market, SnapshotState};
@@ -17,12 +18,11 @@ pub struct Unknown {
 }
 
 impl Cloud {
-    /// How many more instances of a type there are in a zone; `None`: as many as one likes.
-    pub fn set_capacity(&mut self, instance_type: &str, zone: &str, free: Option<u32>) {
-        let key = (instance_type.to_owned(), zone.to_owned());
+    /// How many more instances there are; `None`: as many as one likes.
+    pub fn set_capacity(&mut self, pool: Pool, free: Option<u32>) {
         match free {
-            Some(free) => drop(self.shared.capacity.insert(key, free)),
-            None => drop(self.shared.capacity.remove(&key)),
+            Some(free) => drop(self.shared.capacity.insert(pool, free)),
+            None => drop(self.shared.capacity.remove(&pool)),
         }
     }
 

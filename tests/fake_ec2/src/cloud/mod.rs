@@ -15,6 +15,7 @@ mod truth;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use audit::{Counts, Touch};
+pub use call::Pool;
 pub use control::Unknown;
 pub use truth::{Census, TrueGroup, TrueInstance, TrueInterface, TrueSnapshot, TrueVolume, Truth};
 

@@ -99,6 +99,12 @@ pub enum Market {
     },
 }
 
+impl Market {
+    pub fn is_spot(&self) -> bool {
+        matches!(self, Market::Spot { .. })
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Instance {
     pub id: String,
@@ -138,7 +144,7 @@ impl Instance {
     }
 
     pub fn is_spot(&self) -> bool {
-        matches!(self.launch.market, Market::Spot { .. })
+        self.launch.market.is_spot()
     }
 }
 

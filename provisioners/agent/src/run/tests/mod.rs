@@ -34,6 +34,7 @@ fn identity(directory: &Path) -> Identity {
         enrolment: None,
         link: Reach::Unix("/nowhere".into()),
         away_after_ms: None,
+        notices: None,
         disks: Vec::new(),
         hosts: Some(directory.join("hosts")),
     }

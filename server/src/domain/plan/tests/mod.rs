@@ -69,6 +69,22 @@ fn a_server_that_keeps_dying_ends_in_a_failure() {
 }
 
 #[test]
+fn a_server_that_is_taken_back_ends_in_order_and_is_replaced_however_often() {
+    let mut simulation = Simulation::new();
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
+    for times in 1..=6 {
+        simulation.happen(Event::TakenBack(0));
+        let Decision::Do(work) = simulation.decide() else { panic!() };
+        let told = work.renewals[0].note.as_ref().map(|note| note.message.as_str());
+        assert_eq!(told, Some("db is taken back by its cloud at 17:02 UTC. It is replaced now"));
+        let [stop] = work.requests.as_slice() else { panic!("{:?}", work.requests) };
+        assert_eq!((stop.name(), stop.gently.map(|gently| gently.generation)), ("stop_server", Some(times)));
+        assert_eq!(simulation.come_to_rest(), Decision::Settled, "after {times} times");
+        assert!(simulation.world.is_whole());
+    }
+}
+
+#[test]
 fn a_machine_that_boots_by_itself_is_given_time_from_the_moment_it_runs() {
     let mut simulation = Simulation::new();
     let Decision::Do(work) = simulation.decide() else { panic!() };

@@ -91,6 +91,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::LosesNetwork),
         1 => (0..3usize).prop_map(Event::AgentLost),
         1 => (0..3usize).prop_map(Event::Fails),
+        1 => (0..3usize).prop_map(Event::TakenBack),
         4 => action,
     ]
 }

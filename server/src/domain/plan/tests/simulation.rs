@@ -52,6 +52,8 @@ pub enum Event {
     LosesNetwork,
     AgentLost(usize),
     Fails(usize),
+    /// Its cloud says that it takes it back.
+    TakenBack(usize),
     Asks(Action),
 }
 
@@ -380,7 +382,8 @@ impl Simulation {
             let failed = server.status.as_ref().is_some_and(|status| status.phase == Phase::Failed);
             if running && !failed {
                 server.link = AgentLink::Connected;
-                server.status = Some(Status { phase: Phase::Healthy, ..Status::default() });
+                let ends_at = server.status.take().and_then(|status| status.ends_at);
+                server.status = Some(Status { phase: Phase::Healthy, ends_at, ..Status::default() });
                 server.healthy_at.get_or_insert(now);
             }
         }
@@ -407,6 +410,10 @@ impl Simulation {
                     server.status = Some(Status { phase: Phase::Failed, ..Status::default() });
                     server.healthy_at = None;
                 }
+            }
+            Event::TakenBack(server) => {
+                let status = self.server(&at(server)).status.as_mut();
+                status.into_iter().for_each(|status| status.ends_at = Some("2026-11-20T17:02:00Z".to_owned()));
             }
             Event::Asks(action) => self.ask(action),
         }

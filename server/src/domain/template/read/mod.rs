@@ -109,7 +109,7 @@ fn read_template(reading: &Reading, root: &Fields) -> Template {
         outputs: rest::read_outputs(reading, root, &scope),
         schedules: rest::read_schedules(reading, root),
         snapshots: rest::read_snapshots(reading, root),
-        park: rest::read_park(reading, root),
+        park: rest::read_park(reading, root, &servers),
         parameters: scope.parameters,
         servers,
         volumes,

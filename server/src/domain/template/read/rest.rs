@@ -165,11 +165,20 @@ pub fn read_snapshots(reading: &Reading, root: &Fields) -> SnapshotRules {
     rules
 }
 
-pub fn read_park(reading: &Reading, root: &Fields) -> ParkMode {
+pub fn read_park(reading: &Reading, root: &Fields, servers: &[Server]) -> ParkMode {
     let Some((node, path)) = root.get("park") else { return ParkMode::default() };
     let named = |text: &str| ParkMode::ALL.into_iter().find(|mode| mode.as_str() == text);
     let form = "one of `volumes` (servers go, volumes stay), `stop` and `hibernate` (servers stay, stopped)";
-    named(&reading.formed(node, &path, form, |text| named(text).is_some())).unwrap_or_default()
+    let mode = named(&reading.formed(node, &path, form, |text| named(text).is_some())).unwrap_or_default();
+    if let Some(server) = servers.iter().find(|server| server.spot && mode.suspends()) {
+        let mode = mode.as_str();
+        reading.report(
+            node.at,
+            &path,
+            format!("`{mode}` needs servers that stay, and `{}` is a spot server", server.name),
+        );
+    }
+    mode
 }
 
 fn time_zone(reading: &Reading, node: &Node, path: &str) -> String {

@@ -15,12 +15,13 @@ use crate::domain::template::problem::{Position, did_you_mean};
 use crate::domain::template::quantity;
 use crate::domain::topology::PortSpec;
 
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 15] = [
     "count",
     "size",
     "image",
     "needs",
     "internet",
+    "spot",
     "requires",
     "variables",
     "setup",
@@ -86,6 +87,7 @@ fn read_one(reading: &Reading, name: &str, fields: &Fields, scope: &Scope) -> (S
         image,
         alias,
         internet: fields.get("internet").is_some_and(|(node, path)| reading.boolean(node, &path)),
+        spot: fields.get("spot").is_some_and(|(node, path)| reading.boolean(node, &path)),
         needs: needs.iter().map(|(needed, _)| needed.clone()).collect(),
         requires: requires.into_iter().map(|(command, _)| command).collect(),
         variables: read_variables(reading, fields, scope),

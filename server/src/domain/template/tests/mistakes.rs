@@ -55,6 +55,15 @@ fn attack_18_nothing_overrides_what_stands_above() {
     assert_snapshot!(wrong(&minimal("servers:\n  box: {internet: !!bool true, image: !include /etc/passwd}\n")));
 }
 
+#[test]
+fn what_is_taken_back_at_any_time_cannot_stand_by() {
+    let told = wrong(&minimal("park: hibernate\nservers:\n  box: {spot: true}\n"));
+    assert_eq!(
+        first_line(&told),
+        "template.yaml:6:7: park: `hibernate` needs servers that stay, and `box` is a spot server"
+    );
+}
+
 /// Attack 30: a few bytes must not become gigabytes.
 #[test]
 fn attack_30_a_bomb_of_anchors_is_refused_without_unfolding_it() {

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::market::{self, read_market};
 use super::volumes::{Disk, extra_disk, own_disk};
-use crate::cloud::call::Call;
+use crate::cloud::call::{Call, Pool};
 use crate::cloud::describe::show;
 use crate::model::machine::{Metadata, Profile};
 use crate::model::offer::{Image, InstanceType, instance_type};
@@ -50,7 +50,7 @@ pub fn run_instances(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> R
     };
     let protected = asked.flag("DisableApiTermination")?.unwrap_or(false);
     let room = room_in_limit(call, &kind, &market, least, most)?;
-    let (subnet, zone, count) = placement.choose(call, &kind, least, room)?;
+    let (subnet, zone, count) = placement.choose(call, &kind, market.is_spot(), least, room)?;
     call.would_happen()?;
 
     let launch = Arc::new(Launch {
@@ -151,7 +151,7 @@ fn make(call: &mut Call<'_>, made: &Making<'_>) -> Option<String> {
     if !matches!(launch.market, Market::Spot { .. }) {
         call.place.vcpus += launch.vcpus;
     }
-    if let Some(free) = call.shared.capacity.get_mut(&(launch.instance_type.clone(), launch.zone.clone())) {
+    if let Some(free) = call.shared.capacity.get_mut(&Pool::of(launch)) {
         *free = free.saturating_sub(1);
     }
     Some(id)
@@ -209,6 +209,7 @@ impl Where {
         &self,
         call: &Call<'_>,
         kind: &InstanceType,
+        spot: bool,
         least: usize,
         most: usize,
     ) -> Result<(String, String, usize), Problem> {
@@ -224,7 +225,7 @@ impl Where {
         };
         let mut last = None;
         for zone in zones {
-            match self.fits(call, kind, &zone, least, most) {
+            match self.fits(call, kind, (&zone, spot), least, most) {
                 Ok((subnet, count)) => return Ok((subnet, zone, count)),
                 Err(problem) => last = Some(problem),
             }
@@ -236,7 +237,7 @@ impl Where {
         &self,
         call: &Call<'_>,
         kind: &InstanceType,
-        zone: &str,
+        (zone, spot): (&str, bool),
         least: usize,
         most: usize,
     ) -> Result<(String, usize), Problem> {
@@ -260,8 +261,8 @@ impl Where {
             let message = format!("There are not enough free addresses in subnet '{}'.", subnet.id);
             return Err(Problem::client("InsufficientFreeAddressesInSubnet", message));
         }
-        let capacity = call.shared.capacity.get(&(kind.name.clone(), zone.to_owned()));
-        let capacity = capacity.map_or(usize::MAX, |free| *free as usize);
+        let pool = Pool { instance_type: kind.name.clone(), zone: zone.to_owned(), spot };
+        let capacity = call.shared.capacity.get(&pool).map_or(usize::MAX, |free| *free as usize);
         if capacity < least {
             return Err(no_capacity(&kind.name, zone));
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::launch::{no_capacity, room_in_limit, wanted_user_data};
-use crate::cloud::call::{Call, Shared};
+use crate::cloud::call::{Call, Pool, Shared};
 use crate::model::offer::instance_type;
 use crate::model::{AttachmentState, InstanceState, Market, Place, Presence, VolumeState};
 use crate::problem::Problem;
@@ -48,7 +48,7 @@ pub fn terminate(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Resul
     Ok(())
 }
 
-/// Ends an instance, from a moment on, with all that goes with it. Nothing happens to one that has ended.
+/// Ends an instance, from a moment on, with all that goes with it. Nothing happens to one that has ended by then.
 pub fn end_at(
     place: &mut Place,
     shared: &mut Shared,
@@ -58,10 +58,13 @@ pub fn end_at(
     begins: i64,
     (code, message): (&str, &str),
 ) {
-    let Some(instance) = place.instances.get(id).filter(|instance| !instance.course.end().is_over()).cloned() else {
+    let Some(instance) = place.instances.get(id).filter(|instance| !instance.state(begins).is_over()).cloned() else {
         return;
     };
-    release(place, shared, id, now);
+    // One that is taken back has given it back already.
+    if !instance.course.end().is_over() {
+        release(place, shared, id, now);
+    }
     let gone = begins + rules.delays.shutting_down.of(rules.seed, &format!("shutting down {id}"));
     place.instances.change(id, now, |instance| {
         instance.course.turn(begins, &[(begins, InstanceState::ShuttingDown), (gone, InstanceState::Terminated)]);
@@ -95,7 +98,7 @@ pub fn release(place: &mut Place, shared: &mut Shared, id: &str, now: i64) {
     if launch.market == Market::OnDemand {
         place.vcpus = place.vcpus.saturating_sub(launch.vcpus);
     }
-    if let Some(free) = shared.capacity.get_mut(&(launch.instance_type.clone(), launch.zone.clone())) {
+    if let Some(free) = shared.capacity.get_mut(&Pool::of(&launch)) {
         *free += 1;
     }
 }
@@ -156,7 +159,7 @@ fn hibernates(call: &Call<'_>, id: &str) -> Result<(), Problem> {
 
 pub fn start(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
     let (now, ids) = (call.now, named(call, asked)?);
-    let mut wanted: std::collections::BTreeMap<(String, String), u32> = std::collections::BTreeMap::new();
+    let mut wanted: std::collections::BTreeMap<Pool, u32> = std::collections::BTreeMap::new();
     let mut vcpus = 0;
     for id in &ids {
         let instance = call.instance(id)?;
@@ -166,15 +169,15 @@ pub fn start(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<()
         }
         if state == InstanceState::Stopped {
             let launch = &instance.launch;
-            *wanted.entry((launch.instance_type.clone(), launch.zone.clone())).or_default() += 1;
+            *wanted.entry(Pool::of(launch)).or_default() += 1;
             vcpus += if launch.market == Market::OnDemand { launch.vcpus } else { 0 };
         }
     }
-    for ((kind, zone), count) in &wanted {
-        if call.shared.capacity.get(&(kind.clone(), zone.clone())).is_some_and(|free| free < count) {
-            return Err(no_capacity(kind, zone));
+    for (pool, count) in &wanted {
+        if call.shared.capacity.get(pool).is_some_and(|free| free < count) {
+            return Err(no_capacity(&pool.instance_type, &pool.zone));
         }
-        if let Some(mut kind) = instance_type(kind) {
+        if let Some(mut kind) = instance_type(&pool.instance_type) {
             // All that are started at once must find room together.
             kind.vcpus = vcpus;
             room_in_limit(call, &kind, &Market::OnDemand, usize::from(vcpus > 0), usize::MAX)?;
@@ -194,7 +197,7 @@ pub fn start(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<()
             if launch.market == Market::OnDemand {
                 call.place.vcpus += launch.vcpus;
             }
-            if let Some(free) = call.shared.capacity.get_mut(&(launch.instance_type.clone(), launch.zone.clone())) {
+            if let Some(free) = call.shared.capacity.get_mut(&Pool::of(&launch)) {
                 *free = free.saturating_sub(1);
             }
         }
