@@ -160,7 +160,14 @@ pub fn effect(environment: &EnvironmentId, step: &Step) -> Effect {
     let text = format!("{environment} {}", serde_json::to_string(step).expect("a step is JSON"));
     let token = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let enrolment = Some(Secret::new("enrol"));
-    Effect { token: EffectToken::new(token), environment: environment.clone(), step: step.clone(), call: 1, enrolment }
+    Effect {
+        token: EffectToken::new(token),
+        environment: environment.clone(),
+        step: step.clone(),
+        call: 1,
+        enrolment,
+        by_schedule: false,
+    }
 }
 
 /// What there must be after some steps.

@@ -103,6 +103,8 @@ pub struct Effect {
     pub call: i64,
     /// For [`Step::StartServer`]: the single-use token by which the server's agent enrols. Never stored with the effect.
     pub enrolment: Option<Secret>,
+    /// Nobody waits for it: where not everything can be done at once, what people wait for goes first.
+    pub by_schedule: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

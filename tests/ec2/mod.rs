@@ -3,6 +3,7 @@
 pub mod amazon;
 mod conformance;
 mod doctor;
+mod morning;
 mod moto;
 mod orphans;
 mod place;

@@ -48,7 +48,14 @@ impl Trap {
 
     pub async fn request(&self, step: Step) -> Outcome {
         let token = EffectToken::new("0".repeat(64));
-        let effect = Effect { token, environment: self.now.environment.clone(), step, call: 1, enrolment: None };
+        let effect = Effect {
+            token,
+            environment: self.now.environment.clone(),
+            step,
+            call: 1,
+            enrolment: None,
+            by_schedule: false,
+        };
         Ok(self.provisioner.request(&effect).await?)
     }
 

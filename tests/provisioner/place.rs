@@ -310,6 +310,7 @@ async fn a_portal_performs_one_step_in_trouble() {
         step,
         call: 1,
         enrolment: Some(Secret::new("enrol")),
+        by_schedule: false,
     };
     let at: u64 = at.parse().expect("a number");
     arm(Some((at, kind)));

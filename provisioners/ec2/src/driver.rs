@@ -40,6 +40,8 @@ const CALLS: usize = 64;
 /// Which environments have something under way. Shared by whoever begins something and the driver.
 #[derive(Default)]
 pub struct Active {
+    /// Those of which a schedule wants something: people's errands go first. Who forgets it treats all alike.
+    patient: Mutex<HashSet<EnvironmentId>>,
     /// With how often each was begun, and whether the driver has yet to read it anew.
     environments: Mutex<BTreeMap<EnvironmentId, (u64, bool)>>,
     wake: Notify,
@@ -53,6 +55,18 @@ impl Active {
         *known = (known.0 + 1, true);
         drop(all);
         self.wake.notify_one();
+    }
+
+    /// Something is asked for, by somebody who waits for it or by a schedule.
+    pub fn ask(&self, environment: &EnvironmentId, by_schedule: bool) {
+        let mut patient = self.patient.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_schedule {
+            patient.insert(environment.clone());
+        } else {
+            patient.remove(environment);
+        }
+        drop(patient);
+        self.begin(environment);
     }
 
     /// Something that all of them may have waited for has changed.
@@ -82,6 +96,7 @@ impl Active {
         let same = all.get(environment).is_some_and(|known| known.0 == count);
         if same {
             all.remove(environment);
+            self.patient.lock().unwrap_or_else(PoisonError::into_inner).remove(environment);
         }
         same
     }
@@ -212,7 +227,7 @@ impl Work {
         let mut terminations = Vec::new();
         let mut turns: BTreeMap<Turn, Vec<Turned>> = BTreeMap::new();
         let mut empty: HashSet<Option<Bucket>> = HashSet::new();
-        for (environment, todo) in &self.todo {
+        for (environment, todo) in in_turn(&self.todo, &shared.active) {
             for errand in todo {
                 let name = errand.name();
                 if self.busy.contains(&name) {
@@ -317,6 +332,17 @@ impl Work {
             self.pauses.retain(|_, (until, _)| *until > now);
         }
     }
+}
+
+/// What people wait for first: tokens are few.
+fn in_turn<'a>(
+    todo: &'a BTreeMap<EnvironmentId, Vec<Errand>>,
+    active: &Active,
+) -> Vec<(&'a EnvironmentId, &'a Vec<Errand>)> {
+    let patient = active.patient.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all: Vec<_> = todo.iter().collect();
+    all.sort_by_key(|(environment, _)| patient.contains(*environment));
+    all
 }
 
 fn spawn(shared: &Arc<Shared>, calls: &mut JoinSet<(Call, Outcome)>, call: Call, paid: Paid) {

@@ -42,7 +42,7 @@ pub(super) async fn request(shared: &Shared, effect: &Effect) -> Accepted {
         Step::CreateSnapshot { snapshot } => create_snapshot(shared, environment, effect.call, snapshot).await,
         Step::DeleteSnapshot { snapshot } => delete_snapshot(shared, environment, snapshot).await,
     };
-    shared.active.begin(environment);
+    shared.active.ask(environment, effect.by_schedule);
     accepted
 }
 

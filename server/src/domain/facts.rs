@@ -34,6 +34,8 @@ pub struct Intent {
     /// Grows with each change of desire.
     pub generation: i64,
     pub desired_at: i64,
+    /// A schedule wants it, and no person.
+    pub by_schedule: bool,
     /// Servers go down without waiting for their services to end.
     pub forced: bool,
     /// When everything was last healthy; `None`: never.

@@ -93,8 +93,7 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
         };
         let recorded = shared.store.record(lease, facts.intent.generation, label, work, now).await?;
         shared.bell.tell(environment.as_str());
-        let answers =
-            execute::execute(shared, provisioner.as_ref(), facts.intent.generation, &work.requests, recorded).await;
+        let answers = execute::execute(shared, provisioner.as_ref(), &facts.intent, &work.requests, recorded).await;
         if !answers.is_empty() {
             shared.store.answer(lease, &answers, shared.clock.now()).await?;
         }

@@ -7,7 +7,7 @@ use provisioners::{Effect, EnvironmentId, ProvisionError, Provisioner, Step};
 use tokio::sync::watch;
 
 use super::{Shared, freeze};
-use crate::domain::facts::Outcome;
+use crate::domain::facts::{Intent, Outcome};
 use crate::domain::plan::Request;
 use crate::store::{Answer, Recorded};
 
@@ -24,7 +24,7 @@ const LONGEST_PAUSE_MS: i64 = 30_000;
 pub(super) async fn execute(
     shared: &Shared,
     provisioner: &dyn Provisioner,
-    generation: i64,
+    intent: &Intent,
     requests: &[Request],
     recorded: Vec<Recorded>,
 ) -> Vec<Answer> {
@@ -41,7 +41,7 @@ pub(super) async fn execute(
             let answer = match (ready, &recorded.step()) {
                 // A server that needs another one is stopped before it where that works out, and stopped in any case.
                 (true, _) | (false, Step::StopServer { .. } | Step::SuspendServer { .. }) => {
-                    one(shared, provisioner, generation, request, recorded).await
+                    one(shared, provisioner, intent, request, recorded).await
                 }
                 (false, _) => Answer {
                     token: recorded.token().clone(),
@@ -61,7 +61,7 @@ pub(super) async fn execute(
 async fn one(
     shared: &Shared,
     provisioner: &dyn Provisioner,
-    generation: i64,
+    intent: &Intent,
     request: &Request,
     recorded: &Recorded,
 ) -> Answer {
@@ -70,7 +70,7 @@ async fn one(
     {
         tokio::select! {
             () = shared.agents.stop(server, Duration::from_millis(gently.timeout_ms)) => {}
-            () = another_wish(shared, recorded.environment(), generation) => {}
+            () = another_wish(shared, recorded.environment(), intent.generation) => {}
         }
     }
     let enrolment = match recorded.step() {
@@ -83,6 +83,7 @@ async fn one(
         step: recorded.step().clone(),
         call: recorded.attempts(),
         enrolment,
+        by_schedule: intent.by_schedule,
     };
     let asked = async {
         tokio::time::timeout(PATIENCE, provisioner.request(&effect)).await.unwrap_or_else(|_| {

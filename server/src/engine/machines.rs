@@ -168,7 +168,7 @@ impl Machines {
         let volumes = unowned.remains.volumes.iter().map(|volume| Step::DeleteVolume { volume: volume.clone() });
         for (index, step) in std::iter::once(Step::DeleteNetwork).chain(volumes).enumerate() {
             let (token, environment) = (token(environment, index), environment.clone());
-            let effect = Effect { token, environment, step, call: 1, enrolment: None };
+            let effect = Effect { token, environment, step, call: 1, enrolment: None, by_schedule: false };
             provisioner.request(&effect).await.map_err(unanswered)?;
         }
         Ok(())

@@ -22,7 +22,8 @@ impl Lease {
 }
 
 impl Store {
-    /// Claims up to `limit` environments that are due and unclaimed, the longest overdue first.
+    /// Claims up to `limit` environments that are due and unclaimed: those of which people want something before those of which
+    /// schedules do, the longest overdue first.
     ///
     /// # Errors
     /// When the database refuses it.
@@ -34,7 +35,11 @@ impl Store {
             let mut tx = self.write().await?;
             let mut claimed = 0;
             while claimed < per_transaction && leases.len() < limit {
-                let Some(lease) = claim_one(&mut tx, owner, now, length).await? else { break };
+                let lease = match claim_one(&mut tx, (owner, now, length), false).await? {
+                    None => claim_one(&mut tx, (owner, now, length), true).await?,
+                    lease => lease,
+                };
+                let Some(lease) = lease else { break };
                 leases.push(lease);
                 claimed += 1;
             }
@@ -138,15 +143,21 @@ impl Store {
     }
 }
 
-async fn claim_one(tx: &mut Tx, owner: &str, now: i64, length: Duration) -> Result<Option<Lease>, StoreError> {
+async fn claim_one(
+    tx: &mut Tx,
+    (owner, now, length): (&str, i64, Duration),
+    by_schedule: bool,
+) -> Result<Option<Lease>, StoreError> {
     let row = sqlx::query(
         "update environment set lease_owner = $1, lease_until = $2, due_at = $2, fence = fence + 1 \
-         where id = (select id from environment where due_at <= $3 and lease_until <= $3 order by due_at, id limit 1) \
+         where id = (select id from environment where by_schedule = $4 and due_at <= $3 and lease_until <= $3 \
+                     order by due_at, id limit 1) \
          and lease_until <= $3 returning id, fence",
     )
     .bind(owner)
     .bind(now + length.as_millis() as i64)
     .bind(now)
+    .bind(i64::from(by_schedule))
     .fetch_optional(tx.connection())
     .await?;
     row.map(|row| {

@@ -275,6 +275,28 @@ async fn a_volume_is_deleted_only_when_that_was_asked_for(at: Fixture) {
     assert_eq!(at.store.record(&lease, 2, State::Deleting, &work, NOW).await.unwrap().len(), 1);
 }
 
+async fn what_people_want_is_claimed_before_what_schedules_want(at: Fixture) {
+    let mut ids = Vec::new();
+    for name in ["one", "two", "three"] {
+        ids.push(at.ordered(name).await.summary.id);
+    }
+    let wants = async |environment: &str, actor: Option<&str>, now: i64| {
+        let mut tx = at.store.write().await.unwrap();
+        let facts = tx.facts(environment).await.unwrap().unwrap().facts;
+        let change = change(Action::Park, &facts, now).unwrap();
+        tx.change_desire(environment, facts.intent.generation, &change, actor, now).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    wants(&ids[0], None, NOW).await;
+    wants(&ids[1], None, NOW + 1).await;
+    wants(&ids[2], Some("anna"), NOW + 2).await;
+    let claimed = at.store.claim("worker", NOW + 3, LEASE, 3).await.unwrap();
+    let claimed: Vec<&str> = claimed.iter().map(|lease| lease.environment().as_str()).collect();
+    assert_eq!(claimed, [&ids[2], &ids[0], &ids[1]]);
+    let scheduled = |facts: Option<facts::Loaded>| facts.unwrap().facts.intent.by_schedule;
+    assert!(scheduled(at.store.facts(&ids[0]).await.unwrap()) && !scheduled(at.store.facts(&ids[2]).await.unwrap()));
+}
+
 async fn what_happens_while_it_is_worked_on_makes_it_due_again(at: Fixture) {
     let record = at.ordered("one").await;
     let lease = at.claimed(NOW).await;
@@ -449,6 +471,7 @@ on_both! {
     lists_are_filtered_and_come_in_pages,
     a_list_in_any_order_is_the_same_whole_or_in_pages,
     every_due_environment_is_claimed_exactly_once,
+    what_people_want_is_claimed_before_what_schedules_want,
     who_lost_the_lease_cannot_write,
     nothing_is_recorded_for_a_desire_that_has_changed,
     a_step_is_recorded_with_its_exact_request_and_one_token,

@@ -11,7 +11,8 @@ use crate::domain::schedule::Upcoming;
 use crate::domain::topology::OwnRule;
 
 impl Tx {
-    /// Writes a change of desire that was decided on facts of this generation.
+    /// Writes a change of desire that was decided on facts of this generation. `actor`: who wants it; `None`: a schedule does,
+    /// and what people want goes before it.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when somebody changed it first: read the facts again.
@@ -26,7 +27,8 @@ impl Tx {
         let connection = self.connection();
         let changed = sqlx::query(
             "update environment set desired = $3, generation = generation + 1, desired_at = $4, failure = null, \
-             state = $5, forced = $6, waiting_for = null, hints = hints + 1, due_at = $4 where id = $1 and generation = $2",
+             state = $5, forced = $6, by_schedule = $7, waiting_for = null, hints = hints + 1, due_at = $4 \
+             where id = $1 and generation = $2",
         )
         .bind(environment)
         .bind(generation)
@@ -34,6 +36,7 @@ impl Tx {
         .bind(now)
         .bind(change.label.as_str())
         .bind(i64::from(change.forced))
+        .bind(i64::from(actor.is_none()))
         .execute(&mut *connection)
         .await?;
         if changed.rows_affected() == 0 {

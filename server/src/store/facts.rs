@@ -105,6 +105,7 @@ pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> R
         desired: json::word("a desire", row.try_get("desired")?)?,
         generation: row.try_get("generation")?,
         desired_at: row.try_get("desired_at")?,
+        by_schedule: row.try_get::<i64, _>("by_schedule")? != 0,
         forced: row.try_get::<i64, _>("forced")? != 0,
         ready_at: row.try_get("ready_at")?,
         deleted_at: row.try_get("deleted_at")?,

@@ -85,7 +85,8 @@ pub async fn moments(
 impl Bench {
     async fn request(&self, step: Step) -> Outcome<()> {
         let token = EffectToken::new("0".repeat(64));
-        let effect = Effect { token, environment: self.environment.clone(), step, call: 1, enrolment: None };
+        let effect =
+            Effect { token, environment: self.environment.clone(), step, call: 1, enrolment: None, by_schedule: false };
         self.local.request(&effect).await.map_err(words)
     }
 

@@ -52,6 +52,7 @@ pub fn effect(environment: &EnvironmentId, step: &Step) -> Effect {
         call: 1,
         step: step.clone(),
         enrolment: None,
+        by_schedule: false,
     }
 }
 

@@ -115,6 +115,7 @@ impl Simulation {
             desired: Desired::Running,
             generation: 1,
             desired_at: 1000,
+            by_schedule: false,
             forced: false,
             ready_at: None,
             deleted_at: None,
