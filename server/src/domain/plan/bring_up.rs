@@ -137,7 +137,9 @@ fn judge(server: &Server, spec: &ServerSpec, network_lost: bool, listening_since
             (AgentLink::LostSince(since), _) if now >= out_of_touch_until(server, (*since).max(listening_since)) => {
                 lost(server, &format!("has been out of touch for {} seconds", (now - since) / 1000), now)
             }
-            (_, Some(status)) if status.ends_at.is_some() => Verdict::Renew(taken_back(server, status, now)),
+            (_, Some(status)) if spec.spot && status.ends_at.is_some() => {
+                Verdict::Renew(taken_back(server, status, now))
+            }
             (_, Some(status)) if status.phase == Phase::Failed => Verdict::Fail(reported(server, status)),
             (AgentLink::Connected, Some(status))
                 if matches!(status.phase, Phase::Idle | Phase::SettingUp | Phase::StartingUp | Phase::Checking)

@@ -85,6 +85,15 @@ fn a_server_that_is_taken_back_ends_in_order_and_is_replaced_however_often() {
 }
 
 #[test]
+fn a_server_that_nobody_may_take_back_says_so_in_vain() {
+    let mut simulation = Simulation::new();
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
+    simulation.facts.topology.servers.iter_mut().for_each(|server| server.spot = false);
+    simulation.happen(Event::TakenBack(0));
+    assert_eq!(simulation.decide(), Decision::Settled);
+}
+
+#[test]
 fn a_machine_that_boots_by_itself_is_given_time_from_the_moment_it_runs() {
     let mut simulation = Simulation::new();
     let Decision::Do(work) = simulation.decide() else { panic!() };

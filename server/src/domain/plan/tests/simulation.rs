@@ -69,6 +69,7 @@ impl Simulation {
             server("web").needing(&["db", "queue"]).mounting(&["data", "files"]),
         ]);
         topology.park = park;
+        topology.servers.iter_mut().for_each(|server| server.spot = true);
         let servers = topology.servers.iter().map(|spec| Server {
             id: ServerId::new(&spec.name),
             name: spec.name.clone(),
