@@ -2,8 +2,10 @@
 //! them.
 //!
 //! What an operator does not say is Amazon's list of us-east-1 for Linux on demand and EBS gp3
-//! (<https://aws.amazon.com/ec2/pricing/on-demand/>, <https://aws.amazon.com/ebs/pricing/>), as it was at the end of 2025; other
-//! regions are up to half as much again.
+//! (<https://aws.amazon.com/ec2/pricing/on-demand/>, <https://aws.amazon.com/ebs/pricing/>); other regions are up to half as much
+//! again. Each family was compared in November 2026 with the copy of Amazon's price list that apache-libcloud 3.9.1 carries
+//! (`libcloud/data/pricing.json` of 2 March 2025; where that has the price of a dedicated machine for `large`, with another size of
+//! the family); volumes and snapshots with what several public tools state for us-east-1. No more exact source could be asked.
 
 use std::collections::BTreeMap;
 
