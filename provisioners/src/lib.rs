@@ -226,6 +226,11 @@ pub trait Provisioner: Send + Sync {
         Err(ProvisionError::Rejected { message: format!("“{}” has no {}.", self.name(), orphan.id) })
     }
 
+    /// Volumes of an environment that read slowly for now, as last seen. Asks nobody.
+    fn reading_in(&self, _environment: &EnvironmentId) -> Vec<ReadingIn> {
+        Vec::new()
+    }
+
     /// What keeping this costs while nothing of it runs.
     fn price_at_rest(&self, _kept: &AtRest) -> RestPrice {
         RestPrice::NOTHING

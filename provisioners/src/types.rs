@@ -441,6 +441,16 @@ pub struct Capabilities {
     pub notes: Vec<String>,
 }
 
+/// A volume that is there and whose data is still being read in from its snapshot: what was not read in yet reads slowly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadingIn {
+    pub volume: VolumeId,
+    /// How much of it is read in, of 100; `None`: not known.
+    pub percent: Option<u8>,
+    /// About when it will be, Unix milliseconds; `None`: not known.
+    pub until: Option<i64>,
+}
+
 /// What is kept of an environment while it is parked, besides snapshots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AtRest {

@@ -13,3 +13,4 @@ mod seeds;
 mod spot;
 mod standing;
 mod start;
+mod warm;

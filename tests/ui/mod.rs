@@ -1,5 +1,6 @@
 //! What a person sees and does, in a real browser on a real portal.
 
+mod cold;
 mod copies;
 mod dress;
 mod environment;

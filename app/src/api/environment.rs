@@ -297,8 +297,8 @@ pub struct VolumeView {
     pub size_bytes: u64,
     /// Servers it is attached to.
     pub servers: Vec<String>,
-    /// It is one of several copies that are kept in step: how it stands, in words ("in step", "catching up, 40 %"). Absent
-    /// while that is not known, and of a volume that has no copies.
+    /// How it stands, in words, where there is something to say: whether a copy is in step with the others ("in step", "catching
+    /// up, 40 %"), or that its data is still being read in from its snapshot.
     pub standing: Option<String>,
 }
 

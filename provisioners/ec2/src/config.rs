@@ -36,6 +36,8 @@ pub struct Config {
     /// On everything, besides Bookend's own.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// How fast what a snapshot holds is read into a new volume, 100 to 300; Amazon asks for it. Absent: as Amazon likes, at no cost.
+    pub volume_initialization_mib_per_second: Option<i32>,
     /// How servers reach the portal; absent: `--public-url`.
     pub portal_url: Option<String>,
     /// Networks (CIDR) in which servers find the portal; absent: the addresses that its name has when the portal starts.
@@ -185,6 +187,9 @@ impl Config {
                 return Err(format!("tag {key:?}: keys that begin with `aws:` or `{}` are taken", super::tags::PREFIX));
             }
         }
+        if let Some(rate) = self.volume_initialization_mib_per_second.filter(|rate| !(100..=300).contains(rate)) {
+            return Err(format!("`volume_initialization_mib_per_second` is {rate}; Amazon has 100 to 300"));
+        }
         if let Some(network) = self.portal_networks.iter().find(|network| !is_network(network)) {
             return Err(format!("`portal_networks` has {network:?}; write networks like \"10.0.0.0/16\""));
         }
@@ -247,6 +252,7 @@ mod tests {
             ("[{ types = [\"t3.small\", \"t3a.small\"] }]", "[]", "needs at least one size"),
             ("region", "tags.\"bookend:x\" = \"1\"\nregion", "keys that begin with `aws:` or `bookend:` are taken"),
             ("region", "portal_networks = [\"10.0.0.0\"]\nregion", "write networks like \"10.0.0.0/16\""),
+            ("region", "volume_initialization_mib_per_second = 50\nregion", "is 50; Amazon has 100 to 300"),
             ("region", "endpoint = \"localhost:1\"\nregion", "it begins with https://"),
             ("region", "orphans.servers_after_hours = \"soon\"\nregion", "is a number of hours, or \"never\""),
             ("region", "profile = \"a\"\nassume_role = { arn = \"b\" }\nregion", "keep one"),

@@ -34,6 +34,7 @@ pub async fn examine(amazon: &Amazon, config: &Config, portal_url: Option<&str>)
     let looks = [
         ("instances", amazon.instances(&ours).await.map(drop)),
         ("volumes", amazon.volumes(&ours).await.map(drop)),
+        ("what volumes read in", amazon.may_ask_for_readings().await),
         ("snapshots", amazon.snapshots(&ours).await.map(drop)),
         ("security groups", amazon.security_groups(&ours).await.map(drop)),
     ];

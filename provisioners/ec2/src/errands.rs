@@ -336,7 +336,11 @@ fn alike(one: &Launch, other: &Launch) -> bool {
 /// 64 characters, Amazon's most. Another type, place or market is another call.
 fn token(launch: &Launch, servers: &[&str]) -> String {
     let market = if launch.spot { " spot" } else { "" };
-    let text = format!("{} {} {}{market}", servers.join(" "), launch.instance_type, launch.subnet);
+    digest(&format!("{} {} {}{market}", servers.join(" "), launch.instance_type, launch.subnet))
+}
+
+/// A client token of what makes a call this one.
+pub fn digest(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -9,6 +9,7 @@
 //! | the engine's steps | `steps`, `network` |
 //! | looking at everything at once | `look` |
 //! | what a look confirms, what there is, what is to be asked next (pure) | `learn`, `conclude`, `errands` |
+//! | volumes that are not read in yet | `warm` |
 //! | what nothing remembered names | `orphans`, [`prices`] |
 //! | asking, as fast as may be | `driver`, `perform`, `buckets` |
 //! | servers that stand by and wake | `turn` |
@@ -41,6 +42,7 @@ mod steps;
 mod tags;
 mod turn;
 mod user_data;
+mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -49,7 +51,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use provisioners::{
     AtRest, Capabilities, Effect, EnvironmentId, Ledger, LedgerError, ObservedEnvironment, Orphan, PageChange,
-    ProvisionError, Provisioner, RestPrice, Secret, ServerId, SnapshotId,
+    ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId,
 };
 use tokio::sync::{OnceCell, broadcast};
 use tokio::task::JoinHandle;
@@ -66,6 +68,7 @@ pub use self::place::PlaceError;
 pub use self::records::Portal;
 use self::records::{Record, Records};
 use self::tags::{INSTALLATION, Tags};
+use self::warm::Warming;
 
 /// The single-use token by which the agent of a server's generation enrols; always the same one for the same.
 pub type Enrolments = Arc<dyn Fn(&ServerId, i64) -> Secret + Send + Sync>;
@@ -110,6 +113,7 @@ struct Shared {
     installation: String,
     now: Now,
     active: Active,
+    warming: Warming,
     changes: broadcast::Sender<EnvironmentId>,
 }
 
@@ -137,6 +141,7 @@ impl Ec2 {
             place: RwLock::new(place),
             changes: broadcast::channel(1024).0,
             active: Active::default(),
+            warming: Warming::default(),
             name,
             config,
             amazon,
@@ -153,6 +158,7 @@ impl Ec2 {
             tokio::spawn(looking),
             tokio::spawn(driver::drive(shared.clone())),
             tokio::spawn(place::keep_current(shared.clone())),
+            tokio::spawn(warm::watch(shared.clone())),
         ];
         Ok(Self { shared, tasks })
     }
@@ -261,6 +267,7 @@ impl Provisioner for Ec2 {
             let records = records.remove(environment).unwrap_or_default();
             let seen = seen.get(environment).unwrap_or(&nothing);
             let records = shared.learnt(environment, records, seen).await.map_err(|error| unseen(error.to_string()))?;
+            shared.warming.note(environment, &records);
             if !records.are_settled() {
                 shared.active.begin(environment);
             }
@@ -317,6 +324,10 @@ impl Provisioner for Ec2 {
 
     async fn remove_orphan(&self, orphan: &Orphan) -> Result<(), ProvisionError> {
         orphans::remove(&self.shared, orphan).await
+    }
+
+    fn reading_in(&self, environment: &EnvironmentId) -> Vec<ReadingIn> {
+        self.shared.warming.of(environment)
     }
 
     fn price_at_rest(&self, kept: &AtRest) -> RestPrice {

@@ -187,12 +187,18 @@ pub struct Volume {
     /// Amazon's snapshot it begins with.
     pub from: Option<String>,
     pub size_gib: i32,
+    /// How fast its data is to be read in, MiB a second; `None`: as Amazon likes.
+    #[serde(default)]
+    pub reading_rate: Option<i32>,
     pub asked_at: i64,
     /// Amazon's id.
     pub volume: Option<String>,
     /// It was seen to be there.
     #[serde(default)]
     pub ready: bool,
+    /// All of its data is read in, if it began with any.
+    #[serde(default)]
+    pub warm: bool,
     pub delete_at: Option<i64>,
     /// Amazon has confirmed that it is gone, or it never came.
     #[serde(default)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use app::api::ApiError;
 use provisioners::{
     AtRest, Capabilities, Capacity, Effect, EffectToken, EnvironmentId, OrphanKind, ProvisionError, Provisioner,
-    Remains, RestPrice, Step,
+    ReadingIn, Remains, RestPrice, Step,
 };
 use sha2::{Digest, Sha256};
 
@@ -73,6 +73,12 @@ impl Machines {
             });
         }
         all
+    }
+
+    /// Volumes that read slowly for now.
+    pub fn reading_in(&self, provisioner: &str, environment: &EnvironmentId) -> Vec<ReadingIn> {
+        let provisioner = self.provisioners.iter().find(|one| one.name() == provisioner);
+        provisioner.map(|provisioner| provisioner.reading_in(environment)).unwrap_or_default()
     }
 
     /// What keeping this at a provisioner costs; `None` when this portal does not have it.

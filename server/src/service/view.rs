@@ -7,7 +7,8 @@ use app::api::{
     ServiceView, State, VolumeView,
 };
 use app::portal::SignedIn;
-use provisioners::Secret;
+use app::words::about;
+use provisioners::{EnvironmentId, ReadingIn, Secret};
 
 use super::trouble::failed;
 use super::{Service, access, parking, snapshot_rule};
@@ -49,7 +50,7 @@ pub(super) async fn detail(
         provisioner: record.provisioner.clone(),
         parameters,
         servers: servers(service, record, &view),
-        volumes: volumes(record),
+        volumes: volumes(service, record),
         outputs: outputs(record, summary.state, theirs.then_some(&secrets)),
         failure: view.failure,
         actions: if theirs { view.actions } else { Vec::new() },
@@ -183,7 +184,10 @@ fn history(service: &Service, server: &Server) -> Option<HistoryView> {
     })
 }
 
-fn volumes(record: &EnvironmentRecord) -> Vec<VolumeView> {
+fn volumes(service: &Service, record: &EnvironmentRecord) -> Vec<VolumeView> {
+    let now = service.clock.now();
+    let environment = EnvironmentId::new(&record.summary.id);
+    let cold = service.machines.reading_in(&record.provisioner, &environment);
     let servers_of = |volume: &str| {
         let mounted = |server: &&ServerSpec| server.mounts.iter().any(|mount| mount.volume == volume);
         record.facts.topology.servers.iter().filter(mounted).map(|server| server.name.clone()).collect()
@@ -201,7 +205,34 @@ fn volumes(record: &EnvironmentRecord) -> Vec<VolumeView> {
         name: volume.name.clone(),
         size_bytes: volume.size_bytes,
         servers: servers_of(&volume.name),
-        standing: standing(&volume.name),
+        standing: cold
+            .iter()
+            .find(|cold| cold.volume == volume.id)
+            .map(|cold| reading_in(cold, now))
+            .or_else(|| standing(&volume.name)),
     });
     volumes.collect()
+}
+
+fn reading_in(cold: &ReadingIn, now: i64) -> String {
+    let far = cold.percent.map(|percent| format!(" ({percent} %)")).unwrap_or_default();
+    let left = cold.until.map(|until| format!(" for about {}", about((until - now).max(1000)))).unwrap_or_default();
+    format!("its data is still being read in from its snapshot{far}: first reads are slow{left}")
+}
+
+#[cfg(test)]
+mod tests {
+    use provisioners::VolumeId;
+
+    use super::*;
+
+    #[test]
+    fn as_much_is_said_of_a_cold_volume_as_is_known() {
+        let cold = |percent, until| reading_in(&ReadingIn { volume: VolumeId::new("v"), percent, until }, 60_000);
+        assert_eq!(cold(None, None), "its data is still being read in from its snapshot: first reads are slow");
+        assert_eq!(
+            cold(Some(43), Some(780_000)),
+            "its data is still being read in from its snapshot (43 %): first reads are slow for about 12 min"
+        );
+    }
 }

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use fake_ec2::{
-    Account, Bodies, Fake, Faults, LIFELINE, Lag, Rules, SURROUNDINGS, follow, run_lifeline, run_surroundings, serve,
+    Account, Bodies, Fake, Faults, LIFELINE, Lag, Rules, SURROUNDINGS, Spread, follow, run_lifeline, run_surroundings,
+    serve,
 };
 use tokio::net::TcpListener;
 
@@ -40,6 +41,9 @@ struct Options {
     /// An account, and the access key that picks it. May be given several times.
     #[arg(long, value_name = "ID:KEY", default_values = ["111122223333:AKIAFAKEOURS", "444455556666:AKIAFAKETHEIRS"])]
     account: Vec<String>,
+    /// For how many seconds each GiB of a volume's data from a snapshot is being read in.
+    #[arg(long, env = "FAKE_EC2_READING", value_name = "SECONDS")]
+    reading: Option<i64>,
     /// How many vCPUs may run in an account and region.
     #[arg(long, value_name = "COUNT")]
     vcpus: Option<u32>,
@@ -106,6 +110,9 @@ fn rules(options: Options) -> Result<Rules, String> {
     rules.start_ms = i64::try_from(now.as_millis()).map_err(|_| "this machine's clock is far in the future")?;
     rules.lag = Lag { describes_ms: options.lag * 1000, changes_ms: options.lag.min(10) * 1000, wavering: true };
     rules.faults = Faults::everywhere(options.faults);
+    if let Some(seconds) = options.reading {
+        rules.delays.reading_per_gib = Spread(seconds * 1000, seconds * 1000);
+    }
     rules.vcpu_limit = options.vcpus;
     rules.region = options.region;
     rules.other_regions.retain(|other| *other != rules.region);

@@ -86,6 +86,8 @@ pub struct Delays {
     /// For each GiB that changed since the volume's last snapshot.
     pub snapshot_per_gib: Spread,
     pub fast_restore: Spread,
+    /// Of a volume's data from its snapshot, for each GiB, when no rate was asked for.
+    pub reading_per_gib: Spread,
 }
 
 impl Rules {
@@ -161,6 +163,7 @@ impl Delays {
             snapshot: seconds(15, 45),
             snapshot_per_gib: seconds(2, 5),
             fast_restore: seconds(1800, 3600),
+            reading_per_gib: seconds(20, 120),
         }
     }
 }

@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::{self, ResourceType, TagSpecification};
 
 use super::{Amazon, CallError, Called, listed};
 use crate::buckets::{Bucket, Paid};
-use crate::records::Launch;
+use crate::records::{Launch, Volume};
 use crate::tags::Tags;
 
 /// What packets may come from or go to.
@@ -164,18 +164,13 @@ impl Amazon {
         self.answered("StartInstances", &paid, call.send().await).map(drop)
     }
 
-    pub async fn create_volume(
-        &self,
-        paid: Paid,
-        token: &str,
-        zone: &str,
-        size_gib: i32,
-        from: Option<&str>,
-        tags: &Tags,
-    ) -> Called<String> {
-        let call = self.client.create_volume().client_token(token).availability_zone(zone).size(size_gib);
+    pub async fn create_volume(&self, paid: Paid, volume: &Volume, tags: &Tags) -> Called<String> {
+        let call = self.client.create_volume().client_token(&volume.token);
         let call = call
-            .set_snapshot_id(from.map(str::to_owned))
+            .availability_zone(&volume.zone)
+            .size(volume.size_gib)
+            .set_snapshot_id(volume.from.clone())
+            .set_volume_initialization_rate(volume.reading_rate)
             .encrypted(true)
             .volume_type(types::VolumeType::Gp3)
             .tag_specifications(specification(ResourceType::Volume, tags));

@@ -1,8 +1,10 @@
 //! The calls that look: what there is, perhaps as it was minutes ago.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::operation::describe_volume_status::builders::DescribeVolumeStatusFluentBuilder;
 use aws_sdk_ec2::types::{self, Filter};
 
 use super::{Amazon, Called, plain};
@@ -59,6 +61,13 @@ pub enum VolumeState {
     InUse,
     Deleting,
     Failed,
+}
+
+/// How far a volume is read in from its snapshot, as far as Amazon tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    pub percent: Option<i64>,
+    pub seconds_left: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -135,6 +144,27 @@ impl Amazon {
         let ask = |next| call.clone().set_next_token(next).send();
         let pages = self.pages("DescribeVolumes", ask, |page| page.next_token.clone()).await?;
         Ok(pages.into_iter().flat_map(|page| page.volumes.unwrap_or_default()).filter_map(volume).collect())
+    }
+
+    /// How far each of these volumes is read in; what Amazon tells nothing about is not in the answer. Refused as a whole when it
+    /// does not know one of them.
+    pub async fn readings(&self, volumes: &[String]) -> Called<BTreeMap<String, Reading>> {
+        self.volume_statuses(self.client.describe_volume_status().set_volume_ids(Some(volumes.to_vec()))).await
+    }
+
+    /// Whether that may be asked at all.
+    pub async fn may_ask_for_readings(&self) -> Called<()> {
+        self.volume_statuses(self.client.describe_volume_status().max_results(5)).await.map(drop)
+    }
+
+    async fn volume_statuses(&self, call: DescribeVolumeStatusFluentBuilder) -> Called<BTreeMap<String, Reading>> {
+        let page = self.look("DescribeVolumeStatus", call.send()).await?;
+        let told = page.volume_statuses.unwrap_or_default().into_iter().filter_map(|one| {
+            let details = one.initialization_status_details?;
+            let seconds_left = details.estimated_time_to_complete_in_seconds;
+            Some((one.volume_id?, Reading { percent: details.progress, seconds_left }))
+        });
+        Ok(told.collect())
     }
 
     /// As [`instances`](Self::instances); our account's own.

@@ -138,6 +138,7 @@ mod tests {
             snapshot: None,
             attached: attached.map(|instance| (instance.to_owned(), "/dev/sdf".to_owned())),
             created_ms: 0,
+            reading_rate: None,
         }
     }
 

@@ -173,6 +173,8 @@ impl Planting {
                 snapshot: None,
                 created_ms: begin,
                 fast_restored: false,
+                reading_rate: None,
+                read_in_ms: None,
                 tags: self.tags,
                 course: Course::new(&[(begin, VolumeState::Available)]),
                 attachment,

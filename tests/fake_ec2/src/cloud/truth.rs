@@ -56,6 +56,8 @@ pub struct TrueVolume {
     /// Instance and device, while attached.
     pub attached: Option<(String, String)>,
     pub created_ms: i64,
+    /// MiB a second at which it was to be read in.
+    pub reading_rate: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -203,6 +205,7 @@ fn tell(place: &Place, now: i64, truth: &mut Truth) {
                 .filter(|_| one.state(now) != VolumeState::Deleted)
                 .map(|(to, _)| (to.instance.clone(), to.device.clone())),
             created_ms: one.created_ms,
+            reading_rate: one.reading_rate,
         }
     }));
     let own = place.snapshots.all().filter(|one| one.owner == place.account);

@@ -67,6 +67,10 @@ pub struct Volume {
     pub snapshot: Option<String>,
     pub created_ms: i64,
     pub fast_restored: bool,
+    /// MiB a second at which it was to be read in.
+    pub reading_rate: Option<i64>,
+    /// When all of its snapshot's data is read in; `None`: it began with nothing.
+    pub read_in_ms: Option<i64>,
     pub tags: Tags,
     /// Never `InUse`: that is told by the attachment.
     pub course: Course<VolumeState>,
@@ -81,6 +85,13 @@ impl Volume {
             VolumeState::Available if self.attached(at_ms).is_some() => VolumeState::InUse,
             other => other,
         }
+    }
+
+    /// Percent of its snapshot's data that is read in.
+    pub fn progress(&self, at_ms: i64) -> Option<i64> {
+        let end = self.read_in_ms?;
+        let whole = (end - self.created_ms).max(1);
+        Some(if at_ms >= end { 100 } else { (at_ms - self.created_ms).max(0) * 100 / whole })
     }
 
     /// The attachment, while there is one.

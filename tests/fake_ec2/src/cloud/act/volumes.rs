@@ -19,8 +19,13 @@ pub struct Disk {
     pub encrypted: bool,
     pub key: Option<String>,
     pub snapshot: Option<String>,
+    /// MiB a second at which the snapshot's data is read in.
+    pub reading_rate: Option<i64>,
     pub delete_on_termination: bool,
 }
+
+/// What may be asked for together of an account in a region, MiB a second.
+const MOST_READING: i64 = 5000;
 
 /// The disk an image brings along.
 pub fn own_disk(image: &Image) -> Disk {
@@ -33,6 +38,7 @@ pub fn own_disk(image: &Image) -> Disk {
         encrypted: false,
         key: None,
         snapshot: Some(image.snapshot.clone()),
+        reading_rate: None,
         delete_on_termination: true,
     }
 }
@@ -75,6 +81,8 @@ impl Disk {
             snapshot: self.snapshot.clone(),
             created_ms: now_ms,
             fast_restored: false,
+            reading_rate: self.reading_rate,
+            read_in_ms: None,
             tags,
             course: Course::new(&[(now_ms, VolumeState::Creating), (ready_ms, VolumeState::Available)]),
             attachment: None,
@@ -120,9 +128,38 @@ pub fn create(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(
         let enabled = call.place.fast_restores.get(&(snapshot, zone.to_owned()));
         enabled.is_some_and(|(_, enabled_ms)| *enabled_ms <= now)
     });
+    volume.read_in_ms = volume.snapshot.as_ref().map(|_| now + reading_ms(call, &volume));
     show::volume(xml, &volume, now);
     call.place.volumes.put(now, volume);
     call.remember("CreateVolume", zone, vec![id])
+}
+
+/// How long its data is being read in. How much of its snapshot is data nobody knows here: all of it. A rate that was asked for
+/// counts before a fast restore.
+fn reading_ms(call: &Call<'_>, volume: &Volume) -> i64 {
+    match volume.reading_rate {
+        Some(rate) => volume.gib * 1024 * 1000 / rate,
+        None if volume.fast_restored => 0,
+        None => volume.gib * call.rules.delays.reading_per_gib.of(call.rules.seed, &format!("reading {}", volume.id)),
+    }
+}
+
+/// "Initialize Amazon EBS volumes" says what a rate may be, and that a request fails that exceeds what may be asked for
+/// together; with which code it does not say.
+fn reading_rate(call: &Call<'_>, asked: &Asked<'_>, has_snapshot: bool) -> Result<Option<i64>, Problem> {
+    let Some(rate) = asked.number("VolumeInitializationRate")? else { return Ok(None) };
+    if !has_snapshot {
+        return Err(Problem::combination("VolumeInitializationRate needs a snapshot"));
+    }
+    if !(100..=300).contains(&rate) {
+        return Err(Problem::value("VolumeInitializationRate", &rate.to_string(), "It is from 100 to 300."));
+    }
+    let reads = |volume: &&Volume| volume.progress(call.now).is_some_and(|percent| percent < 100);
+    let others: i64 = call.place.volumes.all().filter(reads).filter_map(|volume| volume.reading_rate).sum();
+    match others + rate > MOST_READING {
+        true => Err(Problem::client("VolumeLimitExceeded", "More is being read in than may be together.".to_owned())),
+        false => Ok(Some(rate)),
+    }
 }
 
 pub fn delete(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
@@ -208,6 +245,7 @@ fn read_disk(call: &Call<'_>, device: &str, asked: &Asked<'_>, size: &str) -> Re
         throughput,
         encrypted,
         key: encrypted.then(|| key(call, asked)),
+        reading_rate: reading_rate(call, asked, snapshot.is_some())?,
         snapshot: snapshot.map(|snapshot| snapshot.id.clone()),
         delete_on_termination: false,
     })

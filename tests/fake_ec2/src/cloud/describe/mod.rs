@@ -21,6 +21,7 @@ pub fn action(name: &str) -> Option<(Action, &'static [&'static str])> {
         }
         "GetConsoleOutput" => (machines::console, &["InstanceId", "Latest"]),
         "DescribeVolumes" => (things::volumes, &["VolumeId", "Filter", "MaxResults", "NextToken"]),
+        "DescribeVolumeStatus" => (things::statuses, &["VolumeId", "Filter", "MaxResults", "NextToken"]),
         "DescribeSnapshots" => {
             (things::snapshots, &["SnapshotId", "Owner", "RestorableBy", "Filter", "MaxResults", "NextToken"])
         }

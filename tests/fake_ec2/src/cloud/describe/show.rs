@@ -174,6 +174,7 @@ pub fn volume(xml: &mut Xml, volume: &Volume, at_ms: i64) {
     xml.value("encrypted", volume.encrypted).maybe("kmsKeyId", volume.key.as_ref());
     xml.value("multiAttachEnabled", false);
     xml.maybe("fastRestored", volume.fast_restored.then_some(true));
+    xml.maybe("volumeInitializationRate", volume.reading_rate);
     let attached = volume.attached(at_ms).filter(|_| volume.state(at_ms) != VolumeState::Deleting);
     xml.list("attachmentSet", attached, |xml, (to, state)| attachment(xml, &volume.id, to, state));
     xml.tags(&volume.tags);

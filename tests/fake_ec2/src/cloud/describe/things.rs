@@ -18,6 +18,25 @@ pub fn volumes(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<
     Ok(())
 }
 
+/// How long is left is told only of what is read in at a rate that was asked for; of what began empty, nothing.
+pub fn statuses(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
+    let page = call.select(&call.place.volumes, asked, "VolumeId")?;
+    xml.list("volumeStatusSet", page.things, |xml, (volume, at)| {
+        xml.value("volumeId", &volume.id).value("availabilityZone", &volume.zone);
+        xml.node("volumeStatus", |xml| {
+            xml.value("status", "ok");
+        });
+        let Some((progress, end)) = volume.progress(at).zip(volume.read_in_ms) else { return };
+        xml.node("initializationStatusDetails", |xml| {
+            let left = volume.reading_rate.map(|_| ((end - at).max(0) + 999) / 1000);
+            xml.value("initializationType", if left.is_some() { "provisioned-rate" } else { "default" });
+            xml.value("progress", progress).maybe("estimatedTimeToCompleteInSeconds", left);
+        });
+    });
+    xml.maybe("nextToken", page.more_after.map(|after| next_token(&after)));
+    Ok(())
+}
+
 /// Without an owner: one's own, and the public ones of others.
 pub fn snapshots(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
     let owners: Vec<String> = asked
