@@ -191,7 +191,7 @@ fn all_sleep(observed: &ObservedEnvironment) -> bool {
     observed.servers.len() == 3 && observed.servers.iter().all(|server| sleeps(&server.state))
 }
 
-/// Up, asleep and awake again, a snapshot, down, up again from the snapshot, and away.
+/// Up, asleep and awake again, parked so that nothing is left but a snapshot, up again from it, and away.
 async fn lead(life: &mut Life) {
     let environment = life.environment.clone();
     let size_bytes = 3 << 30;
@@ -220,14 +220,15 @@ async fn lead(life: &mut Life) {
         life.perform(&["db", "web-1", "web-2"].map(|name| wake(name, wish + 1))).await;
         life.until("awake", all_run).await;
     }
-    life.perform(&[Step::CreateSnapshot { snapshot }]).await;
+    life.perform(&[stop("web-1", 1), stop("web-2", 1), stop("db", 1)]).await;
+    life.until("down", |observed| observed.servers.is_empty()).await;
+    life.perform(&[Step::DeleteNetwork, Step::CreateSnapshot { snapshot }]).await;
     let kept =
         |observed: &ObservedEnvironment| observed.snapshots.iter().all(|one| one.state == SnapshotState::Complete);
     life.until("kept", |observed| observed.snapshots.len() == 1 && kept(observed)).await;
-    life.perform(&[stop("web-1", 1), stop("web-2", 1), stop("db", 1)]).await;
-    life.until("down", |observed| observed.servers.is_empty()).await;
-    life.perform(&[Step::DeleteVolume { volume: VolumeId::new("data") }, Step::CreateVolume { volume: restored }])
-        .await;
+    life.perform(&[Step::DeleteVolume { volume: VolumeId::new("data") }]).await;
+    life.until("put away", |observed| observed.volumes.is_empty() && kept(observed)).await;
+    life.perform(&[Step::CreateNetwork, Step::CreateVolume { volume: restored }]).await;
     let making = |observed: &ObservedEnvironment| {
         observed.restoring.iter().any(|one| matches!(one.state, RestoreState::Copying(_)))
     };

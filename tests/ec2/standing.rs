@@ -1,7 +1,9 @@
-//! A server that stands by, on machines that really run: what its disk held is there when it wakes, and the agent too.
+//! Parked environments on machines that really run: what the disk of a server that stands by held is there when it wakes, and
+//! what a volume held when it is made again from the snapshot it went into.
 
 use std::fs;
 
+use serde_json::Value;
 use tests::Outcome;
 use tests::tryout::Tryout;
 
@@ -17,6 +19,44 @@ servers:
   box:
     setup: echo set up >> "$HOME/diary"
 "#;
+
+/// What is on its volume outlives a park in a snapshot alone.
+const ARCHIVE: &str = r#"
+name: archive
+version: "1.0.0"
+title: Archive
+summary: A server whose volume goes while it is parked.
+category: Basics
+park: snapshot
+servers:
+  box: {}
+volumes:
+  shelf: {size: 1 GiB, mounts: {box: /shelf}}
+"#;
+
+#[tokio::test]
+async fn a_volume_that_was_put_away_is_made_again_with_all_it_held() -> Outcome {
+    let templates = tempfile::tempdir()?;
+    fs::write(templates.path().join("archive.yaml"), ARCHIVE)?;
+    let tryout = Tryout::start_with(&[("BOOKEND_TEMPLATES", templates.path().as_os_str())]).await?;
+    let api = tryout.person("root").await?;
+    let bench = api.order("archive", "bench").await?;
+    api.await_state("bench", "ready").await?;
+    tryout.run(&api, "bench/box", "echo kept > /shelf/word && sync").await?;
+
+    api.act("bench", "park").await?;
+    let away = |now: &Value| now["state"] == "parked" && now["volumes"][0]["standing"] == "in a snapshot";
+    api.await_that("bench", "parked without its volume", away).await?;
+    let left = [tryout.ours("instances").await?, tryout.ours("volumes").await?];
+    assert_eq!(left, [Vec::<Value>::new(), Vec::new()], "nothing is paid for but the snapshot");
+
+    api.act("bench", "resume").await?;
+    api.await_state("bench", "ready").await?;
+    assert_eq!(tryout.run(&api, "bench/box", "cat /shelf/word").await?, "kept\n");
+    api.act("bench", "delete").await?;
+    api.await_state(bench["id"].as_str().ok_or("It has no id.")?, "deleted").await?;
+    Ok(())
+}
 
 #[tokio::test]
 async fn a_parked_server_that_stands_by_wakes_as_it_was() -> Outcome {
@@ -43,6 +83,6 @@ async fn a_parked_server_that_stands_by_wakes_as_it_was() -> Outcome {
 
     api.act("bench", "delete").await?;
     api.await_state(bench["id"].as_str().ok_or("It has no id.")?, "deleted").await?;
-    assert_eq!(tryout.ours("instances").await?, Vec::<serde_json::Value>::new());
+    assert_eq!(tryout.ours("instances").await?, Vec::<Value>::new());
     Ok(())
 }

@@ -10,7 +10,7 @@ use sqlx::{AnyConnection, Connection};
 use tests::{Api, Outcome, Portal, Setting, leftovers};
 
 /// Milliseconds between a confirmed request and SIGKILL.
-const MOMENTS: [u64; 8] = [0, 4, 9, 16, 28, 50, 90, 300];
+pub(super) const MOMENTS: [u64; 8] = [0, 4, 9, 16, 28, 50, 90, 300];
 
 /// Two servers, each with a volume of its own, which always get the same word.
 const PAIR: &str = r#"name: pair
@@ -27,10 +27,10 @@ volumes:
   right: {size: 1 GiB, mounts: {right: /data}}
 "#;
 
-struct Pair {
-    portal: Portal,
-    api: Api,
-    id: String,
+pub(super) struct Pair {
+    pub portal: Portal,
+    pub api: Api,
+    pub id: String,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +192,12 @@ async fn a_snapshot_with_a_volume_that_its_environment_no_longer_has_is_refused_
 
 impl Pair {
     async fn start() -> Outcome<Pair> {
-        let portal = Setting::new()?.template("pair", PAIR)?.start().await?;
+        Pair::with("").await
+    }
+
+    /// With these lines in its template.
+    pub async fn with(lines: &str) -> Outcome<Pair> {
+        let portal = Setting::new()?.template("pair", &format!("{PAIR}{lines}"))?.start().await?;
         let api = portal.administrator().await?;
         let ordered = api.order("pair", "pair").await?;
         let id = ordered["id"].as_str().ok_or("The order has no id.")?.to_owned();
@@ -201,7 +206,7 @@ impl Pair {
     }
 
     /// What a script says on a server, without white space around it.
-    async fn exec(&self, server: &str, script: &str) -> Outcome<String> {
+    pub async fn exec(&self, server: &str, script: &str) -> Outcome<String> {
         let place = format!("{}/{server}", self.id);
         let output = self.portal.cli(&self.api, &["exec", &place, "--", "sh", "-c", script]).await?;
         match output.status.success() {
@@ -210,7 +215,7 @@ impl Pair {
         }
     }
 
-    async fn write(&self, word: &str) -> Outcome {
+    pub async fn write(&self, word: &str) -> Outcome {
         self.api.await_state(&self.id, "ready").await?;
         for server in ["left", "right"] {
             self.exec(server, &format!("echo '{word}' > /data/word && sync /data/word")).await?;
@@ -219,7 +224,7 @@ impl Pair {
     }
 
     /// Once it is ready, both servers have this word.
-    async fn reads(&self, word: &str) -> Outcome {
+    pub async fn reads(&self, word: &str) -> Outcome {
         self.api.await_state(&self.id, "ready").await?;
         let read = [self.exec("left", "cat /data/word").await?, self.exec("right", "cat /data/word").await?];
         match read == [word, word] {
@@ -229,7 +234,7 @@ impl Pair {
     }
 
     /// What the portal answers: the snapshot, or nothing where it refuses.
-    async fn take(&self) -> Outcome<Value> {
+    pub async fn take(&self) -> Outcome<Value> {
         let answer = self.api.post(&format!("/environments/{}/snapshots", self.id), json!({})).await?;
         match answer.status {
             StatusCode::CONFLICT => Ok(Value::Null),
@@ -238,23 +243,23 @@ impl Pair {
     }
 
     /// The same snapshot, once nothing more becomes of it.
-    async fn ended(&self, snapshot: &Value) -> Outcome<Value> {
+    pub async fn ended(&self, snapshot: &Value) -> Outcome<Value> {
         let find = |all: &Value| all.as_array().into_iter().flatten().find(|one| one["id"] == snapshot["id"]).cloned();
         let over = |all: &Value| find(all).is_none_or(|one| one["state"] != "wanted" && one["state"] != "reading");
         let all = self.api.await_below(&self.id, "/snapshots", "over", over).await?;
         find(&all).ok_or_else(|| format!("{} is not among {all:#}", snapshot["id"]).into())
     }
 
-    async fn newest(&self) -> Outcome<Value> {
+    pub async fn newest(&self) -> Outcome<Value> {
         let all = self.api.get(&format!("/environments/{}/snapshots", self.id)).await?.expect_success()?;
         Ok(all[0].clone())
     }
 
-    async fn restore(&self, snapshot: Option<&str>) -> Outcome<tests::api::Answer> {
+    pub async fn restore(&self, snapshot: Option<&str>) -> Outcome<tests::api::Answer> {
         self.api.post(&format!("/environments/{}/restore", self.id), json!({ "snapshot": snapshot })).await
     }
 
-    async fn end(self) -> Outcome {
+    pub async fn end(self) -> Outcome {
         self.api.act(&self.id, "delete").await?;
         self.api.await_state(&self.id, "deleted").await?;
         assert_eq!(leftovers::of_servers(&self.portal), Vec::new());

@@ -5,6 +5,7 @@ mod drift;
 mod drills;
 mod kept;
 mod killed;
+mod put_away;
 mod relay;
 mod start;
 mod unusual;

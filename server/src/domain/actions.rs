@@ -2,11 +2,12 @@
 //! it about is the engine's work.
 
 use app::api::{Action, SnapshotReason, State};
-use provisioners::ServerId;
+use provisioners::{ServerId, SnapshotId};
 
 use super::facts::{Desired, Facts, Snapshot, Standing};
 use super::note::Note;
 use super::state;
+use super::topology::ParkMode;
 
 /// A change of desire.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,12 +41,16 @@ impl Change {
 }
 
 /// Whether what the volumes hold is kept in a snapshot for this change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// As it was decided before.
     AsBefore,
     /// A new one; with [`SnapshotReason::Delete`] the volumes go only when it is complete.
     In(SnapshotReason),
+    /// One that is taken once no server is left, and in whose place the volumes go when it is complete.
+    InsteadOfVolumes,
+    /// The volumes were put away in this one, and nothing has used them since.
+    Already(SnapshotId),
     /// The volumes go without one.
     Nothing,
 }
@@ -150,12 +155,17 @@ pub fn throw_away(facts: &Facts) -> Change {
 
 /// There is something to keep once somebody could have used it.
 fn keep(facts: &Facts, reason: SnapshotReason) -> Keep {
+    let parks = reason == SnapshotReason::Park;
+    if let Some(source) = facts.observed.put_away_in().filter(|_| parks) {
+        return Keep::Already(source.snapshot.clone());
+    }
     let used = facts.intent.ready_at.is_some() && facts.observed.current_volumes().any(|volume| volume.seen);
-    let kept_already = |snapshot: &Snapshot| snapshot.reason == reason && snapshot.is_wanted();
+    let wanted_already = |snapshot: &Snapshot| snapshot.reason == reason && snapshot.is_wanted();
     match used {
-        true if reason == SnapshotReason::Park && facts.observed.snapshots.iter().any(kept_already) => Keep::AsBefore,
-        true => Keep::In(reason),
         false => Keep::AsBefore,
+        true if parks && facts.topology.park == ParkMode::Snapshot => Keep::InsteadOfVolumes,
+        true if parks && facts.observed.snapshots.iter().any(wanted_already) => Keep::AsBefore,
+        true => Keep::In(reason),
     }
 }
 

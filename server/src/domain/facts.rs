@@ -50,6 +50,8 @@ pub struct Intent {
     /// With [`Desired::Deleted`]: what has to be complete before volumes are deleted. `None`: there was nothing to keep, or
     /// the person does not want it kept.
     pub final_snapshot: Option<Kept>,
+    /// With [`Desired::Parked`] by snapshot: what may take the place of the volumes. `None`: they stay.
+    pub parked_in: Option<ParkedIn>,
     /// `None`: snapshots are taken by themselves as its template says.
     pub snapshot_rule: Option<OwnRule>,
 }
@@ -66,6 +68,14 @@ pub struct Restoring {
 pub struct Changing {
     /// Keeps what the volumes hold before. `None`: they hold nothing.
     pub present: Option<Kept>,
+}
+
+/// Nothing has used the volumes since this snapshot was asked for, and nothing does until something else is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedIn {
+    pub snapshot: Kept,
+    /// What it has.
+    pub volumes: Vec<VolumeId>,
 }
 
 /// A snapshot that something waits for.
@@ -351,7 +361,19 @@ impl Snapshot {
     }
 }
 
+impl ParkedIn {
+    /// What the volume holds is in the snapshot.
+    pub fn has(&self, volume: &Volume) -> bool {
+        let began_with_it = |source: &VolumeSource| source.snapshot == self.snapshot.id;
+        self.volumes.contains(&volume.id) || volume.source.as_ref().is_some_and(began_with_it)
+    }
+}
+
 impl Volume {
+    /// The snapshot that has all it holds: it is still to be made, or was a moment ago and nobody has used it.
+    pub fn put_away_in(&self) -> Option<&VolumeSource> {
+        self.source.as_ref().filter(|_| self.role == VolumeRole::Current && !self.seen)
+    }
     pub fn is_gone(&self) -> bool {
         let deleted = self.delete.latest.as_ref().is_some_and(|effect| effect.outcome == Outcome::Accepted);
         !self.present && (deleted || self.create.latest.is_none())
@@ -362,6 +384,17 @@ impl Observed {
     /// The volumes servers use.
     pub fn current_volumes(&self) -> impl Iterator<Item = &Volume> {
         self.volumes.iter().filter(|volume| volume.role == VolumeRole::Current)
+    }
+    /// The snapshot all its volumes were put away in: they go, and are in use again, together.
+    pub fn put_away_in(&self) -> Option<&VolumeSource> {
+        self.current_volumes().find_map(Volume::put_away_in)
+    }
+    /// Those that are there now for the first time. What was put away is used again only when all of it is there.
+    pub fn new_volumes(&self) -> impl Iterator<Item = &Volume> {
+        let is_put_away = |volume: &&Volume| volume.put_away_in().is_some();
+        let whole = self.volumes.iter().filter(is_put_away).all(|volume| volume.present);
+        let new = self.volumes.iter().filter(|volume| volume.present && !volume.seen);
+        new.filter(move |volume| whole || !is_put_away(volume))
     }
     /// Takes over what the provisioner reports now.
     pub fn update(&mut self, now: &ObservedEnvironment) {

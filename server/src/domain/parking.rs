@@ -15,7 +15,8 @@ pub fn at_rest(topology: &Topology) -> AtRest {
         memory_bytes: server.memory_bytes,
         hibernates: topology.park == ParkMode::Hibernate,
     });
-    AtRest { volumes: topology.volumes.iter().map(|volume| volume.size_bytes).collect(), servers: servers.collect() }
+    let volumes = topology.volumes.iter().filter(|_| topology.park != ParkMode::Snapshot);
+    AtRest { volumes: volumes.map(|volume| volume.size_bytes).collect(), servers: servers.collect() }
 }
 
 /// `price`: of [`at_rest`], where that is known. `resume_ms`: what half of the last resumes did not exceed, where
@@ -40,11 +41,13 @@ fn keeps(topology: &Topology) -> String {
     let size = topology.volumes.iter().map(|volume| volume.size_bytes).sum();
     let volumes = match topology.volumes.len() {
         0 => String::new(),
+        _ if topology.park == ParkMode::Snapshot => "what its volumes hold is in a snapshot, ".to_owned(),
         1 => format!("its volume ({}), ", bytes(size)),
         _ => format!("its volumes ({}), ", bytes(size)),
     };
     let servers = match topology.park {
         ParkMode::Volumes => "are gone",
+        ParkMode::Snapshot => "and volumes are gone",
         ParkMode::Stop => "are stopped on their own disks",
         ParkMode::Hibernate => "are stopped on their own disks, with what is in their memory",
     };
@@ -79,6 +82,9 @@ fn thousandths(dollars: u64) -> String {
 fn resumes(mode: ParkMode, resume_ms: Option<i64>) -> String {
     match (resume_ms, mode) {
         (Some(took), _) => format!("Coming back took about {} lately.", about(took)),
+        (None, ParkMode::Snapshot) => {
+            "Coming back takes as long as a new order, and its volumes have to be made again.".to_owned()
+        }
         (None, ParkMode::Volumes) => "Coming back takes as long as a new order.".to_owned(),
         (None, ParkMode::Stop | ParkMode::Hibernate) => {
             "Coming back starts the same servers; nothing is set up anew.".to_owned()
@@ -112,6 +118,13 @@ mod tests {
             "Parked, its servers are stopped on their own disks; its volume (1 GiB), names and settings stay. While \
              parked it costs about $1.52 a month, and about $0.05 a month for each GiB that its snapshots hold. Coming back took about 42 s lately."
         );
+        let put_away = RestPrice { disks_cents: Some(0), ..PRICE };
+        assert_eq!(
+            said(ParkMode::Snapshot, 2, Some(put_away), None),
+            "Parked, its servers and volumes are gone; what its volumes hold is in a snapshot, names and settings stay. While \
+             parked it costs about $0.05 a month for each GiB that its snapshots hold. Coming back takes as long as a new order, and \
+             its volumes have to be made again."
+        );
         let hibernated =
             said(ParkMode::Hibernate, 0, Some(RestPrice { disks_cents: None, snapshot_gib_millis: 54 }), None);
         assert_eq!(
@@ -131,6 +144,8 @@ mod tests {
     fn servers_cost_something_only_where_they_stand_by() {
         let web = topology([server("web").mounting(&["data"])]);
         assert_eq!((at_rest(&web).volumes.len(), at_rest(&web).servers.len()), (1, 0));
+        let put_away = at_rest(&Topology { park: ParkMode::Snapshot, ..web.clone() });
+        assert_eq!((put_away.volumes.len(), put_away.servers.len()), (0, 0));
         let stopped = at_rest(&Topology { park: ParkMode::Stop, ..web.clone() });
         assert!(matches!(stopped.servers.as_slice(), [web] if !web.hibernates));
         let hibernated = at_rest(&Topology { park: ParkMode::Hibernate, ..web });

@@ -133,6 +133,10 @@ fn running_state(server: &Server, now: i64) -> State {
             _ => State::Repairing,
         };
     }
+    if server.machines.is_empty() && server.stop(server.generation).latest.is_some() {
+        // It was taken down; the next one is still to come.
+        return State::Ordered;
+    }
     match server.machine().map(|machine| &machine.state) {
         _ if server.is_to_be_woken() => return State::Starting,
         Some(MachineState::Starting { .. }) => return State::Starting,

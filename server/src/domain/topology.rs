@@ -162,6 +162,8 @@ pub enum ParkMode {
     /// Its volumes.
     #[default]
     Volumes,
+    /// A snapshot of its volumes; they are made again from it.
+    Snapshot,
     /// Its servers with their disks, stopped, and its volumes.
     Stop,
     /// The same, and what was in its servers' memory.
@@ -169,12 +171,13 @@ pub enum ParkMode {
 }
 
 impl ParkMode {
-    pub const ALL: [ParkMode; 3] = [ParkMode::Volumes, ParkMode::Stop, ParkMode::Hibernate];
+    pub const ALL: [ParkMode; 4] = [ParkMode::Volumes, ParkMode::Snapshot, ParkMode::Stop, ParkMode::Hibernate];
 
     /// As templates say it.
     pub fn as_str(self) -> &'static str {
         match self {
             ParkMode::Volumes => "volumes",
+            ParkMode::Snapshot => "snapshot",
             ParkMode::Stop => "stop",
             ParkMode::Hibernate => "hibernate",
         }

@@ -6,12 +6,13 @@ use app::api::State;
 use provisioners::{RestoreState, VolumeSource};
 
 use super::{Shared, execute};
-use crate::domain::facts::{Failure, Observed, Server, Snapshot, Volume, VolumeRole, actual_address};
+use crate::domain::facts::{Facts, Failure, Observed, Server, Snapshot, Standing, Volume, VolumeRole, actual_address};
 use crate::domain::log::Selection;
 use crate::domain::note::Note;
 use crate::domain::plan::{Decision, plan};
 use crate::domain::retention;
 use crate::domain::state::{View, derive_from};
+use crate::domain::topology::ParkMode;
 use crate::store::{Lease, Loaded, Settlement, StoreError};
 
 /// Doing and looking again this often in one activation; then others have their turn.
@@ -159,12 +160,7 @@ fn settlement(loaded: &Loaded, before: &Observed, decision: &Decision, view: &Vi
         hints: loaded.hints,
         network_observed: network.present || (network.seen && network.created > network.deleted),
         observed: changed.map(|(server, _)| (server.id.clone(), server.machines.clone())).collect(),
-        volumes_seen: observed
-            .volumes
-            .iter()
-            .filter(|volume| volume.present && !volume.seen)
-            .map(|volume| volume.id.clone())
-            .collect(),
+        volumes_seen: observed.new_volumes().map(|volume| volume.id.clone()).collect(),
         volumes_gone: observed
             .volumes
             .iter()
@@ -201,7 +197,7 @@ fn note(loaded: &Loaded, view: &View, now: i64) -> Option<Note> {
         (State::Parked, _) if loaded.facts.observed.servers.iter().any(Server::is_asleep) => {
             Some(Note::new("parked", format!("{name} is parked; its servers are stopped, and its volumes are kept")))
         }
-        (State::Parked, _) => Some(Note::new("parked", format!("{name} is parked; its volumes are kept"))),
+        (State::Parked, _) => Some(Note::new("parked", format!("{name} is parked; {}", kept(&loaded.facts)))),
         (State::Deleted, _) => Some(Note::new("deleted", format!("{name} is deleted"))),
         (State::Failed, Some(Failure { server, step, cause, .. })) => {
             let message = format!("Gave up: {step}: {cause}");
@@ -211,5 +207,16 @@ fn note(loaded: &Loaded, view: &View, now: i64) -> Option<Note> {
             })
         }
         _ => None,
+    }
+}
+
+/// What is left of the volumes of an environment that is parked now.
+fn kept(facts: &Facts) -> &'static str {
+    let by_snapshot = facts.topology.park == ParkMode::Snapshot;
+    let has_volumes = facts.observed.current_volumes().any(|volume| volume.seen);
+    match &facts.intent.parked_in {
+        Some(kept) if kept.snapshot.standing != Standing::Failed => "its volumes are kept in a snapshot",
+        _ if by_snapshot && has_volumes => "no snapshot could take its volumes' place, so they stay",
+        _ => "its volumes are kept",
     }
 }

@@ -126,7 +126,8 @@ impl Comparing {
 }
 
 async fn side(service: &Service, record: &EnvironmentRecord, snapshot: Option<&str>) -> Result<Side, ApiError> {
-    let Some(snapshot) = snapshot else {
+    let put_away = record.facts.observed.put_away_in().map(|kept| kept.snapshot.as_str());
+    let Some(snapshot) = snapshot.or(put_away) else {
         let topology = record.facts.topology.volumes.iter();
         let volumes = topology.filter_map(|volume| Some((volume.name.clone(), files::now(record, &volume.name)?)));
         let volumes: Vec<_> = volumes.collect();

@@ -35,6 +35,12 @@ pub(super) async fn origin(service: &Service, by: &SignedIn, data: &DataSource) 
         return Err(ApiError::conflict(format!("“{name}” is {state}"))
             .with_detail("What is ready or parked can be copied as it is; else name one of its snapshots."));
     }
+    if let Some(kept) = record.facts.observed.put_away_in() {
+        let found = snapshots::find(service, &record, kept.snapshot.as_str()).await?;
+        snapshots::is_good(service, &record, &found.view).await?;
+        let source = found.source(&record.summary.id);
+        return Ok(Some(Origin { record, snapshot: Some(source) }));
+    }
     let used = record.facts.observed.current_volumes().any(|volume| volume.seen);
     Ok(used.then_some(Origin { record, snapshot: None }))
 }

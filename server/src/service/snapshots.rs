@@ -14,7 +14,7 @@ use crate::domain::actions::Change;
 use crate::domain::facts::Desired;
 use crate::domain::note::Note;
 use crate::domain::schedule;
-use crate::store::{EnvironmentRecord, SnapshotRecord, StoreError, Undeleted, Wanted};
+use crate::store::{EnvironmentRecord, Needed, SnapshotRecord, Source, StoreError, Undeleted, Wanted};
 
 const LONGEST_LABEL: usize = 100;
 /// Of those that people asked for, in one environment.
@@ -60,6 +60,10 @@ pub(super) async fn take(
         return Err(ApiError::conflict(format!("“{name}” is {state}"))
             .with_detail("Snapshots are taken of what is ready or parked."));
     }
+    if let Some(kept) = record.facts.observed.put_away_in() {
+        return Err(ApiError::conflict(format!("“{name}” has its volumes in a snapshot already"))
+            .with_detail(format!("Nothing has changed since {} was taken; pin that one to keep it.", kept.snapshot)));
+    }
     if !record.facts.observed.current_volumes().any(|volume| volume.seen) {
         return Err(ApiError::conflict(format!("“{name}” has no volumes"))
             .with_detail("Servers are disposable: only what is on a volume is kept."));
@@ -73,13 +77,20 @@ pub(super) async fn take(
     let committed = async {
         let mut tx = service.store.write().await?;
         let wanted = Wanted { environment: id, reason: SnapshotReason::Demand, label: &label, actor: Some(&by.name) };
-        let snapshot = tx.want_snapshot(&wanted, now).await?.snapshot;
+        let Source { snapshot, volumes, .. } = tx.want_snapshot(&wanted, now).await?;
+        // The volumes have been put away this moment.
+        if volumes.is_empty() {
+            return Err(StoreError::Stale);
+        }
         tx.touch(id, now).await?;
         service.audit(&mut tx, by, "snapshot", name, json!({ "environment": id, "snapshot": snapshot })).await?;
         tx.commit().await?;
         Ok(snapshot)
     };
-    let snapshot = committed.await.map_err(failed)?;
+    let snapshot = committed.await.map_err(|error| match error {
+        StoreError::Stale => overtaken(),
+        error => failed(error),
+    })?;
     service.bell.ring(id);
     Ok(find(service, &record, &snapshot).await?.view)
 }
@@ -134,22 +145,28 @@ pub(super) async fn delete(
     let committed = async {
         let mut tx = service.store.write().await?;
         tx.remove_snapshot(id, now).await?;
-        if tx.is_being_copied(id).await? {
-            return Ok(false);
+        if let Some(needed) = tx.is_needed(id).await? {
+            return Ok(Some(needed));
         }
         tx.touch(environment, now).await?;
         tx.add_event(environment, &Note::new("snapshot_deleted", "A snapshot is deleted"), Some(&by.name), now).await?;
         let detail = json!({ "environment": environment, "snapshot": id });
         service.audit(&mut tx, by, "delete snapshot", &record.summary.name, detail).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(None)
     };
-    if !committed.await.map_err(failed)? {
-        return Err(ApiError::conflict("It is being copied into another environment")
-            .with_detail("Wait until that one has its volumes."));
+    match committed.await.map_err(failed)? {
+        Some(Needed::Copied) => Err(ApiError::conflict("It is being copied into another environment")
+            .with_detail("Wait until that one has its volumes.")),
+        Some(Needed::InPlaceOfVolumes) => {
+            Err(ApiError::conflict(format!("“{}” is parked in it: its data is nowhere else", record.summary.name))
+                .with_detail("Resume it, or restore another snapshot, and wait until that is over."))
+        }
+        None => {
+            service.bell.ring(environment);
+            Ok(())
+        }
     }
-    service.bell.ring(environment);
-    Ok(())
 }
 
 pub(super) async fn restore(

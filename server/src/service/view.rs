@@ -14,7 +14,7 @@ use super::trouble::failed;
 use super::{Service, access, parking, snapshot_rule};
 use crate::agents::STRETCH_MS;
 use crate::domain;
-use crate::domain::facts::{Desired, Server, actual_address};
+use crate::domain::facts::{Desired, Server, VolumeRole, actual_address};
 use crate::domain::progress::{self, Progress};
 use crate::domain::state::{self, View};
 use crate::domain::topology::{PortSpec, ServerSpec};
@@ -205,11 +205,12 @@ fn volumes(service: &Service, record: &EnvironmentRecord) -> Vec<VolumeView> {
         name: volume.name.clone(),
         size_bytes: volume.size_bytes,
         servers: servers_of(&volume.name),
-        standing: cold
-            .iter()
-            .find(|cold| cold.volume == volume.id)
-            .map(|cold| reading_in(cold, now))
-            .or_else(|| standing(&volume.name)),
+        standing: match (volume.role, volume.put_away_in(), cold.iter().find(|cold| cold.volume == volume.id)) {
+            (VolumeRole::Outgoing, ..) => Some("going".to_owned()),
+            (_, Some(_), _) => Some("in a snapshot".to_owned()),
+            (_, None, Some(cold)) => Some(reading_in(cold, now)),
+            (_, None, None) => standing(&volume.name),
+        },
     });
     volumes.collect()
 }

@@ -41,6 +41,7 @@ use repository::{
 };
 use snapshots::{
     a_replaced_volume_goes_only_when_what_it_held_is_safe, a_snapshot_is_written_down_from_wish_to_manifest,
+    volumes_are_put_away_only_in_a_complete_snapshot_which_then_stays,
     what_was_deleted_can_come_back_until_its_snapshot_expires,
 };
 use writes::{a_write_that_is_dropped_undoes_itself_alone, who_leaves_at_any_moment_of_a_write_takes_nobody_along};
@@ -479,6 +480,7 @@ on_both! {
     a_snapshot_is_written_down_from_wish_to_manifest,
     a_replaced_volume_goes_only_when_what_it_held_is_safe,
     what_was_deleted_can_come_back_until_its_snapshot_expires,
+    volumes_are_put_away_only_in_a_complete_snapshot_which_then_stays,
     a_repository_is_worked_on_by_one_at_a_time_and_a_late_one_writes_nothing,
     a_policy_chooses_what_is_copied_and_people_may_ask_for_the_rest,
     a_copy_outlives_its_snapshot_for_a_time_and_a_lost_one_is_made_again,

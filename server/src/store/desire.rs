@@ -27,7 +27,8 @@ impl Tx {
         let connection = self.connection();
         let changed = sqlx::query(
             "update environment set desired = $3, generation = generation + 1, desired_at = $4, failure = null, \
-             state = $5, forced = $6, by_schedule = $7, waiting_for = null, hints = hints + 1, due_at = $4 \
+             state = $5, forced = $6, by_schedule = $7, waiting_for = null, hints = hints + 1, due_at = $4, \
+             parked_snapshot_id = case when $3 = 'parked' then parked_snapshot_id end \
              where id = $1 and generation = $2",
         )
         .bind(environment)
@@ -70,16 +71,21 @@ impl Tx {
             .execute(&mut *connection)
             .await?;
         }
-        match change.keep {
+        let wanted = |reason: SnapshotReason| Wanted { environment, reason, label: "", actor };
+        match &change.keep {
             Keep::AsBefore => {}
             Keep::Nothing => self.set_final_snapshot(environment, None).await?,
             Keep::In(reason) => {
-                let wanted = Wanted { environment, reason, label: "", actor };
-                let snapshot = self.want_snapshot(&wanted, now).await?;
-                if reason == SnapshotReason::Delete {
+                let snapshot = self.want_snapshot(&wanted(*reason), now).await?;
+                if *reason == SnapshotReason::Delete {
                     self.set_final_snapshot(environment, Some(&snapshot.snapshot)).await?;
                 }
             }
+            Keep::InsteadOfVolumes => {
+                let snapshot = self.want_snapshot(&wanted(SnapshotReason::Park), now).await?;
+                self.set_parked_snapshot(environment, &snapshot.snapshot).await?;
+            }
+            Keep::Already(snapshot) => self.set_parked_snapshot(environment, snapshot.as_str()).await?,
         }
         self.add_event(environment, &change.note, actor, now).await
     }

@@ -340,17 +340,18 @@ impl Store {
     }
 }
 
-/// Only what an explicit delete, or the restore of another in its place, asked for; never what the last snapshot of it is
+/// Only what an explicit delete, the restore of another in its place, or a park by snapshot asked for; never what the last snapshot of it is
 /// still to be made of.
 const VOLUME_MAY_GO: &str = "update volume set delete_requested_at = delete_requested_at \
     where id = $1 and environment_id = $2 and delete_requested_at is not null \
     and not exists (select 1 from snapshot s where s.id = kept_in_snapshot_id and s.state <> 'complete') \
     and not exists (select 1 from environment e join snapshot s on s.id = e.final_snapshot_id \
         where e.id = $2 and e.desired = 'deleted' and volume.role = 'current' and s.state <> 'complete')";
-/// Never what something is being made from.
+/// Never what something is being made from, or is all there is of volumes that were put away.
 const SNAPSHOT_MAY_GO: &str = "update snapshot set removal_requested_at = removal_requested_at \
     where id = $1 and environment_id = $2 and removal_requested_at is not null \
-    and not exists (select 1 from volume v where v.source_snapshot_id = snapshot.id and v.role = 'incoming')";
+    and not exists (select 1 from volume v where v.source_snapshot_id = snapshot.id \
+        and (v.role = 'incoming' or (v.role = 'current' and v.observed_at is null)))";
 
 /// What was asked of generations before the last two has no bearing on anything any more.
 async fn forget_past_effects(tx: &mut Tx, environment: &str) -> Result<(), StoreError> {

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use agent::api::Status;
 use app::api::State;
-use provisioners::{EnvironmentId, ObservedServer, ServerId, SnapshotId, VolumeId, VolumeSource};
+use provisioners::{EnvironmentId, ObservedServer, ServerId, SnapshotId, SnapshotVolume, VolumeId, VolumeSource};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::{Store, StoreError, Tx, json};
 use crate::domain::facts::{
-    AgentLink, Asked, Changing, Effect, Facts, Intent, Kept, Network, Observed, Outcome, Restoring, Server, Snapshot,
-    Standing, Turns, Volume,
+    AgentLink, Asked, Changing, Effect, Facts, Intent, Kept, Network, Observed, Outcome, ParkedIn, Restoring, Server,
+    Snapshot, Standing, Turns, Volume,
 };
 use crate::domain::topology::Topology;
 
@@ -119,6 +119,7 @@ pub(super) async fn load(connection: &mut AnyConnection, environment: &str) -> R
         },
         changing: changing(connection, environment).await?,
         final_snapshot: kept(connection, row.try_get("final_snapshot_id")?).await?,
+        parked_in: parked_in(connection, row.try_get("parked_snapshot_id")?).await?,
         snapshot_rule: json::read_optional("a snapshot rule", row.try_get("snapshot_rule")?)?,
     };
     let servers = topology.servers.iter().filter_map(|server| servers.remove(&server.name)).collect();
@@ -227,6 +228,18 @@ async fn changing(connection: &mut AnyConnection, environment: &str) -> Result<O
         .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(Changing { present: kept(connection, row.try_get("present_snapshot_id")?).await? }))
+}
+
+/// `None` also when it is to go, because it could not be taken.
+async fn parked_in(connection: &mut AnyConnection, id: Option<String>) -> Result<Option<ParkedIn>, StoreError> {
+    let Some(id) = id else { return Ok(None) };
+    let row = sqlx::query("select volumes from snapshot where id = $1 and removal_requested_at is null")
+        .bind(&id)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let (Some(row), Some(snapshot)) = (row, kept(connection, Some(id)).await?) else { return Ok(None) };
+    let volumes: Vec<SnapshotVolume> = json::read("a snapshot's volumes", &row.try_get::<String, _>("volumes")?)?;
+    Ok(Some(ParkedIn { snapshot, volumes: volumes.into_iter().map(|volume| volume.volume).collect() }))
 }
 
 async fn kept(connection: &mut AnyConnection, id: Option<String>) -> Result<Option<Kept>, StoreError> {

@@ -73,7 +73,7 @@ pub use orphans::{OrphanLook, OrphanRow};
 pub use people::{NewPerson, PersonRow};
 pub use records::{LastOrder, TemplateRecords};
 pub use repository::{RepositoryLease, RepositoryRules, RepositoryStanding};
-pub use restores::Undeleted;
+pub use restores::{Needed, Undeleted};
 pub use sessions::{AppAccessRow, AppCookieRow, Begun, CredentialRow, SessionRow};
 pub use snapshots::{SnapshotRecord, Source, Wanted};
 pub use templates::{Found, TemplateRow, VersionRow};

@@ -1,4 +1,7 @@
-//! Volumes that begin with what a snapshot held: restore, clone and undelete, until they are over or all is as it was.
+//! Volumes that begin with what a snapshot held: restore, clone and undelete, until they are over or all is as it was, and parks by
+//! snapshot.
+
+use provisioners::VolumeId;
 
 use super::environments::Refused;
 use super::{EnvironmentRecord, Quota, Source, StoreError, Tx, id, timeline};
@@ -16,6 +19,15 @@ pub enum Undeleted {
     Quota {
         limit: i64,
     },
+}
+
+/// Why a snapshot cannot go now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// An environment is being given what it holds.
+    Copied,
+    /// An environment is parked in it.
+    InPlaceOfVolumes,
 }
 
 impl Tx {
@@ -104,6 +116,7 @@ impl Tx {
         let note = match turn {
             Turn::Changed => self.changed(environment, now).await?,
             Turn::Unchanged { reason } => self.unchanged(environment, reason).await?,
+            Turn::PutAway { volumes } => self.put_away(environment, volumes, now).await?,
             Turn::Over => {
                 sqlx::query(
                     "update volume set role = 'outgoing', delete_requested_at = $2, kept_in_snapshot_id = \
@@ -115,10 +128,23 @@ impl Tx {
                 .bind(now)
                 .execute(self.connection())
                 .await?;
-                sqlx::query("update volume set role = 'current' where environment_id = $1 and role = 'incoming'")
-                    .bind(environment)
-                    .execute(self.connection())
-                    .await?;
+                // All of them are there: from now on they may be used.
+                sqlx::query(
+                    "update volume set role = 'current', observed_at = coalesce(observed_at, $2) \
+                     where environment_id = $1 and role = 'incoming'",
+                )
+                .bind(environment)
+                .bind(now)
+                .execute(self.connection())
+                .await?;
+                // Parked, they hold what the snapshot holds until something else is wanted.
+                sqlx::query(
+                    "update environment set parked_snapshot_id = restoring_snapshot_id \
+                     where id = $1 and parked_snapshot_id is not null",
+                )
+                .bind(environment)
+                .execute(self.connection())
+                .await?;
                 Note::new("restored", "The volumes hold what the snapshot held")
             }
             Turn::Back { reason } => {
@@ -140,15 +166,69 @@ impl Tx {
         timeline::insert(self.connection(), environment, &note, None, now).await
     }
 
-    /// Whether an environment is being given what it holds.
+    /// The snapshot an environment is parked in takes the place of these volumes.
+    async fn put_away(&mut self, environment: &str, volumes: &[VolumeId], now: i64) -> Result<Note, StoreError> {
+        // Locks the row: it cannot be deleted between this and the commit. Nor may the last snapshot of a volume be wanted still.
+        let kept: Option<String> = sqlx::query_scalar(
+            "update snapshot set state = state where state = 'complete' and removal_requested_at is null \
+             and id = (select parked_snapshot_id from environment where id = $1 and desired = 'parked') \
+             and not exists (select 1 from snapshot other where other.environment_id = $1 and other.state = 'wanted' \
+             and other.removal_requested_at is null) returning id",
+        )
+        .bind(environment)
+        .fetch_optional(self.connection())
+        .await?;
+        let kept = kept.ok_or(StoreError::Stale)?;
+        for volume in volumes {
+            let gone = sqlx::query(
+                "update volume set role = 'outgoing', delete_requested_at = $3, kept_in_snapshot_id = $4 \
+                 where id = $1 and environment_id = $2 and role = 'current'",
+            )
+            .bind(volume.as_str())
+            .bind(environment)
+            .bind(now)
+            .bind(&kept)
+            .execute(self.connection())
+            .await?;
+            if gone.rows_affected() == 0 {
+                return Err(StoreError::Stale);
+            }
+            // One that was made from this snapshot and never used since is in it under the name it had then.
+            sqlx::query(
+                "insert into volume (id, environment_id, name, size_bytes, role, source_environment_id, source_snapshot_id, \
+                 source_volume_id, created_at) select $2, environment_id, name, size_bytes, 'current', \
+                 case when source_snapshot_id = $3 then source_environment_id else environment_id end, $3, \
+                 case when source_snapshot_id = $3 then source_volume_id else id end, $4 from volume where id = $1",
+            )
+            .bind(volume.as_str())
+            .bind(id(now))
+            .bind(&kept)
+            .bind(now)
+            .execute(self.connection())
+            .await?;
+        }
+        Ok(Note::new("put_away", "The snapshot is complete: the volumes go, and are made again from it on resume"))
+    }
+
+    /// Whether something is being given what it holds, or it is what is left of volumes that were put away.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn is_being_copied(&mut self, snapshot: &str) -> Result<bool, StoreError> {
+    pub async fn is_needed(&mut self, snapshot: &str) -> Result<Option<Needed>, StoreError> {
+        let parked = sqlx::query(
+            "select 1 from volume where source_snapshot_id = $1 and role = 'current' and observed_at is null \
+             union all select 1 from environment where parked_snapshot_id = $1 limit 1",
+        )
+        .bind(snapshot)
+        .fetch_optional(self.connection())
+        .await?;
+        if parked.is_some() {
+            return Ok(Some(Needed::InPlaceOfVolumes));
+        }
         let copied = sqlx::query("select 1 from volume where source_snapshot_id = $1 and role = 'incoming' limit 1")
             .bind(snapshot)
             .fetch_optional(self.connection())
             .await?;
-        Ok(copied.is_some())
+        Ok(copied.map(|_| Needed::Copied))
     }
 }

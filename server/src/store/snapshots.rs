@@ -91,6 +91,15 @@ impl Tx {
         Ok(())
     }
 
+    pub(super) async fn set_parked_snapshot(&mut self, environment: &str, snapshot: &str) -> Result<(), StoreError> {
+        sqlx::query("update environment set parked_snapshot_id = $2 where id = $1")
+            .bind(environment)
+            .bind(snapshot)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
     /// Writes down how a snapshot was found; one that is complete for the first time makes room for itself.
     pub(super) async fn snapshot_seen(
         &mut self,
@@ -132,8 +141,10 @@ impl Tx {
     /// What retention no longer asks for is to go.
     async fn make_room(&mut self, environment: &str, now: i64) -> Result<(), StoreError> {
         let rows = sqlx::query(
-            "select s.*, cast(case when exists (select 1 from volume v where v.source_snapshot_id = s.id and v.role = 'incoming') \
-             or exists (select 1 from environment e where s.id in (e.final_snapshot_id, e.restoring_snapshot_id, e.present_snapshot_id)) \
+            "select s.*, cast(case when exists (select 1 from volume v where v.source_snapshot_id = s.id \
+             and (v.role = 'incoming' or (v.role = 'current' and v.observed_at is null))) \
+             or exists (select 1 from environment e where s.id in (e.final_snapshot_id, e.restoring_snapshot_id, e.present_snapshot_id, \
+             e.parked_snapshot_id)) \
              then 1 else 0 end as bigint) as needed from snapshot s where s.environment_id = $1 and s.removal_requested_at is null order by s.id desc",
         )
         .bind(environment)

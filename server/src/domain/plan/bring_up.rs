@@ -8,7 +8,7 @@ use super::ask::{Progress, Wish};
 use super::{
     BOOT_MS, CONNECT_MS, Draft, LOOK_AGAIN_MS, LOST_MS, MAX_REPAIRS, OVERDUE_MS, RECONNECT_MS, Renewal, STABLE_MS,
 };
-use super::{stand_by, take_down};
+use super::{keep, stand_by, take_down};
 use crate::domain::facts::{AgentLink, Asked, Failure, Network, Observed, Outcome, Server, Turns, Volume};
 use crate::domain::note::Note;
 use crate::domain::topology::{MountSpec, ParkMode, ServerSpec, Topology};
@@ -42,7 +42,7 @@ pub(super) fn bring_up(draft: &mut Draft, topology: &Topology, observed: &Observ
 
     let network = network(draft, observed, network_lost);
     let volumes: Vec<(&str, Progress)> =
-        observed.current_volumes().map(|volume| volume_progress(draft, volume)).collect();
+        observed.current_volumes().map(|volume| volume_progress(draft, observed, volume)).collect();
     for (server, spec) in observed.servers.iter().zip(&topology.servers) {
         if failed.contains(&server.name) || doomed.iter().any(|other| other.id == server.id) {
             continue;
@@ -272,7 +272,10 @@ fn network(draft: &mut Draft, observed: &Observed, lost: bool) -> Progress {
     })
 }
 
-fn volume_progress<'a>(draft: &mut Draft, volume: &'a Volume) -> (&'a str, Progress) {
+fn volume_progress<'a>(draft: &mut Draft, observed: &Observed, volume: &'a Volume) -> (&'a str, Progress) {
+    if volume.put_away_in().is_some() {
+        return (&volume.name, keep::bring_back(draft, observed, volume));
+    }
     if volume.present {
         return (&volume.name, Progress::Accepted);
     }

@@ -4,17 +4,20 @@
 //! A restore never touches the volumes it replaces: the servers go down, what there is now is kept in a snapshot, new
 //! volumes are made from the old snapshot, and only when all of them are there do they take the others' place, in one
 //! transaction. Until then everything can go back to what it was.
+//!
+//! What is parked by snapshot has its volumes put away: they go once a snapshot has all they hold, and current volumes that are
+//! not there yet take their place in the same transaction. Whoever resumes has those made from the snapshot.
 
-use provisioners::{MachineState, RestoreState, SnapshotPlan, SnapshotState, Step, VolumePlan};
+use provisioners::{MachineState, RestoreState, SnapshotPlan, SnapshotState, Step, VolumeId, VolumePlan};
 
-use super::ask::Wish;
+use super::ask::{Progress, Wish};
 use super::{Draft, Freeze, LOOK_AGAIN_MS, Turn, Work, take_down};
 use crate::domain::facts::{
-    AgentLink, Changing, Desired, Failure, Intent, Kept, Observed, Outcome, Restoring, Server, Snapshot, Standing,
-    Volume, VolumeRole,
+    AgentLink, Changing, Desired, Failure, Intent, Kept, Observed, Outcome, ParkedIn, Restoring, Server, Snapshot,
+    Standing, Volume, VolumeRole,
 };
 use crate::domain::note::Note;
-use crate::domain::topology::Topology;
+use crate::domain::topology::{ParkMode, Topology};
 
 /// How far something long has come is looked at this often.
 const WATCH_MS: i64 = 1_000;
@@ -37,9 +40,16 @@ pub(super) fn snapshots(draft: &mut Draft, topology: &Topology, observed: &Obser
             _ => {}
         }
     }
+    let at_rest = observed.servers.iter().all(Server::is_gone);
     let is_due = |snapshot: &&Snapshot| {
         let is_final = || intent.final_snapshot.as_ref().is_some_and(|kept| kept.id == snapshot.id);
-        snapshot.is_wanted() && (intent.desired != Desired::Deleted || is_final())
+        let is_parked_in = || intent.parked_in.as_ref().is_some_and(|kept| kept.snapshot.id == snapshot.id);
+        // In what takes the volumes' place nothing may be missing, not even what a server writes while it ends.
+        let may_be_taken = match intent.desired {
+            Desired::Deleted => at_rest && is_final(),
+            Desired::Parked | Desired::Running => at_rest || !is_parked_in(),
+        };
+        snapshot.is_wanted() && may_be_taken
     };
     if let Some(snapshot) = observed.snapshots.iter().find(is_due)
         && snapshot.seen.is_none()
@@ -80,7 +90,7 @@ pub(super) fn is_steady(server: &Server) -> bool {
 pub(super) fn restore(draft: &mut Draft, topology: &Topology, observed: &Observed, restoring: &Restoring) {
     match present(draft, topology, observed, restoring.present.as_ref()) {
         Present::OnItsWay => return,
-        Present::Lost { reason } => return back(draft, restoring, reason),
+        Present::Lost { reason } => return back(draft, observed, restoring, reason),
         Present::Safe => {}
     }
     let source = &restoring.snapshot;
@@ -92,40 +102,78 @@ pub(super) fn restore(draft: &mut Draft, topology: &Topology, observed: &Observe
         }
         Standing::Failed | Standing::Damaged => {
             let why = source.failure.as_deref().unwrap_or("it could not be taken");
-            back(draft, restoring, format!("the snapshot cannot be used: {why}"));
+            back(draft, observed, restoring, format!("the snapshot cannot be used: {why}"));
             return;
         }
     }
     let incoming = || observed.volumes.iter().filter(|volume| volume.role == VolumeRole::Incoming);
     for volume in incoming().filter(|volume| !volume.present) {
-        let refused = volume.create.latest.as_ref().filter(|effect| {
-            effect.outcome == Outcome::Rejected && effect.finished_at.is_some_and(|at| at >= draft.desired_at)
-        });
-        let reason = match (&volume.restore, refused) {
-            (Some(RestoreState::Failed { reason }), _) => Some(reason.clone()),
-            (None, Some(refused)) => Some(refused.message.clone().unwrap_or_else(|| "it was refused".to_owned())),
-            _ => None,
-        };
-        if let Some(reason) = reason {
-            back(draft, restoring, reason);
+        if let Some(reason) = make(draft, volume) {
+            back(draft, observed, restoring, reason);
             return;
-        }
-        match &volume.restore {
-            Some(RestoreState::Copying(progress)) => {
-                let text = format!("volume {}: {}", volume.name, words(progress));
-                draft.wait(None, text, draft.now + WATCH_MS);
-            }
-            _ => {
-                let step = Step::CreateVolume { volume: volume.plan() };
-                let note = Note::new("volume_restoring", format!("Restoring volume {}", volume.name));
-                let what = format!("volume {} to be restored", volume.name);
-                draft.pursue(Wish { note: Some(note), ..wish(step, &volume.create, what) });
-            }
         }
     }
     if incoming().all(|volume| volume.present) {
         draft.work.turn = Some(Turn::Over);
     }
+}
+
+/// Asks for a volume that begins with what a snapshot held; gives why it never will be there.
+fn make(draft: &mut Draft, volume: &Volume) -> Option<String> {
+    let refused = volume.create.latest.as_ref().filter(|effect| {
+        effect.outcome == Outcome::Rejected && effect.finished_at.is_some_and(|at| at >= draft.desired_at)
+    });
+    match (&volume.restore, refused) {
+        (Some(RestoreState::Failed { reason }), _) => return Some(reason.clone()),
+        (None, Some(refused)) => {
+            return Some(refused.message.clone().unwrap_or_else(|| "it was refused".to_owned()));
+        }
+        (Some(RestoreState::Copying(progress)), _) => {
+            let text = format!("volume {}: {}", volume.name, words(progress));
+            draft.wait(None, text, draft.now + WATCH_MS);
+        }
+        (None, None) => {
+            let step = Step::CreateVolume { volume: volume.plan() };
+            let note = Note::new("volume_restoring", format!("Restoring volume {}", volume.name));
+            let what = format!("volume {} to be restored", volume.name);
+            draft.pursue(Wish { note: Some(note), ..wish(step, &volume.create, what) });
+        }
+    }
+    None
+}
+
+/// Has the volumes go whose place a snapshot takes while the environment is parked, once it has all they hold.
+pub(super) fn put_away(draft: &mut Draft, topology: &Topology, observed: &Observed, parked_in: Option<&ParkedIn>) {
+    let is_complete = |kept: &&ParkedIn| kept.snapshot.standing == Standing::Complete;
+    let Some(kept) = parked_in.filter(is_complete).filter(|_| topology.park == ParkMode::Snapshot) else { return };
+    let is_wanted = |snapshot: &Snapshot| snapshot.standing == Standing::Wanted && !snapshot.removal_requested;
+    // What is still to be made of the volumes is made before they go.
+    if !observed.servers.iter().all(Server::is_gone) || observed.snapshots.iter().any(is_wanted) {
+        return;
+    }
+    let holding = || observed.current_volumes().filter(|volume| volume.seen || volume.put_away_in().is_some());
+    let volumes: Vec<VolumeId> = holding().filter(|volume| !volume.is_gone()).map(|volume| volume.id.clone()).collect();
+    if !volumes.is_empty() && holding().all(|volume| kept.has(volume)) {
+        draft.work.turn = Some(Turn::PutAway { volumes });
+    }
+}
+
+/// Makes a volume again that was put away. It is used once all of them are there, and that is written down: from then on the
+/// snapshot is not all there is of them any more.
+pub(super) fn bring_back(draft: &mut Draft, observed: &Observed, volume: &Volume) -> Progress {
+    if volume.present {
+        let whole = observed.new_volumes().any(|new| new.id == volume.id);
+        draft.wait(None, "all volumes to be there", draft.now + if whole { 1 } else { WATCH_MS });
+    } else if let Some(cause) = make(draft, volume) {
+        draft.fail(Failure {
+            server: None,
+            step: format!("bringing volume {} back", volume.name),
+            cause,
+            lines: Vec::new(),
+            remedy: "Restore an earlier snapshot, or this one again: nothing is lost that they hold.".to_owned(),
+        });
+    }
+    Progress::NotYet
 }
 
 /// Another size or template version: what there is goes down, is kept, and comes back as the other.
@@ -167,27 +215,31 @@ fn present(draft: &mut Draft, topology: &Topology, observed: &Observed, kept: Op
     }
 }
 
-fn back(draft: &mut Draft, restoring: &Restoring, reason: String) {
-    match restoring.present {
-        Some(_) => draft.work.turn = Some(Turn::Back { reason }),
-        // There is nothing it could go back to.
-        None => draft.fail(Failure {
-            server: None,
-            step: "restoring the volumes".to_owned(),
-            cause: reason,
-            lines: Vec::new(),
-            remedy: "Put right what the cause names, then choose Retry.".to_owned(),
-        }),
+fn back(draft: &mut Draft, observed: &Observed, restoring: &Restoring, reason: String) {
+    if restoring.present.is_some() || observed.put_away_in().is_some() {
+        draft.work.turn = Some(Turn::Back { reason });
+        return;
     }
+    // There is nothing it could go back to.
+    draft.fail(Failure {
+        server: None,
+        step: "restoring the volumes".to_owned(),
+        cause: reason,
+        lines: Vec::new(),
+        remedy: "Put right what the cause names, then choose Retry.".to_owned(),
+    });
 }
 
 /// Removes volumes that were replaced, once what they held is safe, and those that were never used.
 pub(super) fn replaced_volumes(draft: &mut Draft, observed: &Observed) {
-    let outgoing = observed.volumes.iter().filter(|volume| volume.role == VolumeRole::Outgoing);
-    for volume in outgoing.filter(|volume| volume.expendable && volume.delete_requested && !volume.is_gone()) {
+    for volume in observed.volumes.iter().filter(|volume| is_replaced(volume) && !volume.is_gone()) {
         let step = Step::DeleteVolume { volume: volume.id.clone() };
         draft.pursue(wish(step, &volume.delete, format!("the replaced volume {} to be removed", volume.name)));
     }
+}
+
+pub(super) fn is_replaced(volume: &Volume) -> bool {
+    volume.role == VolumeRole::Outgoing && volume.expendable && volume.delete_requested
 }
 
 fn wish(step: Step, asked: &crate::domain::facts::Asked, what: String) -> Wish<'_> {

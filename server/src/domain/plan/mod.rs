@@ -5,7 +5,7 @@
 //!
 //! Guaranteed, and tested by simulating worlds ([`tests`]): never two starts for one (server, generation); a new generation
 //! starts only after the stop of the one before was accepted and nothing of it is seen; a volume is deleted only when an
-//! explicit delete asked for it, and one that held data is never made again empty; whoever waits knows what for.
+//! explicit delete asked for it or a complete snapshot has what it held, and one that held data is never made again empty; whoever waits knows what for.
 //!
 //! Deliberately absent: how a step is done, and by whom.
 
@@ -18,7 +18,7 @@ mod take_down;
 mod tests;
 
 use agent::api::Script;
-use provisioners::{EffectToken, EnvironmentId, ServerId, Step};
+use provisioners::{EffectToken, EnvironmentId, ServerId, Step, VolumeId};
 use sha2::{Digest, Sha256};
 
 use super::facts::{Desired, Facts, Failure, Intent, Observed};
@@ -64,7 +64,8 @@ pub struct Work {
     pub turn: Option<Turn>,
 }
 
-/// How a restore, or a change of what was ordered, ends.
+/// What changes about volumes, or about what was ordered, in one transaction: how a restore or a change ends, and how a park by
+/// snapshot goes on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Turn {
     /// What the snapshot held takes the place of what there was.
@@ -75,6 +76,8 @@ pub enum Turn {
     Changed,
     /// It cannot be changed: all stays as it was.
     Unchanged { reason: String },
+    /// What these held is in the snapshot the environment is parked in: they go, and others begin with it when it is resumed.
+    PutAway { volumes: Vec<VolumeId> },
 }
 
 impl Work {
@@ -166,7 +169,10 @@ pub fn plan(intent: &Intent, topology: &Topology, observed: &Observed, now: i64)
         (_, None, Some(changing)) => keep::change(&mut draft, topology, observed, changing),
         (Desired::Running, None, None) => bring_up::bring_up(&mut draft, topology, observed),
         (Desired::Parked, None, None) if topology.park.suspends() => stand_by::park(&mut draft, topology, observed),
-        (Desired::Parked, None, None) => take_down::park(&mut draft, topology, observed),
+        (Desired::Parked, None, None) => {
+            take_down::park(&mut draft, topology, observed);
+            keep::put_away(&mut draft, topology, observed, intent.parked_in.as_ref());
+        }
     }
     keep::snapshots(&mut draft, topology, observed, intent);
     keep::replaced_volumes(&mut draft, observed);

@@ -4,7 +4,7 @@
 use provisioners::{MachineState, Step};
 
 use super::ask::{Progress, Wish};
-use super::{Draft, Gently, LOOK_AGAIN_MS};
+use super::{Draft, Gently, LOOK_AGAIN_MS, keep};
 use crate::domain::facts::{Failure, Kept, Observed, Server, Standing};
 use crate::domain::note::Note;
 use crate::domain::topology::{ServerSpec, Topology};
@@ -43,7 +43,7 @@ pub(super) fn delete(draft: &mut Draft, topology: &Topology, observed: &Observed
             return;
         }
     }
-    for volume in observed.volumes.iter().filter(|volume| !volume.is_gone()) {
+    for volume in observed.volumes.iter().filter(|volume| !volume.is_gone() && !keep::is_replaced(volume)) {
         if !volume.delete_requested {
             draft.fail(Failure {
                 server: None,

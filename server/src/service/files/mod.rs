@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::trouble::{failed, no_such, not_done};
 use super::{Service, access, environments, snapshots, work};
 use crate::clock::Clock;
-use crate::domain::facts::VolumeRole;
+use crate::domain::facts::{Facts, VolumeRole};
 use crate::store::{self, AuditEvent, EnvironmentRecord, Store};
 
 /// Names on one page at most.
@@ -126,6 +126,7 @@ pub(super) async fn upload(
     let mut content = StreamReader::new(Box::pin(pieces));
     let written = service.trees.write(&record.provisioner, &found.tree, &path, write, &mut content).await;
     let written = written.map_err(not_done)?;
+    is_kept(&service.store, &found.tree).await?;
     let detail = json!({ "volume": place.volume, "path": path_text(&path), "bytes": written.size });
     Recorder::of(service, by, &record).note("upload", detail).await?;
     Ok(view(folder_of(&path), written))
@@ -164,6 +165,9 @@ pub(super) async fn restore(
             restored = trees.restore(&provisioner, from, to, in_place, &told) => Some(restored.map_err(not_done)?),
             () = given_up.cancelled() => None,
         };
+        if restored.is_some() {
+            is_kept(&recorder.store, to.0).await?;
+        }
         detail["given_up"] = json!(restored.is_none());
         recorder.note("restore file", detail).await?;
         let restored = restored.ok_or_else(|| ApiError::conflict("It was given up"))?;
@@ -219,11 +223,26 @@ fn may_change(record: &EnvironmentRecord) -> Result<(), ApiError> {
         return Err(ApiError::conflict(format!("“{name}” is being restored"))
             .with_detail("Wait until that is over: its volumes are about to be others."));
     }
+    if record.facts.intent.parked_in.is_some() || record.facts.observed.put_away_in().is_some() {
+        return Err(ApiError::conflict(format!("“{name}” has its volumes in a snapshot"))
+            .with_detail("Snapshots do not change. Resume it first, and wait until it is ready."));
+    }
     if matches!(state, State::Deleting | State::Deleted) {
         return Err(ApiError::conflict(format!("“{name}” is {state}"))
             .with_detail("Files are put into volumes of what is running or parked."));
     }
     Ok(())
+}
+
+/// What was put into a volume while it was put away may have come too late for the snapshot.
+async fn is_kept(store: &Store, tree: &Tree) -> Result<(), ApiError> {
+    let facts = store.facts(tree.environment.as_str()).await.map_err(failed)?.map(|loaded| loaded.facts);
+    let is_current = |facts: &Facts| facts.observed.current_volumes().any(|volume| volume.id == tree.volume);
+    match facts.is_some_and(|facts| facts.intent.parked_in.is_none() && is_current(&facts)) {
+        true => Ok(()),
+        false => Err(ApiError::conflict("Its volume was put away meanwhile")
+            .with_detail("Put it there again once the environment is back.")),
+    }
 }
 
 /// The tree that a volume is, now or in a snapshot, with the snapshot's moment.
@@ -234,7 +253,8 @@ async fn find(
     snapshot: Option<&str>,
 ) -> Result<Found, ApiError> {
     let environment = EnvironmentId::new(record.summary.id.clone());
-    let Some(snapshot) = snapshot else {
+    let put_away = record.facts.observed.put_away_in().map(|kept| kept.snapshot.as_str());
+    let Some(snapshot) = snapshot.or(put_away) else {
         let id = now(record, volume).ok_or_else(|| no_such("volume", volume))?;
         return Ok(Found { tree: Tree { environment, snapshot: None, volume: id }, snapshot: None });
     };

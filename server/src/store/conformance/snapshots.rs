@@ -8,7 +8,8 @@ use provisioners::{
 use super::{Fixture, NOW, PLENTY, asking, settlement};
 use crate::domain::facts::{Outcome, VolumeRole};
 use crate::domain::plan::{Turn, Work};
-use crate::store::{Answer, Lease, Settlement, SnapshotRecord, StoreError, Undeleted, Wanted};
+use crate::domain::topology::{ParkMode, Topology};
+use crate::store::{Answer, Lease, Needed, Settlement, SnapshotRecord, StoreError, Undeleted, Wanted};
 
 const TWO_WEEKS_MS: i64 = 14 * 24 * 3_600_000;
 
@@ -174,4 +175,61 @@ pub(super) async fn what_was_deleted_can_come_back_until_its_snapshot_expires(at
     let back = at.newest(&environment).await.view;
     assert_eq!(back.expires_at, None, "it is an ordinary one again");
     assert_eq!(at.store.expire_snapshots(NOW + 2 * TWO_WEEKS_MS).await.unwrap(), 0);
+}
+
+pub(super) async fn volumes_are_put_away_only_in_a_complete_snapshot_which_then_stays(at: Fixture) {
+    let (environment, old) = at.used("shop").await;
+    let record = at.store.environment("t", &environment).await.unwrap().unwrap();
+    let topology = Topology { park: ParkMode::Snapshot, ..record.facts.topology };
+    let mut tx = at.store.write().await.unwrap();
+    let update = sqlx::query("update environment set topology = $2 where id = $1").bind(&environment);
+    update.bind(serde_json::to_string(&topology).unwrap()).execute(tx.connection()).await.unwrap();
+    tx.commit().await.unwrap();
+    let facts = async || at.store.facts(&environment).await.unwrap().unwrap().facts;
+    let put_away =
+        |volume: &VolumeId| Work { turn: Some(Turn::PutAway { volumes: vec![volume.clone()] }), ..Work::default() };
+    let needed = async |snapshot: &str| at.store.write().await.unwrap().is_needed(snapshot).await.unwrap();
+
+    at.change(&environment, Action::Park).await;
+    let kept = at.newest(&environment).await;
+    let parked_in = facts().await.intent.parked_in.unwrap();
+    assert_eq!((parked_in.snapshot.standing, parked_in.volumes), (Standing::Wanted, vec![old.clone()]));
+    assert_eq!(needed(&kept.view.id).await, Some(Needed::InPlaceOfVolumes), "from the moment it is wanted");
+    let lease = at.claimed(NOW).await;
+    let early = at.store.record(&lease, 2, State::Parked, &put_away(&old), NOW).await;
+    assert!(matches!(early, Err(StoreError::Stale)), "it is not complete: {early:?}");
+    at.found_complete(&environment, &lease, 2, &kept).await;
+    // Something else is still to be made of the volumes.
+    let another = at.wanted(&environment, SnapshotReason::Demand).await;
+    let lease = at.claimed(NOW + 5).await;
+    let early = at.store.record(&lease, 2, State::Parked, &put_away(&old), NOW).await;
+    assert!(matches!(early, Err(StoreError::Stale)), "another snapshot is wanted: {early:?}");
+    let mut tx = at.store.write().await.unwrap();
+    tx.remove_snapshot(&another, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+
+    at.store.record(&lease, 2, State::Parked, &put_away(&old), NOW).await.unwrap();
+    let away = facts().await;
+    let next = away.observed.current_volumes().next().unwrap().clone();
+    let source = next.put_away_in().unwrap();
+    assert_eq!((source.snapshot.as_str(), &source.volume), (kept.view.id.as_str(), &old));
+    let gone = asking(Step::DeleteVolume { volume: old.clone() });
+    assert_eq!(at.store.record(&lease, 2, State::Parked, &gone, NOW).await.unwrap().len(), 1);
+    let mut tx = at.store.write().await.unwrap();
+    tx.remove_snapshot(&kept.view.id, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    let removal = asking(Step::DeleteSnapshot { snapshot: SnapshotId::new(&kept.view.id) });
+    let refused = at.store.record(&lease, 2, State::Parked, &removal, NOW).await;
+    assert!(matches!(refused, Err(StoreError::Stale)), "whoever asked for it, it is all there is: {refused:?}");
+
+    // Until it is there again, and in use, that is so; then the snapshot is one among others.
+    at.change(&environment, Action::Cancel).await;
+    assert_eq!(facts().await.intent.parked_in, None);
+    assert_eq!(needed(&kept.view.id).await, Some(Needed::InPlaceOfVolumes), "the volume is still to be made");
+    let lease = at.claimed(NOW + 60_000).await;
+    let hints = at.store.facts(&environment).await.unwrap().unwrap().hints;
+    let seen = Settlement { volumes_seen: vec![next.id.clone()], ..settlement(hints, Some(NOW)) };
+    at.store.settle(&lease, 3, &seen, NOW).await.unwrap();
+    assert_eq!(needed(&kept.view.id).await, None);
+    assert_eq!(facts().await.observed.put_away_in(), None);
 }

@@ -35,6 +35,7 @@ fn a_volume_that_held_data_and_is_gone_is_never_made_again_empty() {
     let mut simulation = Simulation::new();
     assert_eq!(simulation.come_to_rest(), Decision::Settled);
     simulation.world.volumes.remove(&VolumeId::new("data"));
+    simulation.world.written.remove("data");
     let Decision::GiveUp(failure) = simulation.come_to_rest() else { panic!() };
     assert!(failure.cause.contains("its data is gone"), "{failure:?}");
 }
@@ -193,6 +194,90 @@ fn what_cannot_stand_by_goes_and_what_is_deleted_does_not_wake_before() {
     let deleting = steps_of(&mut simulation, Action::Delete);
     assert!(!deleting.contains(&"wake_server") && deleting.contains(&"stop_server"), "{deleting:?}");
     assert!(simulation.world.has_no_servers() && simulation.world.volumes.is_empty());
+}
+
+#[test]
+fn what_is_parked_by_snapshot_has_its_volumes_go_and_made_again_before_anything_starts() {
+    let mut simulation = up(ParkMode::Snapshot);
+    let parking = steps_of(&mut simulation, Action::Park);
+    assert_eq!(parking[..3], ["stop_server"; 3]);
+    assert_eq!(parking[3..], ["delete_network", "create_snapshot", "delete_volume", "delete_volume"]);
+    assert!(simulation.world.has_no_servers() && simulation.world.volumes.is_empty());
+    let resuming = steps_of(&mut simulation, Action::Resume);
+    assert_eq!(resuming[..3], ["create_network", "create_volume", "create_volume"]);
+    assert!(resuming[3..].iter().all(|step| *step == "start_server"), "{resuming:?}");
+    assert!(simulation.world.is_whole());
+    // And again: each park has a snapshot of its own.
+    assert_eq!(steps_of(&mut simulation, Action::Park)[4..], ["create_snapshot", "delete_volume", "delete_volume"]);
+    assert!(steps_of(&mut simulation, Action::Delete).is_empty(), "nothing is left but the snapshot");
+}
+
+#[test]
+fn volumes_stay_until_the_snapshot_that_takes_their_place_counts() {
+    for lost in [Luck::Forgotten, Luck::UnknownDone, Luck::UnknownNotDone, Luck::Retryable] {
+        let mut simulation = up(ParkMode::Snapshot);
+        let parked = parked_with(&mut simulation, lost);
+        assert!(parked.len() > 1, "{lost:?}: it is asked for again");
+        assert!(simulation.world.volumes.is_empty(), "{lost:?}");
+    }
+    // It cannot be taken: parked all the same, on its volumes.
+    let mut simulation = up(ParkMode::Snapshot);
+    assert_eq!(parked_with(&mut simulation, Luck::Rejected).len(), 1);
+    assert!(simulation.world.has_no_servers() && simulation.world.volumes.len() == 2);
+    assert!(!steps_of(&mut simulation, Action::Resume).contains(&"create_volume"));
+}
+
+/// Parks, where the first call for the snapshot has this luck, and gives all calls for it.
+fn parked_with(simulation: &mut Simulation, lost: Luck) -> Vec<&'static str> {
+    simulation.ask(Action::Park);
+    let mut calls = Vec::new();
+    loop {
+        match simulation.decide() {
+            Decision::Do(work) => {
+                let before = calls.len();
+                let of_it = work.requests.iter().map(Request::name).filter(|step| *step == "create_snapshot");
+                calls.extend(of_it);
+                let luck = if (before, calls.len()) == (0, 1) { lost } else { Luck::Good };
+                simulation.work(&work, || luck);
+            }
+            Decision::Wait(waiting) => simulation.now = waiting.until,
+            decision => {
+                assert_eq!(decision, Decision::Settled);
+                return calls;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_server_writes_while_it_ends_is_in_the_snapshot_that_takes_its_volumes_place() {
+    for action in [Action::Park, Action::Delete] {
+        let mut simulation = up(ParkMode::Snapshot);
+        simulation.ask(action);
+        let Decision::Do(work) = simulation.decide() else { panic!() };
+        let mut luck = [Luck::Good, Luck::Good].into_iter();
+        simulation.work(&work, || luck.next().unwrap_or(Luck::UnknownNotDone));
+        let Decision::Wait(waiting) = simulation.decide() else { panic!("{action:?}: one still runs") };
+        simulation.now = waiting.until;
+        assert_eq!(simulation.come_to_rest(), Decision::Settled);
+        assert!(simulation.world.volumes.is_empty());
+    }
+}
+
+#[test]
+fn who_parks_again_before_what_was_put_away_is_in_use_loses_nothing_and_keeps_no_volume() {
+    let mut simulation = up(ParkMode::Snapshot);
+    steps_of(&mut simulation, Action::Park);
+    simulation.ask(Action::Resume);
+    let Decision::Do(work) = simulation.decide() else { panic!() };
+    // One of the two is made.
+    let mut luck = [Luck::Good, Luck::Good].into_iter();
+    simulation.work(&work, || luck.next().unwrap_or(Luck::Retryable));
+    let parking = steps_of(&mut simulation, Action::Cancel);
+    assert!(!parking.contains(&"create_snapshot"), "nothing has changed since the last: {parking:?}");
+    assert!(simulation.world.volumes.is_empty());
+    steps_of(&mut simulation, Action::Resume);
+    assert!(simulation.world.is_whole());
 }
 
 #[test]

@@ -16,7 +16,7 @@ proptest! {
     fn whatever_happened_before_what_is_wanted_comes_about(
         history in prop::collection::vec((event(), prop::collection::vec(luck(), 8), 0..40_000i64), 0..25),
         last in prop_oneof![Just(Desired::Running), Just(Desired::Parked), Just(Desired::Deleted)],
-        park in prop_oneof![Just(ParkMode::Volumes), Just(ParkMode::Stop), Just(ParkMode::Hibernate)],
+        park in (0..ParkMode::ALL.len()).prop_map(|at| ParkMode::ALL[at]),
     ) {
         let mut simulation = Simulation::parked_by(park);
         for (event, luck, pause) in history {

@@ -6,17 +6,17 @@ use agent::api::{Phase, Status};
 use app::api::Action;
 use provisioners::{
     EnvironmentId, MachineState, ObservedServer, ObservedSnapshot, ServerId, SnapshotContent, SnapshotId, SnapshotPlan,
-    SnapshotState, SnapshotVolume, Step, VolumeId,
+    SnapshotState, SnapshotVolume, Step, VolumeId, VolumeSource,
 };
 
 use super::world::World;
 use crate::domain::actions::{self, Keep};
 use crate::domain::facts::{
-    AgentLink, Asked, Desired, Effect, Facts, Intent, Kept, Network, Observed, Outcome, Server, Snapshot,
+    AgentLink, Asked, Desired, Effect, Facts, Intent, Kept, Network, Observed, Outcome, ParkedIn, Server, Snapshot,
     SnapshotReason, Standing, Turns, Volume, VolumeRole,
 };
 use crate::domain::fixtures::{server, topology};
-use crate::domain::plan::{Decision, Renewal, Request, Work, plan};
+use crate::domain::plan::{Decision, Renewal, Request, Turn, Work, plan};
 use crate::domain::state;
 use crate::domain::topology::ParkMode;
 
@@ -29,6 +29,8 @@ pub struct Simulation {
     without: bool,
     /// Calls for snapshots whose thaw is known to have come in time.
     proven: BTreeSet<(SnapshotId, i64)>,
+    /// Complete, and not asked to go.
+    complete: BTreeSet<SnapshotId>,
 }
 
 /// What the world does at one call.
@@ -124,6 +126,7 @@ impl Simulation {
             restoring: None,
             changing: None,
             final_snapshot: None,
+            parked_in: None,
             snapshot_rule: None,
         };
         Simulation {
@@ -132,6 +135,7 @@ impl Simulation {
             world: World::default(),
             without: false,
             proven: BTreeSet::new(),
+            complete: BTreeSet::new(),
         }
     }
 
@@ -155,6 +159,7 @@ impl Simulation {
 
     /// As the engine does before each plan; what was seen before stays known.
     fn observe(&mut self) {
+        self.world.write();
         let observed = &mut self.facts.observed;
         let network = &mut observed.network;
         network.seen = (network.seen || network.present) && network.created > network.deleted;
@@ -176,19 +181,21 @@ impl Simulation {
                 .into_iter()
                 .collect();
         }
+        let new: Vec<VolumeId> = observed.new_volumes().map(|volume| volume.id.clone()).collect();
         for volume in &mut observed.volumes {
-            volume.seen |= volume.present;
-            volume.present = self.world.volumes.contains(&volume.id);
+            volume.seen |= new.contains(&volume.id);
+            volume.present = self.world.volumes.contains_key(&volume.id);
         }
+        observed.volumes.retain(|volume| volume.role != VolumeRole::Outgoing || !volume.is_gone());
         for snapshot in &mut observed.snapshots {
-            let seen = |(call, volumes): &(i64, BTreeSet<VolumeId>)| ObservedSnapshot {
+            let seen = |(call, volumes): &(i64, BTreeMap<VolumeId, u64>)| ObservedSnapshot {
                 snapshot: snapshot.id.clone(),
                 call: *call,
                 taken_at: self.now,
                 state: SnapshotState::Complete,
                 method: "copy".into(),
                 contents: volumes
-                    .iter()
+                    .keys()
                     .map(|id| SnapshotContent { volume: id.clone(), name: id.to_string(), manifest: None })
                     .collect(),
             };
@@ -198,22 +205,50 @@ impl Simulation {
                 let proven = (snapshot.id.clone(), self.world.snapshots[&snapshot.id].0);
                 assert!(self.proven.contains(&proven), "nobody knows that all stood still for {proven:?}");
                 snapshot.standing = Standing::Complete;
+                self.complete.insert(snapshot.id.clone());
             }
         }
-        let kept = self.facts.intent.final_snapshot.as_mut();
-        let standing = kept.as_ref().and_then(|kept| observed.snapshots.iter().find(|one| one.id == kept.id));
-        if let (Some(standing), Some(kept)) = (standing.map(|one| one.standing), kept) {
-            kept.standing = standing;
+        let intent = &mut self.facts.intent;
+        let parked_in = intent.parked_in.as_mut().map(|parked_in| &mut parked_in.snapshot);
+        for kept in intent.final_snapshot.as_mut().into_iter().chain(parked_in) {
+            if let Some(one) = observed.snapshots.iter().find(|one| one.id == kept.id) {
+                kept.standing = one.standing;
+            }
+        }
+        if intent.parked_in.as_ref().is_some_and(|kept| kept.snapshot.standing == Standing::Failed) {
+            intent.parked_in = None;
         }
         // Those with nothing left to do are not looked at any more.
         observed.snapshots.retain(|one| match one.removal_requested {
             true => !one.is_gone(),
             false => one.standing == Standing::Wanted,
         });
+        self.all_that_was_written_is_kept();
+    }
+
+    /// In the volumes servers would use, or in what those would be made from.
+    fn all_that_was_written_is_kept(&self) {
+        if self.facts.intent.desired == Desired::Deleted {
+            return;
+        }
+        for (name, written) in &self.world.written {
+            let volume = self.facts.observed.current_volumes().find(|volume| volume.name == *name).unwrap();
+            let kept = match (self.world.volumes.get(&volume.id), &volume.source) {
+                (Some(held), _) => held,
+                (None, Some(source)) if self.complete.contains(&source.snapshot) => {
+                    &self.world.snapshots[&source.snapshot].1[&source.volume]
+                }
+                (None, _) => panic!("what was written to {name} is nowhere"),
+            };
+            assert_eq!(kept, written, "what was written to {name} last is nowhere");
+        }
     }
 
     /// Records and does this work, with this luck call by call.
     pub fn work(&mut self, work: &Work, mut luck: impl FnMut() -> Luck) {
+        if let Some(turn) = &work.turn {
+            self.turn(turn);
+        }
         for renewal in &work.renewals {
             let server = self.server(&renewal.server);
             assert_eq!(renewal.generation, server.generation + 1);
@@ -224,6 +259,7 @@ impl Simulation {
             self.record(request);
             let founded = request.after.iter().all(|earlier| accepted[*earlier]);
             let luck = if founded && !self.world.defers(&request.step) { luck() } else { Luck::Retryable };
+            self.world.write();
             if matches!(luck, Luck::Good | Luck::UnknownDone | Luck::Forgotten) {
                 let call = self.asked(request).latest.as_ref().unwrap().attempts;
                 self.world.perform(&request.step, call);
@@ -231,6 +267,33 @@ impl Simulation {
             accepted.push(matches!(luck, Luck::Good));
             self.answer(request, luck);
         }
+    }
+
+    /// As the store does in one transaction.
+    fn turn(&mut self, turn: &Turn) {
+        let Turn::PutAway { volumes: going } = turn else { panic!("nothing is restored or changed here: {turn:?}") };
+        let Intent { desired, environment, parked_in, .. } = &self.facts.intent;
+        let snapshot = &parked_in.as_ref().unwrap().snapshot.id;
+        assert!(*desired == Desired::Parked && self.complete.contains(snapshot));
+        let volumes = &mut self.facts.observed.volumes;
+        for id in going {
+            let volume = volumes.iter_mut().find(|volume| volume.id == *id).unwrap();
+            let anew =
+                VolumeSource { environment: environment.clone(), snapshot: snapshot.clone(), volume: id.clone() };
+            let source = volume.source.clone().filter(|source| source.snapshot == *snapshot).unwrap_or(anew);
+            let next = Volume {
+                id: VolumeId::new(format!("{}-of-{}", volume.name, self.now)),
+                present: false,
+                seen: false,
+                source: Some(source),
+                create: Asked::default(),
+                delete: Asked::default(),
+                ..volume.clone()
+            };
+            (volume.role, volume.delete_requested, volume.expendable) = (VolumeRole::Outgoing, true, true);
+            volumes.push(next);
+        }
+        self.now += 1;
     }
 
     fn asked(&mut self, request: &Request) -> &mut Asked {
@@ -270,7 +333,13 @@ impl Simulation {
         if let Step::DeleteVolume { volume } = &request.step {
             let volume = self.facts.observed.volumes.iter().find(|one| one.id == *volume).unwrap();
             assert!(volume.delete_requested, "nobody asked for {} to be deleted", volume.name);
-            let kept = self.world.snapshots.values().any(|(_, volumes)| volumes.contains(&volume.id));
+            let held = self.world.volumes.get(&volume.id);
+            let then = std::iter::once(&volume.id).chain(volume.source.as_ref().map(|source| &source.volume));
+            let then: Vec<&VolumeId> = then.collect();
+            let has_it = |(_, held_then): &(i64, BTreeMap<VolumeId, u64>)| {
+                then.iter().filter_map(|volume| held_then.get(*volume)).any(|then| held.is_none_or(|held| held == then))
+            };
+            let kept = self.complete.iter().any(|snapshot| self.world.snapshots.get(snapshot).is_some_and(has_it));
             let used = self.facts.intent.ready_at.is_some() && volume.seen;
             assert!(!used || kept || self.without, "{} goes without a final snapshot", volume.name);
         }
@@ -442,10 +511,23 @@ impl Simulation {
         for volume in &mut self.facts.observed.volumes {
             volume.delete_requested |= change.delete_volumes;
         }
+        let intent = &mut self.facts.intent;
+        if intent.desired != Desired::Parked {
+            intent.parked_in = None;
+        }
+        let kept = |id, standing| Kept { id, standing, failure: None };
         match change.keep {
             Keep::AsBefore => {}
             Keep::Nothing => (self.facts.intent.final_snapshot, self.without) = (None, true),
-            Keep::In(reason) => {
+            Keep::Already(id) => {
+                let snapshot = kept(id, Standing::Complete);
+                intent.parked_in = Some(ParkedIn { snapshot, volumes: Vec::new() });
+            }
+            Keep::In(_) | Keep::InsteadOfVolumes => {
+                let reason = match change.keep {
+                    Keep::In(reason) => reason,
+                    _ => SnapshotReason::Park,
+                };
                 let id = SnapshotId::new(format!("snapshot-{}", self.facts.intent.generation));
                 let volumes = self.facts.observed.current_volumes().filter(|volume| volume.seen);
                 let volumes =
@@ -460,9 +542,17 @@ impl Simulation {
                     create: Asked::default(),
                     delete: Asked::default(),
                 });
-                if reason == SnapshotReason::Delete {
-                    let kept = Kept { id, standing: Standing::Wanted, failure: None };
-                    self.facts.intent.final_snapshot = Some(kept);
+                let intent = &mut self.facts.intent;
+                let volumes = self.facts.observed.snapshots.last().unwrap().volumes.iter();
+                let volumes = volumes.map(|volume| volume.volume.clone()).collect();
+                match change.keep {
+                    Keep::InsteadOfVolumes => {
+                        intent.parked_in = Some(ParkedIn { snapshot: kept(id, Standing::Wanted), volumes });
+                    }
+                    _ if reason == SnapshotReason::Delete => {
+                        intent.final_snapshot = Some(kept(id, Standing::Wanted));
+                    }
+                    _ => {}
                 }
             }
         }

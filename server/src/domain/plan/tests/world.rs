@@ -12,9 +12,14 @@ pub struct World {
     network_lost: bool,
     /// What runs or lies dead of each server, with its generation.
     pub machines: BTreeMap<ServerId, (i64, MachineState)>,
-    pub volumes: BTreeSet<VolumeId>,
+    /// With how often what is in each was written.
+    pub volumes: BTreeMap<VolumeId, u64>,
     /// With the call that took each.
-    pub snapshots: BTreeMap<SnapshotId, (i64, BTreeSet<VolumeId>)>,
+    pub snapshots: BTreeMap<SnapshotId, (i64, BTreeMap<VolumeId, u64>)>,
+    /// How often each volume was written, by name, whatever became of it.
+    pub written: BTreeMap<String, u64>,
+    names: BTreeMap<VolumeId, String>,
+    mounts: BTreeMap<ServerId, Vec<VolumeId>>,
     starts: BTreeSet<(ServerId, i64)>,
     /// Volumes that a running server has used.
     used: BTreeSet<VolumeId>,
@@ -24,6 +29,18 @@ impl World {
     /// Whether a provisioner would have this step tried again later: an accident that the plan has not seen is in its way.
     pub fn defers(&self, step: &Step) -> bool {
         self.network_lost && matches!(step, Step::StartServer { .. })
+    }
+
+    /// Whatever runs writes all the time.
+    pub fn write(&mut self) {
+        let running = self.machines.iter().filter(|(_, (_, state))| *state == MachineState::Running);
+        for volume in running.flat_map(|(server, _)| &self.mounts[server]) {
+            if let Some(held) = self.volumes.get_mut(volume) {
+                let written = self.written.entry(self.names[volume].clone()).or_default();
+                *written += 1;
+                *held = *written;
+            }
+        }
     }
 
     pub fn perform(&mut self, step: &Step, call: i64) {
@@ -38,20 +55,27 @@ impl World {
                 self.network_lost = false;
             }
             Step::CreateVolume { volume } => {
-                let fresh = self.volumes.insert(volume.id.clone());
-                assert!(!(fresh && self.used.contains(&volume.id)), "{} comes back empty", volume.name);
+                if self.volumes.contains_key(&volume.id) {
+                    return;
+                }
+                assert!(!self.used.contains(&volume.id), "{} comes back empty", volume.name);
+                let held = volume.from.as_ref().map_or(0, |from| self.snapshots[&from.snapshot].1[&from.volume]);
+                self.volumes.insert(volume.id.clone(), held);
+                self.names.insert(volume.id.clone(), volume.name.clone());
             }
             Step::DeleteVolume { volume } => {
                 self.volumes.remove(volume);
                 self.used.remove(volume);
             }
             Step::StartServer { server } => {
-                assert!(self.network && server.mounts.iter().all(|mount| self.volumes.contains(&mount.volume)));
+                assert!(self.network && server.mounts.iter().all(|mount| self.volumes.contains_key(&mount.volume)));
                 if let Some((generation, _)) = self.machines.get(&server.id) {
                     assert_eq!(*generation, server.generation, "two of one server");
                     return;
                 }
-                self.used.extend(server.mounts.iter().map(|mount| mount.volume.clone()));
+                let mounts: Vec<VolumeId> = server.mounts.iter().map(|mount| mount.volume.clone()).collect();
+                self.used.extend(mounts.iter().cloned());
+                self.mounts.insert(server.id.clone(), mounts);
                 if self.starts.insert((server.id.clone(), server.generation)) {
                     self.machines.insert(server.id.clone(), (server.generation, MachineState::Running));
                 }
@@ -73,8 +97,8 @@ impl World {
             Step::CreateSnapshot { snapshot } => {
                 let hibernated = MachineState::Suspended { hibernated: true };
                 assert!(self.machines.values().all(|(_, state)| *state != hibernated), "memory would be missing in it");
-                let volumes = snapshot.volumes.iter().map(|volume| volume.volume.clone());
-                let volumes = volumes.inspect(|volume| assert!(self.volumes.contains(volume), "{volume} is there"));
+                let held = |volume: &VolumeId| *self.volumes.get(volume).expect("it is there");
+                let volumes = snapshot.volumes.iter().map(|volume| (volume.volume.clone(), held(&volume.volume)));
                 self.snapshots.insert(snapshot.id.clone(), (call, volumes.collect()));
             }
             Step::DeleteSnapshot { snapshot } => {

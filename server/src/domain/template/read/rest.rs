@@ -168,7 +168,8 @@ pub fn read_snapshots(reading: &Reading, root: &Fields) -> SnapshotRules {
 pub fn read_park(reading: &Reading, root: &Fields, servers: &[Server]) -> ParkMode {
     let Some((node, path)) = root.get("park") else { return ParkMode::default() };
     let named = |text: &str| ParkMode::ALL.into_iter().find(|mode| mode.as_str() == text);
-    let form = "one of `volumes` (servers go, volumes stay), `stop` and `hibernate` (servers stay, stopped)";
+    let form = "one of `volumes` (servers go, volumes stay), `snapshot` (volumes go, too, into one), `stop` and `hibernate` \
+         (servers stay, stopped)";
     let mode = named(&reading.formed(node, &path, form, |text| named(text).is_some())).unwrap_or_default();
     if let Some(server) = servers.iter().find(|server| server.spot && mode.suspends()) {
         let mode = mode.as_str();

@@ -9,7 +9,8 @@ fn another_way_to_park_is_told_with_those_there_are() {
     let told = wrong(&minimal("park: sleep\nservers: {box: {}}\n"));
     assert_eq!(
         told.trim_end(),
-        "template.yaml:6:7: park: `sleep` should be one of `volumes` (servers go, volumes stay), `stop` and `hibernate` \
+        "template.yaml:6:7: park: `sleep` should be one of `volumes` (servers go, volumes stay), `snapshot` \
+         (volumes go, too, into one), `stop` and `hibernate` \
          (servers stay, stopped)"
     );
 }
