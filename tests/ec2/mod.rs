@@ -13,4 +13,5 @@ mod seeds;
 mod spot;
 mod standing;
 mod start;
+mod thrift;
 mod warm;

@@ -38,6 +38,11 @@ fn published(bucket: Bucket) -> (f64, f64) {
     }
 }
 
+/// How many tokens come back each second when Amazon refuses nothing.
+pub fn in_a_second(bucket: Bucket) -> u32 {
+    published(bucket).1 as u32
+}
+
 /// The slowest that refusals make a bucket, as a part of its published rate.
 const SLOWEST: f64 = 0.1;
 /// What one refusal leaves of the rate, and what comes back of it each second.
@@ -111,6 +116,13 @@ impl Buckets {
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         // Truncation is what is meant: a part of a token is none.
         refilled(&mut levels, bucket, Instant::now()).tokens.max(0.0) as u32
+    }
+
+    /// Whoever is in no hurry leaves the rest to those who are.
+    pub fn are_half_full(&self, wanted: &[(Bucket, u32)]) -> bool {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        wanted.iter().all(|(bucket, _)| refilled(&mut levels, *bucket, now).tokens * 2.0 >= published(*bucket).0)
     }
 
     /// Amazon refused a call for asking too fast. Which of its buckets was empty it does not say: the one we thought nearest to

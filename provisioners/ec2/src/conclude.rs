@@ -123,7 +123,7 @@ fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> 
         InstanceState::Stopped | InstanceState::Stopping => dead("stopped"),
         InstanceState::Pending | InstanceState::Running if server.ran_at.is_some() => MachineState::Running,
         InstanceState::Pending => starting("pending".to_owned()),
-        InstanceState::Running if unattached(server, shown, seen).next().is_some() => {
+        InstanceState::Running if unattached(server, &shown.id, Some(shown), seen).next().is_some() => {
             starting("attaching its volumes".to_owned())
         }
         InstanceState::Running => MachineState::Running,
@@ -151,10 +151,11 @@ fn resting(rest: &Rest, shown: Option<&Instance>, now: i64) -> Option<MachineSta
     }
 }
 
-/// The disks a running instance does not have yet: number and Amazon's id.
+/// The disks an instance does not have yet: number and Amazon's id.
 pub fn unattached<'a>(
     server: &'a Server,
-    shown: &'a Instance,
+    instance: &'a str,
+    shown: Option<&'a Instance>,
     seen: &'a Seen,
 ) -> impl Iterator<Item = (usize, &'a str)> + 'a {
     let own = |member: &&super::records::Member| {
@@ -162,11 +163,12 @@ pub fn unattached<'a>(
     };
     let disks = server.launch.iter().flat_map(move |launch| launch.members.iter().find(own)).flat_map(|own| &own.disks);
     disks.enumerate().filter_map(move |(number, disk)| {
-        let by_instance = shown.volumes.iter().any(|(id, attached)| *id == disk.volume && *attached);
+        let mut of_instance = shown.into_iter().flat_map(|shown| &shown.volumes);
+        let by_instance = of_instance.any(|(id, attached)| *id == disk.volume && *attached);
         let by_volume = || {
             let volume = seen.volumes.iter().find(|volume| volume.id == disk.volume);
             volume.is_some_and(|volume| {
-                volume.attached_to.as_ref() == Some(&shown.id) && volume.state == VolumeState::InUse
+                volume.attached_to.as_deref() == Some(instance) && volume.state == VolumeState::InUse
             })
         };
         (!by_instance && !by_volume()).then_some((number, disk.volume.as_str()))

@@ -30,6 +30,8 @@ const GATHER: Duration = Duration::from_millis(5);
 /// An errand that was done is not run again before Amazon had time to show it: it takes minutes at times, and asking again costs
 /// tokens that others wait for.
 const QUIET: Duration = Duration::from_secs(5 * 60);
+/// Between guesses that something is so which Amazon does not show yet.
+const GUESS_AGAIN: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Between looks at everything there is: for what comes late, and for what others did.
@@ -248,6 +250,16 @@ impl Work {
                     continue;
                 }
                 let costs = perform::costs(errand);
+                if let Errand::Attach { guessed: Some(from), .. } = errand {
+                    let wait = u64::try_from(from - (shared.now)()).unwrap_or(0);
+                    if wait > 0 {
+                        later(now + Duration::from_millis(wait));
+                    }
+                    // Guesses take what others leave.
+                    if wait > 0 || !shared.amazon.buckets.are_half_full(&costs) {
+                        continue;
+                    }
+                }
                 let kind = costs.first().map(|(bucket, _)| *bucket);
                 if empty.contains(&kind) || calls.len() >= CALLS {
                     continue;
@@ -318,6 +330,9 @@ impl Work {
                 }
                 Outcome::Changed => {
                     self.pauses.remove(&name);
+                }
+                Outcome::TooEarly => {
+                    self.pauses.insert(name, (now + GUESS_AGAIN, 0));
                 }
                 Outcome::Again(why) => {
                     let failures = self.pauses.get(&name).map_or(0, |(_, failures)| *failures) + 1;

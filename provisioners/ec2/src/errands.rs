@@ -13,6 +13,8 @@ use super::tags::{self, CALL, GENERATION, NAME, SERVER, SNAPSHOT, Tags};
 
 /// Servers that share one call: what their user data says about each has to fit into 16 KiB.
 const MOST_MEMBERS: usize = 20;
+/// From launch to where a server may well run, which Amazon perhaps shows much later.
+const SOON_RUNNING_MS: i64 = 8000;
 
 /// One call, or a part of one that several environments share.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +53,8 @@ pub enum Errand {
         number: usize,
         volume: String,
         instance: String,
+        /// `Some`: it is not shown as running yet, and may be from then on (Unix milliseconds).
+        guessed: Option<i64>,
     },
     /// One of a snapshot's parts, or what came of a call for it that does not count.
     DeleteSnapshot {
@@ -61,6 +65,7 @@ pub enum Errand {
     },
     /// A server that shared its launch gets a name of its own.
     Name {
+        server: (ServerId, i64),
         instance: String,
         tags: Tags,
     },
@@ -152,17 +157,22 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
             }
             (Some(launch), Some(instance)) if server.stop_at.is_none() => {
                 let shown = instance_of(server, seen);
-                if let Some(shown) = shown.filter(|shown| shown.state == InstanceState::Running) {
-                    all.extend(unattached(server, shown, seen).map(|(number, volume)| Errand::Attach {
+                let runs = shown.is_some_and(|shown| shown.state == InstanceState::Running);
+                let starts = server.ran_at.is_none() && shown.is_none_or(|shown| shown.state == InstanceState::Pending);
+                if runs || (starts && server.failure.is_none()) {
+                    let guessed = server.launched_at.filter(|_| !runs).map(|at| at + SOON_RUNNING_MS);
+                    all.extend(unattached(server, instance, shown, seen).map(|(number, volume)| Errand::Attach {
                         server: key.clone(),
                         number,
                         volume: volume.to_owned(),
                         instance: instance.clone(),
+                        guessed,
                     }));
                 }
-                if launch.members.len() > 1 && shown.is_some_and(|shown| !shown.tags.contains_key(SERVER)) {
+                // When all of Amazon knows it; and whether it is shown with its name is no matter, for that takes minutes at times.
+                if launch.members.len() > 1 && !server.named && server.ran_at.is_some() {
                     let tags = of_server(&Tags::new(), &server.plan.id, *generation, &server.plan.name);
-                    all.push(Errand::Name { instance: instance.clone(), tags });
+                    all.push(Errand::Name { server: key, instance: instance.clone(), tags });
                 }
             }
             _ => {}
@@ -232,6 +242,10 @@ fn launches(environment: &EnvironmentId, records: &Records, ready: Vec<&Server>,
     let network = records.network.as_ref().map(|kept| &kept.record).filter(|network| network.delete_at.is_none());
     let group = network.and_then(|network| network.group.clone());
     let (Some(group), Some(place)) = (group, setting.place) else { return Vec::new() };
+    // Who has to wait for a volume is waited for: a call for the others alone would be one more.
+    if ready.iter().any(|server| waits_for_a_volume(records, server)) {
+        return Vec::new();
+    }
     let mut errands = Vec::new();
     let mut wanted: Vec<(Launch, bool, Vec<&str>)> = Vec::new();
     for server in ready {
@@ -273,6 +287,16 @@ fn launches(environment: &EnvironmentId, records: &Records, ready: Vec<&Server>,
         Errand::Launch { launch: Box::new(launch), noted: false }
     }));
     errands
+}
+
+/// A call for one of its volumes is under way, and nothing is known to keep it from bringing it.
+fn waits_for_a_volume(records: &Records, server: &Server) -> bool {
+    server.plan.mounts.iter().any(|mount| {
+        let volume = records.volumes.get(&mount.volume).map(|kept| &kept.record);
+        volume.is_some_and(|volume| {
+            volume.volume.is_none() && volume.failure.is_none() && volume.delete_at.is_none() && volume.from.is_none()
+        })
+    })
 }
 
 /// The server's volumes as Amazon knows them, and the zone they are in; `None` while one of them is not there yet.

@@ -48,7 +48,7 @@ fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
         }
     }
     if let Some(shown) = shown.filter(|shown| shown.state == InstanceState::Running)
-        && unattached(server, shown, seen).next().is_none()
+        && unattached(server, &shown.id, Some(shown), seen).next().is_none()
     {
         server.ran_at.get_or_insert(now);
     }

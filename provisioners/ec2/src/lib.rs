@@ -45,6 +45,7 @@ mod user_data;
 mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -107,6 +108,8 @@ struct Shared {
     portal: Portal,
     /// Found or made when the first server needs it.
     internet_group: OnceCell<String>,
+    /// Amazon refuses to take back several rules at once when one of them is not there; a call more or less hangs on it.
+    rules_one_by_one: AtomicBool,
     enrolments: Enrolments,
     /// On everything.
     tags: Tags,
@@ -149,6 +152,7 @@ impl Ec2 {
             lookout,
             portal,
             internet_group: OnceCell::new(),
+            rules_one_by_one: AtomicBool::new(false),
             enrolments,
             tags,
             installation,

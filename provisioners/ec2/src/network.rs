@@ -4,6 +4,7 @@
 //! Security groups do not hold back Amazon's name service, clock and instance metadata (VPC user guide, "Control traffic to your
 //! AWS resources using security groups"), so names resolve without a rule.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use provisioners::{EnvironmentId, ProvisionError};
@@ -18,9 +19,10 @@ use super::records::{Network, Record, Server};
 use super::steps::{Accepted, refused, rejected, soon};
 use super::tags::{self, INSTALLATION, NAME, Tags};
 
-/// Between trying whether a group is known, at first and in the end.
+/// Between trying whether a group is known, at least and at most, and for how long that is tried.
 const AGAIN: Duration = Duration::from_secs(1);
-const MOST_AGAIN: Duration = Duration::from_secs(8);
+const MOST_AGAIN: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) async fn create(shared: &Shared, environment: &EnvironmentId) -> Accepted {
     let records = shared.known(environment).await?;
@@ -59,46 +61,60 @@ pub(super) async fn create(shared: &Shared, environment: &EnvironmentId) -> Acce
 /// In and out for its members, out to the portal, and nothing else. Repeating it is harmless.
 async fn give_rules(shared: &Shared, portal: &[Rule], group: &str) -> Called<()> {
     let members = [Rule::Members(group.to_owned())];
-    once_known(|| {
+    let probe = [(Bucket::Call("AuthorizeSecurityGroupIngress"), 1)];
+    let probed = || {
         agreed("InvalidPermission.Duplicate", async {
-            let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("AuthorizeSecurityGroupIngress"), 1)]).await;
+            let paid = shared.amazon.buckets.acquire(&probe).await;
             shared.amazon.allow_in(paid, group, &members).await
         })
-    })
-    .await?;
+    };
+    once_known(probed, || shared.amazon.buckets.are_half_full(&probe)).await?;
     let out: Vec<Rule> = members.iter().chain(portal).cloned().collect();
     let rules = try_join!(
         agreed("InvalidPermission.Duplicate", async {
             let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("AuthorizeSecurityGroupEgress"), 1)]).await;
             shared.amazon.allow_out(paid, group, &out).await
         }),
-        forbid(shared, group, Rule::Everything),
-        forbid(shared, group, Rule::Everything6),
+        forbid_everything(shared, group),
     );
     rules.map(drop)
 }
 
-/// A group made a moment ago is not known everywhere yet: then the same again a little later. To begin anew would be to wait
-/// until it is even shown.
-async fn once_known<Calling: Future<Output = Called<()>>>(call: impl Fn() -> Calling) -> Called<()> {
-    let mut pause = AGAIN;
+/// A group made a moment ago is not known everywhere yet: then the same again a little later, and rarer and rarer where others
+/// want to call, too. To begin anew would be to wait until it is even shown.
+async fn once_known<Calling: Future<Output = Called<()>>>(
+    call: impl Fn() -> Calling,
+    is_quiet: impl Fn() -> bool,
+) -> Called<()> {
+    let (mut pause, mut waited) = (AGAIN, Duration::ZERO);
     loop {
         match call().await {
-            Err(error) if error.code() == "InvalidGroup.NotFound" && pause <= MOST_AGAIN => {
+            Err(error) if error.code() == "InvalidGroup.NotFound" && waited < PATIENCE => {
+                pause = if is_quiet() { AGAIN } else { (pause * 2).min(MOST_AGAIN) };
                 sleep(pause).await;
-                pause *= 2;
+                waited += pause;
             }
             other => return other,
         }
     }
 }
 
-async fn forbid(shared: &Shared, group: &str, rule: Rule) -> Called<()> {
-    agreed("InvalidPermission.NotFound", async {
+/// Takes back what Amazon gives each new group: for IPv4, and in a VPC that has it for IPv6. Both in one call, until Amazon has
+/// said once that its VPC does not have both; then each for itself.
+async fn forbid_everything(shared: &Shared, group: &str) -> Called<()> {
+    const NOT_THERE: &str = "InvalidPermission.NotFound";
+    let forbid = async |rules: &[Rule]| {
         let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("RevokeSecurityGroupEgress"), 1)]).await;
-        shared.amazon.forbid_out(paid, group, &rule).await
-    })
-    .await
+        shared.amazon.forbid_out(paid, group, rules).await
+    };
+    if !shared.rules_one_by_one.load(Ordering::Relaxed) {
+        match forbid(&[Rule::Everything, Rule::Everything6]).await {
+            Err(error) if error.code() == NOT_THERE => shared.rules_one_by_one.store(true, Ordering::Relaxed),
+            other => return other,
+        }
+    }
+    agreed(NOT_THERE, forbid(&[Rule::Everything])).await?;
+    agreed(NOT_THERE, forbid(&[Rule::Everything6])).await
 }
 
 /// A refusal that says it is so already is as good as an answer.

@@ -6,7 +6,7 @@ use provisioners::{EnvironmentId, LedgerError, ServerId};
 
 use super::Shared;
 use super::amazon::CallError;
-use super::buckets::{Bucket, Buckets, Paid};
+use super::buckets::{self, Bucket, Buckets, Paid};
 use super::conclude::LAG_MS;
 use super::errands::{Errand, Turn, digest, turn_name};
 use super::records::{Launch, Record, Records, Server};
@@ -44,6 +44,8 @@ pub enum Outcome {
     Done,
     /// It will not be asked for again as it was: the records say how to go on.
     Changed,
+    /// It was a guess that it may be done already; soon again, or when Amazon shows it.
+    TooEarly,
     /// Later, just the same.
     Again(String),
 }
@@ -89,13 +91,14 @@ fn of_servers(action: &'static str, servers: u32) -> Vec<(Bucket, u32)> {
     vec![(Bucket::Call(action), 1), (Bucket::Servers(action), servers)]
 }
 
-/// How many of these servers may go, stand by or wake in one call now.
+/// How many of these servers may go, stand by or wake in one call now. Where not all may, as many as come back in a second, so that
+/// an empty bucket is not asked for single servers; the last one is no later for it.
 ///
 /// # Errors
 /// How long to wait for the first.
 pub fn at_once(buckets: &Buckets, action: &'static str, wanted: usize) -> Result<(usize, Paid), Duration> {
-    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-    let count = buckets.there_are(Bucket::Servers(action)).clamp(1, wanted.max(1));
+    let (wanted, servers) = (u32::try_from(wanted).unwrap_or(u32::MAX).max(1), Bucket::Servers(action));
+    let count = buckets.there_are(servers).clamp(buckets::in_a_second(servers).min(wanted), wanted);
     let paid = buckets.take(&of_servers(action, count))?;
     Ok((usize::try_from(count).unwrap_or(1), paid))
 }
@@ -181,9 +184,10 @@ async fn one(
         Errand::Terminate { server, instance } => {
             terminate(shared, &[(environment.clone(), server.clone(), instance.clone())], paid).await
         }
-        Errand::Attach { server, number, volume, instance } => {
+        Errand::Attach { server, number, volume, instance, guessed } => {
             match shared.amazon.attach_volume(paid, volume, instance, *number).await {
                 Ok(()) => Ok(Outcome::Done),
+                Err(CallError::Refused { .. }) if guessed.is_some() => Ok(Outcome::TooEarly),
                 Err(error) if ["InvalidVolume.ZoneMismatch", "AttachmentLimitExceeded"].contains(&error.code()) => {
                     shared
                         .change(environment, |records| {
@@ -229,11 +233,18 @@ async fn one(
             Ok(Outcome::Done)
         }
         Errand::DeleteGroup { group } => delete_group(shared, environment, group, paid).await,
-        Errand::Name { instance, tags } => {
-            match shared.amazon.create_tags(paid, std::slice::from_ref(instance), tags).await {
-                Ok(()) => Ok(Outcome::Done),
-                Err(error) => Ok(Outcome::Again(error.to_string())),
+        Errand::Name { server, instance, tags } => {
+            if let Err(error) = shared.amazon.create_tags(paid, std::slice::from_ref(instance), tags).await {
+                return Ok(Outcome::Again(error.to_string()));
             }
+            shared
+                .change(environment, |records| {
+                    let kept = records.servers.get(server)?;
+                    let record = Server { named: true, ..kept.record.clone() };
+                    Some((kept.version, Record::Server(Box::new(record))))
+                })
+                .await?;
+            Ok(Outcome::Changed)
         }
     }
 }
@@ -475,5 +486,24 @@ impl Shared {
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_that_have_to_wait_share_a_call_each_second() {
+        let buckets = Buckets::default();
+        let at_once = |wanted| at_once(&buckets, "TerminateInstances", wanted).map(|(count, _)| count);
+        assert_eq!((at_once(900), at_once(3), at_once(500)), (Ok(900), Ok(3), Ok(97)));
+        let wait = at_once(500).unwrap_err();
+        assert!(wait > Duration::from_millis(900), "{wait:?}");
+        tokio::time::sleep(Duration::from_millis(1625)).await;
+        assert_eq!(at_once(500), Ok(22));
+        // The last few do not wait for more to come.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert_eq!(at_once(3), Ok(3));
     }
 }

@@ -84,6 +84,9 @@ pub struct Server {
     /// It does not share a call with others: one that did could not be had as a whole.
     #[serde(default)]
     pub alone: bool,
+    /// Amazon has accepted the name of its own that one has that shared its launch.
+    #[serde(default)]
+    pub named: bool,
     /// The last time Amazon launched it, as far as it was shown, by Amazon's clock: each start after a stop is a new one.
     #[serde(default)]
     pub launch_shown: i64,

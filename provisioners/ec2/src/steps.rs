@@ -194,6 +194,7 @@ async fn start_server(shared: &Shared, environment: &EnvironmentId, token: &str,
         ended: false,
         failure: None,
         alone: false,
+        named: false,
         launch_shown: 0,
         rest: None,
     };

@@ -1,6 +1,7 @@
-//! The least time that Amazon's published buckets leave anybody: for each bucket, what is needed beyond what it holds at the
-//! beginning, at the rate at which it refills; the slowest of them, and what Amazon itself takes for the last thing, which of so many is
-//! about the longest it ever takes.
+//! The least time that Amazon leaves anybody. Its published buckets: for each, what is needed beyond what it holds at the
+//! beginning, at the rate at which it refills; the slowest of them counts. And what Amazon itself takes, which of so many is about
+//! the longest it ever takes: until a new security group can be named in a call, until the last server runs or is gone, and for
+//! the answers to calls of which one needs the other's.
 //!
 //! Needed are as few calls as anybody could make: one RunInstances for the servers of an environment (they share a security
 //! group with nobody else), all terminations together, one call for each volume, attachment, security group and
@@ -9,7 +10,7 @@
 
 use std::time::Duration;
 
-use fake_ec2::{BucketSize, Delays, request_bucket, resource_bucket};
+use fake_ec2::{BucketSize, Delays, Rules, request_bucket, resource_bucket};
 
 use crate::fleet::Fleet;
 
@@ -20,63 +21,63 @@ pub struct Optimum {
     pub bucket: String,
 }
 
-/// Calls of one action, and the servers they are about together.
+/// Calls of one action, the servers they are about together, and what Amazon takes after the last of them, in milliseconds.
 struct Need {
     action: &'static str,
     calls: usize,
     servers: usize,
-}
-
-fn need(action: &'static str, calls: usize) -> Need {
-    Need { action, calls, servers: 0 }
+    after_ms: i64,
 }
 
 pub fn start(fleet: &Fleet) -> Optimum {
-    let each = fleet.environments;
-    let launches = Need { action: "RunInstances", calls: each, servers: fleet.all_servers() };
+    let (each, after_ms) = (fleet.environments, Delays::lifelike().pending.1);
+    let need = |action| Need { action, calls: each, servers: 0, after_ms };
     let needs = [
-        need("CreateSecurityGroup", each),
-        need("AuthorizeSecurityGroupIngress", each),
-        need("AuthorizeSecurityGroupEgress", each),
-        need("RevokeSecurityGroupEgress", each),
-        need("CreateVolume", each),
-        need("AttachVolume", each),
-        launches,
+        need("CreateSecurityGroup"),
+        need("AuthorizeSecurityGroupIngress"),
+        need("AuthorizeSecurityGroupEgress"),
+        need("RevokeSecurityGroupEgress"),
+        need("CreateVolume"),
+        Need { servers: fleet.all_servers(), ..need("RunInstances") },
+        Need { after_ms: 0, ..need("AttachVolume") },
     ];
-    slowest(&needs, Delays::lifelike().pending.1)
+    // The group, its rules, the servers, a volume.
+    slowest(&needs, Rules::lifelike(1).lag.changes_ms, 4)
 }
 
 pub fn park(fleet: &Fleet) -> Optimum {
-    let servers = fleet.all_servers();
+    let (servers, after_ms) = (fleet.all_servers(), Delays::lifelike().shutting_down.1);
     let calls = servers.div_ceil(ec2::MOST_AT_ONCE);
-    slowest(&[Need { action: "TerminateInstances", calls, servers }], Delays::lifelike().shutting_down.1)
+    slowest(&[Need { action: "TerminateInstances", calls, servers, after_ms }], 0, 1)
 }
 
 pub fn delete(fleet: &Fleet) -> Optimum {
-    slowest(&[need("DeleteVolume", fleet.environments), need("DeleteSecurityGroup", fleet.environments)], 0)
+    let need = |action, after_ms| Need { action, calls: fleet.environments, servers: 0, after_ms };
+    // A volume takes as long to go as to come.
+    let needs = [need("DeleteVolume", Delays::lifelike().volume_creating.1), need("DeleteSecurityGroup", 0)];
+    slowest(&needs, 0, 1)
 }
 
-/// `afterwards_ms`: what the last one takes by itself.
-fn slowest(needs: &[Need], afterwards_ms: i64) -> Optimum {
+/// `before_ms`: the first moment at which the last call can be made, whatever is in the buckets. `answers` have to be waited for
+/// one after the other, each as long as they take on average.
+fn slowest(needs: &[Need], before_ms: i64, answers: i64) -> Optimum {
     let of = |need: &Need| {
         let servers =
             resource_bucket(need.action).map(|bucket| (format!("servers of {}", need.action), need.servers, bucket));
         let calls = (format!("calls of {}", need.action), need.calls, request_bucket(need.action, true));
-        servers
-            .into_iter()
-            .chain([calls])
-            .map(|(name, needed, bucket)| (name, seconds(needed, bucket)))
-            .collect::<Vec<_>>()
+        let buckets = servers.into_iter().chain([calls]);
+        let takes = |needed, bucket| milliseconds(needed, bucket).max(before_ms) + need.after_ms;
+        buckets.map(|(name, needed, bucket)| (takes(needed, bucket), name)).collect::<Vec<_>>()
     };
-    let all = needs.iter().flat_map(of);
-    let (bucket, longest) = all.max_by(|one, other| one.1.total_cmp(&other.1)).unwrap_or_default();
-    let afterwards = Duration::from_millis(u64::try_from(afterwards_ms).unwrap_or(0));
-    Optimum { time: Duration::from_secs_f64(longest) + afterwards, bucket }
+    let (longest, bucket) = needs.iter().flat_map(of).max().unwrap_or_default();
+    let latency = Rules::lifelike(1).latency;
+    let time = longest + answers * (latency.0 + latency.1) / 2;
+    Optimum { time: Duration::from_millis(u64::try_from(time).unwrap_or(0)), bucket }
 }
 
-fn seconds(needed: usize, bucket: BucketSize) -> f64 {
+fn milliseconds(needed: usize, bucket: BucketSize) -> i64 {
     let beyond = i64::try_from(needed).unwrap_or(i64::MAX).saturating_sub(bucket.most);
-    beyond.max(0) as f64 / bucket.per_second as f64
+    beyond.max(0).saturating_mul(1000) / bucket.per_second
 }
 
 #[cfg(test)]
@@ -87,9 +88,16 @@ mod tests {
     fn five_thousand_servers_wait_for_the_bucket_of_servers() {
         let fleet = Fleet { environments: 500, servers: 10 };
         let start = start(&fleet);
-        assert_eq!((start.time, start.bucket.as_str()), (Duration::from_secs(2000 + 20), "servers of RunInstances"));
-        assert_eq!(park(&fleet).time, Duration::from_secs(200 + 60));
+        assert_eq!((start.time.as_secs(), start.bucket.as_str()), (2000 + 20, "servers of RunInstances"));
+        assert_eq!(park(&fleet).time.as_secs(), 200 + 60);
         // 450 beyond the burst of 50, at 5 each second.
-        assert_eq!(delete(&fleet).time, Duration::from_secs(90));
+        assert_eq!(delete(&fleet).time.as_secs(), 90);
+    }
+
+    #[test]
+    fn a_small_fleet_waits_for_what_amazon_takes_itself() {
+        let fleet = Fleet { environments: 5, servers: 2 };
+        assert_eq!(start(&fleet).time.as_secs(), 10 + 20);
+        assert_eq!(delete(&fleet).time.as_secs(), 5);
     }
 }

@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_secs(10);
 /// What changes at the same time is looked at together, as the portal does.
 const GATHER: Duration = Duration::from_millis(500);
 /// Between looks at what is so, past the provisioner.
-const GLANCE: Duration = Duration::from_millis(250);
+const GLANCE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 const AIM: f64 = 1.05;
 

@@ -74,9 +74,11 @@ impl Amazon {
         self.answered("AuthorizeSecurityGroupEgress", &paid, call.send().await).map(drop)
     }
 
-    /// Takes back that the members of a group reach this.
-    pub async fn forbid_out(&self, paid: Paid, group: &str, rule: &Rule) -> Called<()> {
-        let call = self.client.revoke_security_group_egress().group_id(group).ip_permissions(rule.permission());
+    /// Takes back that the members of a group reach these. In a default VPC those that the group does not have are passed over;
+    /// in another one of them keeps all from being taken back (RevokeSecurityGroupIngress in the EC2 API reference).
+    pub async fn forbid_out(&self, paid: Paid, group: &str, rules: &[Rule]) -> Called<()> {
+        let call = self.client.revoke_security_group_egress().group_id(group);
+        let call = call.set_ip_permissions(Some(rules.iter().map(Rule::permission).collect()));
         self.answered("RevokeSecurityGroupEgress", &paid, call.send().await).map(drop)
     }
 

@@ -116,7 +116,9 @@ fn revoke(call: &mut Call<'_>, asked: &Asked<'_>, egress: bool, xml: &mut Xml) -
     let goes = |one: &Permission| {
         one.egress == egress && (rules.contains(&one.id.as_str()) || unwanted.iter().any(|other| other.same(one)))
     };
-    let missing = unwanted.iter().any(|one| !group.permissions.iter().any(|other| one.same(other)))
+    // "For a default VPC, if the values you specify do not match the existing rule's values, no error is returned."
+    let strict = call.place.vpcs.get(&group.vpc).is_none_or(|vpc| !vpc.default);
+    let missing = strict && unwanted.iter().any(|one| !group.permissions.iter().any(|other| one.same(other)))
         || rules.iter().any(|rule| !group.permissions.iter().any(|one| one.id == *rule));
     if missing {
         let message = "The specified rule does not exist in this security group.";
