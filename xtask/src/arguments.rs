@@ -20,7 +20,8 @@ cargo xtask bench park [--rounds N]
 cargo xtask bench data [--megabytes N] [--files N]
     Snapshots, restores and exports of a generated tree, beside cp, rsync, restic and borg.
 cargo xtask bench fleet [--environments N] [--servers N]
-    So many environments of so many servers on a fake Amazon EC2, beside what its published buckets allow at best.
+    So many environments of so many servers on a fake Amazon EC2, beside what its published buckets allow at best, and beside
+    Cloud Custodian (from PyPI) stopping as many.
 cargo xtask bench page [--seconds N]
     Pages per second and core, their times at half that load, a list of 100,000, and what Lighthouse says.";
 

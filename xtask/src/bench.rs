@@ -11,12 +11,14 @@ use crate::build;
 use crate::machine;
 use crate::npm;
 use crate::progress::Progress;
+use crate::pypi;
 use crate::run;
 use crate::up;
 use crate::workspace::Workspace;
 
 /// The newest that Debian 12's node runs.
 const LIGHTHOUSE: &str = "lighthouse@12.8.2";
+const CUSTODIAN: &str = "c7n==0.9.53";
 
 pub fn bench(bench: &Bench) -> Outcome<()> {
     let workspace = Workspace::find();
@@ -81,7 +83,7 @@ fn data(workspace: &Workspace, megabytes: u32, files: u32) -> Outcome<()> {
     Err(format!("Cannot run {:?}: {error}", program.get_program()))
 }
 
-/// Optimised, for every server of the fleet is described again and again.
+/// Ours, and then Cloud Custodian's stop of as many servers. Optimised, for every server of the fleet is described again and again.
 fn fleet(workspace: &Workspace, environments: u32, servers: u32) -> Outcome<()> {
     let progress = Progress::begin();
     progress.part("bench", |part| {
@@ -89,11 +91,17 @@ fn fleet(workspace: &Workspace, environments: u32, servers: u32) -> Outcome<()> 
         cargo.args(["build", "--release", "--package", "bench-fleet"]);
         run::logged("build the bench", &mut cargo, &workspace.log("bench"), part)
     })?;
+    machine::provide(workspace, &progress, "run Cloud Custodian", machine::PYTHON)?;
+    let python = pypi::fetched(workspace, &progress, "Cloud Custodian", "custodian", &[CUSTODIAN])?;
     drop(progress);
-    let mut program = Command::new(workspace.target.join("release/bench-fleet"));
-    program.current_dir(&workspace.root).arg("virtual");
-    let error = program.args([environments.to_string(), servers.to_string()]).exec();
-    Err(format!("Cannot run {:?}: {error}", program.get_program()))
+    let bench = workspace.target.join("release/bench-fleet");
+    let mut ours = Command::new(&bench);
+    ours.current_dir(&workspace.root).arg("virtual").args([environments.to_string(), servers.to_string()]);
+    run::shown("measure the fleet", &mut ours)?;
+    let mut theirs = Command::new(&bench);
+    theirs.current_dir(&workspace.root).arg("custodian").arg(python.with_file_name("custodian"));
+    let error = theirs.arg((environments * servers).to_string()).exec();
+    Err(format!("Cannot run {:?}: {error}", theirs.get_program()))
 }
 
 /// The folder Lighthouse is installed in; fetched once.

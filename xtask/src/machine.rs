@@ -44,6 +44,9 @@ pub const DEBIAN_WASM: &[Need] = &[
     need("wasm-ld-22", "lld-22"),
 ];
 
+/// For programs that only PyPI has.
+pub const PYTHON: &[Need] = &[need("python3", "python3"), need("/usr/share/python-wheels", "python3-venv")];
+
 /// For the tests, besides [`RUNNING`].
 pub const TESTING: &[Need] = &[
     need("curl", "curl"),

@@ -55,6 +55,14 @@ pub fn logged(attempt: &str, command: &mut Command, log: &Path, part: &Part) -> 
     Err(format!("Could not {attempt} ({status}). All it said is in {}; the end of it:\n\n{}", log.display(), tail(log)))
 }
 
+/// Runs a program that speaks for itself.
+pub fn shown(attempt: &str, command: &mut Command) -> Outcome<()> {
+    let ended = command.status();
+    let status =
+        ended.map_err(|error| format!("Could not {attempt}: cannot run {:?}: {error}", command.get_program()))?;
+    if status.success() { Ok(()) } else { Err(format!("Could not {attempt} ({status}).")) }
+}
+
 /// Runs a short program and returns what it printed, or `None` when it is missing or fails.
 pub fn answer(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
@@ -14,7 +15,9 @@ use fake_ec2::{Fake, Wire};
 use provisioners::{EnvironmentId, Ledger, LedgerError, Page, PageChange, Secret};
 
 /// The key of the fake's first account.
-const ACCESS_KEY: &str = "AKIAFAKEOURS";
+pub const ACCESS_KEY: &str = "AKIAFAKEOURS";
+
+pub const REGION: &str = "eu-central-1";
 
 const CONFIG: &str = r#"
     [ec2.frankfurt]
@@ -29,19 +32,11 @@ const CONFIG: &str = r#"
 pub async fn open(fake: &Fake) -> Result<Ec2, String> {
     let mut configs = ec2::config::read(CONFIG).map_err(|error| error.to_string())?;
     let config = configs.remove("frankfurt").ok_or("The bench's configuration lacks its table.")?;
-    let client = aws_sdk_ec2::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("eu-central-1"))
-        .credentials_provider(Credentials::new(ACCESS_KEY, "secret", None, None, "bench"))
-        .http_client(Wire(fake.clone()))
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::disabled())
-        .build();
     let clock = fake.clone();
     let parts = Parts {
         name: "frankfurt".to_owned(),
         config,
-        amazon: Amazon::new(aws_sdk_ec2::Client::from_conf(client)),
+        amazon: Amazon::new(client(fake)),
         ledger: Arc::new(Pages::default()),
         installation: "0192-bench".to_owned(),
         portal: Portal {
@@ -53,6 +48,19 @@ pub async fn open(fake: &Fake) -> Result<Ec2, String> {
         now: Arc::new(move || clock.now_ms()),
     };
     Ec2::open(parts).await.map_err(|error| error.to_string())
+}
+
+/// Amazon's own client.
+pub fn client(fake: &Fake) -> Client {
+    let config = aws_sdk_ec2::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .credentials_provider(Credentials::new(ACCESS_KEY, "secret", None, None, "bench"))
+        .http_client(Wire(fake.clone()))
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled())
+        .build();
+    Client::from_conf(config)
 }
 
 /// By key: version and body.

@@ -29,6 +29,15 @@ impl Fleet {
         vec![vec![Step::CreateNetwork], vec![Step::CreateVolume { volume }], servers.collect()]
     }
 
+    /// As `park: stop` has it.
+    pub fn stop(&self, environment: &EnvironmentId) -> Vec<Vec<Step>> {
+        let suspend = |number| {
+            let server = server(environment, number);
+            Step::SuspendServer { server, generation: 1, wish: 1, hibernate: false }
+        };
+        vec![(0..self.servers).map(suspend).collect()]
+    }
+
     pub fn park(&self, environment: &EnvironmentId) -> Vec<Vec<Step>> {
         let stop = |number| Step::StopServer { server: server(environment, number), generation: 1 };
         vec![(0..self.servers).map(stop).collect()]

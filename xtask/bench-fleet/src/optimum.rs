@@ -45,10 +45,17 @@ pub fn start(fleet: &Fleet) -> Optimum {
     slowest(&needs, Rules::lifelike(1).lag.changes_ms, 4)
 }
 
+pub fn stop(fleet: &Fleet) -> Optimum {
+    all_together("StopInstances", fleet, Delays::lifelike().stopping.1)
+}
+
 pub fn park(fleet: &Fleet) -> Optimum {
-    let (servers, after_ms) = (fleet.all_servers(), Delays::lifelike().shutting_down.1);
-    let calls = servers.div_ceil(ec2::MOST_AT_ONCE);
-    slowest(&[Need { action: "TerminateInstances", calls, servers, after_ms }], 0, 1)
+    all_together("TerminateInstances", fleet, Delays::lifelike().shutting_down.1)
+}
+
+fn all_together(action: &'static str, fleet: &Fleet, after_ms: i64) -> Optimum {
+    let servers = fleet.all_servers();
+    slowest(&[Need { action, calls: servers.div_ceil(ec2::MOST_AT_ONCE), servers, after_ms }], 0, 1)
 }
 
 pub fn delete(fleet: &Fleet) -> Optimum {
@@ -89,6 +96,7 @@ mod tests {
         let fleet = Fleet { environments: 500, servers: 10 };
         let start = start(&fleet);
         assert_eq!((start.time.as_secs(), start.bucket.as_str()), (2000 + 20, "servers of RunInstances"));
+        assert_eq!(stop(&fleet).time.as_secs(), 200 + 60);
         assert_eq!(park(&fleet).time.as_secs(), 200 + 60);
         // 450 beyond the burst of 50, at 5 each second.
         assert_eq!(delete(&fleet).time.as_secs(), 90);

@@ -1,4 +1,4 @@
-//! A fleet is brought up, its servers are taken down, and what is left is deleted; each begins with full buckets. It is done when
+//! A fleet is brought up, its servers are stopped, then taken down, and what is left is deleted; each begins with full buckets. It is done when
 //! it is so on the fake, and known when the provisioner says so of every environment: describes show what was up to five minutes
 //! ago, and nobody knows earlier than they show.
 
@@ -53,6 +53,13 @@ pub async fn measure(fleet: &Fleet) -> Result<(), String> {
         },
     };
     bench.run(&start, |id| fleet.start(id)).await?;
+    let stop = Phase {
+        name: "stop",
+        optimum: optimum::stop(fleet),
+        is_so: &|now| all(&now.instances, "stopped"),
+        is_known: &|seen| seen.servers.iter().all(|server| matches!(server.state, MachineState::Suspended { .. })),
+    };
+    bench.run(&stop, |id| fleet.stop(id)).await?;
     let park = Phase {
         name: "park",
         optimum: optimum::park(fleet),
@@ -186,7 +193,7 @@ fn last_of(fake: &Fake, from_ms: i64) -> BTreeMap<String, i64> {
     touches.map(|touch| (touch.action, (touch.at_ms - from_ms) / 1000)).collect()
 }
 
-fn since(before: &Counts, after: &Counts) -> Counts {
+pub fn since(before: &Counts, after: &Counts) -> Counts {
     let less = |before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>| {
         let change = |(name, count): (&String, &u64)| (name.clone(), count - before.get(name).copied().unwrap_or(0));
         after.iter().map(change).filter(|(_, count)| *count > 0).collect()
