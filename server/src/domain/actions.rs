@@ -4,7 +4,7 @@
 use app::api::{Action, SnapshotReason, State};
 use provisioners::{ServerId, SnapshotId};
 
-use super::facts::{Desired, Facts, Snapshot, Standing};
+use super::facts::{Desired, Facts, Server, Snapshot, Standing};
 use super::note::Note;
 use super::state;
 use super::topology::ParkMode;
@@ -165,6 +165,8 @@ fn keep(facts: &Facts, reason: SnapshotReason) -> Keep {
         false => Keep::AsBefore,
         true if parks && facts.topology.park == ParkMode::Snapshot => Keep::InsteadOfVolumes,
         true if parks && facts.observed.snapshots.iter().any(wanted_already) => Keep::AsBefore,
+        // Of what memory still holds volumes know nothing, and a snapshot cannot be taken beside it.
+        true if parks && facts.observed.servers.iter().any(Server::is_hibernated) => Keep::AsBefore,
         true => Keep::In(reason),
     }
 }

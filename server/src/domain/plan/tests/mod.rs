@@ -95,6 +95,20 @@ fn a_server_that_nobody_may_take_back_says_so_in_vain() {
 }
 
 #[test]
+fn what_is_parked_again_before_all_memory_was_woken_comes_to_rest() {
+    let mut simulation = Simulation::parked_by(ParkMode::Hibernate);
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
+    simulation.ask(Action::Park);
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
+    simulation.ask(Action::Resume);
+    let Decision::Do(work) = simulation.decide() else { panic!() };
+    simulation.work(&work, || Luck::Rejected);
+    simulation.ask(Action::Cancel);
+    simulation.ask(Action::Park);
+    assert_eq!(simulation.come_to_rest(), Decision::Settled);
+}
+
+#[test]
 fn a_machine_that_boots_by_itself_is_given_time_from_the_moment_it_runs() {
     let mut simulation = Simulation::new();
     let Decision::Do(work) = simulation.decide() else { panic!() };
