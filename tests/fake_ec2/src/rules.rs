@@ -23,6 +23,8 @@ pub struct Rules {
     pub buckets: bool,
     /// vCPUs of running on-demand instances in one account and region; `None`: no limit.
     pub vcpu_limit: Option<u32>,
+    /// Whether each region's network is its default VPC, to which Amazon is kinder, or one that somebody made.
+    pub default_vpc: bool,
     /// How long a call takes by itself.
     pub latency: Spread,
     pub faults: Faults,
@@ -105,6 +107,7 @@ impl Rules {
             lag: Lag::default(),
             buckets: false,
             vcpu_limit: None,
+            default_vpc: true,
             latency: Spread(0, 0),
             faults: Faults::default(),
         }

@@ -79,7 +79,7 @@ impl Place {
             vcpus: 0,
         };
         let cidr = "172.31.0.0/16".to_owned();
-        place.vpcs.put(begin, Vpc { id: vpc.clone(), cidr, tags: Tags::new(), default: true });
+        place.vpcs.put(begin, Vpc { id: vpc.clone(), cidr, tags: Tags::new(), default: rules.default_vpc });
         for (zone, third) in rules.zones_of(region).into_iter().zip((0..=240u8).step_by(16)) {
             let subnet = Subnet {
                 id: id("subnet", &zone),
@@ -87,7 +87,7 @@ impl Place {
                 zone,
                 base: (172, 31, third),
                 tags: Tags::new(),
-                default: true,
+                default: rules.default_vpc,
                 taken: BTreeMap::new(),
                 next: 0,
             };
