@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use ec2::amazon::Amazon;
 use ec2::config::Config;
+use ec2::quotas::Quotas;
 use ec2::{Ec2, Now, Parts, PlaceError, Portal};
 use fake_ec2::{Fake, carry};
 use provisioners::{EnvironmentId, Ledger, LedgerError, Page, PageChange, Secret};
@@ -205,6 +206,18 @@ impl Account {
             .timeout_config(TimeoutConfig::disabled())
             .build();
         Amazon::new(aws_sdk_ec2::Client::from_conf(config))
+    }
+
+    pub fn quotas(&self) -> Quotas {
+        let config = aws_sdk_servicequotas::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new(ACCESS_KEY, "secret", None, None, "test"))
+            .http_client(Wire { fake: self.fake.clone(), moments: self.moments.clone() })
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::disabled())
+            .build();
+        Quotas::new(aws_sdk_servicequotas::Client::from_conf(config))
     }
 }
 

@@ -8,7 +8,7 @@ use super::amazon::{Account, config};
 const PORTAL: &str = "https://bookend.example.com";
 
 async fn missing(account: &Account, config: &ec2::config::Config) -> Vec<String> {
-    let findings = examine(&account.amazon(), config, Some(PORTAL)).await;
+    let findings = examine(&account.amazon(), &account.quotas(), config, Some(PORTAL)).await;
     let missing = findings.into_iter().filter(|finding| !finding.fine);
     missing.map(|Finding { about, found, .. }| format!("{about}: {found}")).collect()
 }
@@ -38,6 +38,23 @@ async fn each_permission_that_is_missing_is_named() {
     assert_eq!(missing, wanted, "a launch cannot be rehearsed without an image");
     account.fake.set_denied(["RunInstances"]);
     assert_eq!(self::missing(&account, &config()).await, [format!("launching servers: {}", allow("RunInstances"))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_may_not_have_a_single_server_of_a_size_is_told_where_to_ask_for_more() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    account.fake.set_vcpu_limit(Some(1));
+    let wanted =
+        "processors at once: 1, and one m6i.large alone has 2: ask Amazon for more at Service Quotas (L-1216C47A)";
+    assert_eq!(missing(&account, &config()).await.first().map(String::as_str), Some(wanted));
+    account.fake.set_vcpu_limit(Some(32));
+    let findings = examine(&account.amazon(), &account.quotas(), &config(), Some(PORTAL)).await;
+    let told = findings.iter().find(|finding| finding.about == "processors at once").map(|one| one.found.as_str());
+    let wanted = "32, as many as 16 of t3.small; ask Amazon for more at Service Quotas (L-1216C47A)";
+    assert_eq!(told, Some(wanted));
+    account.fake.set_denied(["GetServiceQuota"]);
+    let wanted = "processors at once: not allowed: give these credentials servicequotas:GetServiceQuota";
+    assert_eq!(missing(&account, &config()).await, [wanted]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,7 +80,7 @@ impl Amazon {
     }
 }
 
-fn understood<T, E: ProvideErrorMetadata + std::error::Error + 'static>(
+pub(super) fn understood<T, E: ProvideErrorMetadata + std::error::Error + 'static>(
     call: &'static str,
     sent: Result<T, SdkError<E>>,
 ) -> Called<T> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::Credentials;
 use aws_sdk_ec2::config::retry::RetryConfig;
@@ -13,6 +13,7 @@ use aws_smithy_http_client::{Builder, tls};
 
 use super::amazon::Amazon;
 use super::config::Config;
+use super::quotas::Quotas;
 
 /// For one call, answer included; after that nobody knows whether it happened.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +28,15 @@ pub async fn connect(config: &Config) -> Amazon {
 
 /// As [`connect`], with these credentials in the place of the usual chain's.
 pub async fn connect_as(config: &Config, credentials: Option<Credentials>) -> Amazon {
+    Amazon::new(Client::new(&load(config, credentials).await))
+}
+
+/// To ask what the account may have at most.
+pub async fn connect_quotas(config: &Config) -> Quotas {
+    Quotas::new(aws_sdk_servicequotas::Client::new(&load(config, None).await))
+}
+
+async fn load(config: &Config, credentials: Option<Credentials>) -> SdkConfig {
     let http = Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_PATIENCE).operation_timeout(PATIENCE).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
@@ -44,7 +54,7 @@ pub async fn connect_as(config: &Config, credentials: Option<Credentials>) -> Am
         loader = loader.endpoint_url(endpoint);
     }
     let base = loader.load().await;
-    let loaded = match &config.assume_role {
+    match &config.assume_role {
         None => base,
         Some(role) => {
             let mut assume = AssumeRoleProvider::builder(&role.arn).session_name(SESSION).configure(&base);
@@ -54,6 +64,5 @@ pub async fn connect_as(config: &Config, credentials: Option<Credentials>) -> Am
             let provider = aws_sdk_ec2::config::SharedCredentialsProvider::new(assume.build().await);
             base.into_builder().credentials_provider(provider).build()
         }
-    };
-    Amazon::new(Client::new(&loaded))
+    }
 }

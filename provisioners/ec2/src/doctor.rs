@@ -4,10 +4,11 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::amazon::{Amazon, CallError, Called, MachineImage, Rule, Subnet};
+use super::amazon::{Amazon, CallError, Called, MachineImage, Rule, Subnet, TypeFacts};
 use super::config::{Config, HOST_IMAGE};
 use super::perform::plain;
 use super::place::{self, PlaceError};
+use super::quotas::{Quotas, STANDARD, is_standard};
 use super::records::{Launch, Member, Portal};
 use super::tags::{INSTALLATION, Tags};
 use provisioners::ServerId;
@@ -27,7 +28,7 @@ const FEW_ADDRESSES: i32 = 16;
 const REHEARSAL: &str = "doctor";
 
 /// Everything in the order in which to mend it. When Amazon cannot be asked at all, only that.
-pub async fn examine(amazon: &Amazon, config: &Config, portal_url: Option<&str>) -> Vec<Finding> {
+pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_url: Option<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let of = [REHEARSAL.to_owned()];
     let ours: [(&str, &[String]); 1] = [(INSTALLATION, &of)];
@@ -62,7 +63,13 @@ pub async fn examine(amazon: &Amazon, config: &Config, portal_url: Option<&str>)
         }
     }
     let zones: Vec<&str> = subnets.iter().flatten().map(|subnet| subnet.zone.as_str()).collect();
-    findings.extend(types(amazon, config, &zones).await);
+    match place::sizes(amazon, config).await {
+        Err(error) => findings.push(missing("sizes", told(&error))),
+        Ok(sizes) => {
+            findings.extend(types(amazon, config, &zones).await);
+            findings.extend(processors(quotas, &sizes).await);
+        }
+    }
     if let Some(subnet) = subnets.iter().flatten().next() {
         findings.extend(rehearse(amazon, config, subnet, host.as_ref()).await);
     }
@@ -103,7 +110,7 @@ fn finding(about: &str, called: &Called<()>, allowed: &str) -> Finding {
 }
 
 fn is_permission(error: &CallError) -> bool {
-    ["UnauthorizedOperation", "AccessDenied"].contains(&error.code())
+    ["UnauthorizedOperation", "AccessDenied", "AccessDeniedException"].contains(&error.code())
 }
 
 fn refusal(error: &CallError) -> String {
@@ -135,9 +142,6 @@ fn addresses(subnet: &Subnet) -> Finding {
 }
 
 async fn types(amazon: &Amazon, config: &Config, zones: &[&str]) -> Vec<Finding> {
-    if let Err(error) = place::sizes(amazon, config).await {
-        return vec![missing("sizes", told(&error))];
-    }
     let names: Vec<String> = config.sizes.iter().flat_map(|size| size.types.clone()).collect();
     let offered = match amazon.offerings(&names).await {
         Ok(offered) => offered,
@@ -159,6 +163,26 @@ async fn types(amazon: &Amazon, config: &Config, zones: &[&str]) -> Vec<Finding>
         }
     };
     names.iter().map(of_type).collect()
+}
+
+/// How many servers the account may have at once; `None` when the limit is about none of the types.
+async fn processors(quotas: &Quotas, sizes: &[Vec<TypeFacts>]) -> Option<Finding> {
+    let about = "processors at once";
+    let standard = || sizes.iter().flatten().filter(|facts| is_standard(facts));
+    let smallest = standard().min_by_key(|facts| facts.cpu_millis)?;
+    let largest = standard().max_by_key(|facts| facts.cpu_millis)?;
+    let (few, many) = (smallest.cpu_millis.div_ceil(1000).max(1), largest.cpu_millis.div_ceil(1000));
+    let ask = format!("ask Amazon for more at Service Quotas ({STANDARD})");
+    Some(match quotas.standard().await {
+        Ok(limit) if limit < many => {
+            missing(about, format!("{limit}, and one {} alone has {many}: {ask}", largest.name))
+        }
+        Ok(limit) => fine(about, format!("{limit}, as many as {} of {}; {ask}", limit / few, smallest.name)),
+        Err(error) if is_permission(&error) => {
+            missing(about, "not allowed: give these credentials servicequotas:GetServiceQuota".to_owned())
+        }
+        Err(error) => missing(about, plain(&error)),
+    })
 }
 
 async fn rehearse(amazon: &Amazon, config: &Config, subnet: &Subnet, image: Option<&MachineImage>) -> Vec<Finding> {
@@ -234,7 +258,10 @@ mod tests {
         let is_call = |word: &&str| {
             verbs.iter().any(|verb| word.starts_with(verb)) && word.chars().all(|letter| letter.is_ascii_alphabetic())
         };
-        words.filter(is_call).map(|word| format!("ec2:{word}")).collect()
+        let limits = include_str!("quotas.rs")
+            .contains("\"GetServiceQuota\"")
+            .then(|| "servicequotas:GetServiceQuota".to_owned());
+        words.filter(is_call).map(|word| format!("ec2:{word}")).chain(limits).collect()
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod orphans;
 mod perform;
 mod place;
 pub mod prices;
+pub mod quotas;
 mod records;
 mod steps;
 mod tags;
@@ -59,7 +60,7 @@ use tokio::task::JoinHandle;
 
 use self::amazon::Amazon;
 use self::config::Config;
-pub use self::connect::{connect, connect_as};
+pub use self::connect::{connect, connect_as, connect_quotas};
 use self::driver::Active;
 use self::errands::Setting;
 use self::look::{Lookout, Seen};

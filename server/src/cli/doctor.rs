@@ -37,7 +37,8 @@ pub async fn ec2(arguments: &DoctorArguments, output: Output) -> Result<u8, Fail
     let mut found: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
     for (name, config) in wanted {
         output.passing(&format!("Asking Amazon about “{name}” …"));
-        let findings = examine(&ec2::connect(&config).await, &config, arguments.public_url.as_deref()).await;
+        let (amazon, quotas) = (ec2::connect(&config).await, ec2::connect_quotas(&config).await);
+        let findings = examine(&amazon, &quotas, &config, arguments.public_url.as_deref()).await;
         found.insert(name, findings);
     }
     output
@@ -69,8 +70,7 @@ fn told(name: &str, findings: &[Finding]) -> String {
     let lines: Vec<String> = findings.iter().map(line).collect();
     let missing = findings.iter().filter(|finding| !finding.fine).count();
     let sum = match missing {
-        0 => "Nothing is missing. The account's limit of processors shows only when it is reached: Service Quotas has it."
-            .to_owned(),
+        0 => "Nothing is missing.".to_owned(),
         1 => "1 thing is missing.".to_owned(),
         many => format!("{many} things are missing."),
     };

@@ -262,7 +262,7 @@ fn reply(answer: Answer) -> http::Response<Bytes> {
     let mut response = http::Response::new(Bytes::from(answer.body));
     *response.status_mut() =
         http::StatusCode::from_u16(answer.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    let kind = http::HeaderValue::from_static("text/xml;charset=UTF-8");
+    let kind = http::HeaderValue::from_static(answer.kind);
     response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
     response
 }

@@ -25,11 +25,16 @@ pub struct Caller {
 }
 
 impl Request {
-    /// A form as it comes by POST, or in the address by GET.
+    /// A form as it comes by POST, or in the address by GET; or AWS JSON, of which the header names the action.
     pub fn read(headers: &http::HeaderMap, query: Option<&str>, body: &[u8]) -> Self {
-        let form = if body.is_empty() { query.unwrap_or_default().as_bytes() } else { body };
-        let parameters = form_urlencoded::parse(form).into_owned().collect();
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let parameters = match text("x-amz-target") {
+            Some(target) => of_json(target, body),
+            None => {
+                let form = if body.is_empty() { query.unwrap_or_default().as_bytes() } else { body };
+                form_urlencoded::parse(form).into_owned().collect()
+            }
+        };
         let session_token = text("x-amz-security-token").map(str::to_owned);
         let caller = text("authorization").and_then(|header| Caller::of_header(header, session_token));
         Self { caller, parameters }
@@ -47,6 +52,14 @@ impl Request {
     pub fn is_dry_run(&self) -> bool {
         self.parameters.get("DryRun").is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
+}
+
+/// `ServiceQuotasV20190624.GetServiceQuota`, and text by its name.
+fn of_json(target: &str, body: &[u8]) -> BTreeMap<String, String> {
+    let mut parameters: BTreeMap<String, String> = serde_json::from_slice(body).unwrap_or_default();
+    let action = target.rsplit('.').next().unwrap_or_default();
+    parameters.insert("Action".to_owned(), action.to_owned());
+    parameters
 }
 
 impl Caller {

@@ -9,6 +9,7 @@ mod call;
 mod control;
 mod describe;
 mod foreign;
+mod quotas;
 mod sts;
 mod truth;
 
@@ -36,7 +37,12 @@ const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 pub struct Answer {
     pub status: u16,
     pub body: String,
+    /// Its content type.
+    pub kind: &'static str,
 }
+
+const XML: &str = "text/xml;charset=UTF-8";
+const JSON: &str = "application/x-amz-json-1.1";
 
 pub struct Cloud {
     rules: Rules,
@@ -101,6 +107,9 @@ impl Cloud {
         if sts::is_one(&action) {
             return self.answer_sts(now_ms, request, &id);
         }
+        if quotas::is_one(&action) {
+            return self.answer_quotas(now_ms, request);
+        }
         let mut xml = Xml::new();
         let mut outcome = Ok(());
         xml.root(&format!("{action}Response"), NAMESPACE, |xml| {
@@ -108,7 +117,7 @@ impl Cloud {
             outcome = self.act(now_ms, &action, request, xml);
         });
         match outcome {
-            Ok(()) => Answer { status: 200, body: xml.into_text() },
+            Ok(()) => Answer { status: 200, body: xml.into_text(), kind: XML },
             Err(problem) => refusal(&problem, &id),
         }
     }
@@ -217,7 +226,7 @@ fn refusal(problem: &Problem, request_id: &str) -> Answer {
         });
         xml.value("RequestID", request_id);
     });
-    Answer { status: problem.status, body: xml.into_text() }
+    Answer { status: problem.status, body: xml.into_text(), kind: XML }
 }
 
 /// A number as an id of Amazon's: 17 hexadecimal digits.

@@ -3,7 +3,7 @@
 //! A role of another account is assumed only with the external id it asks for, so that nobody can have a third party's
 //! access used for them.
 
-use crate::cloud::{Answer, Cloud};
+use crate::cloud::{Answer, Cloud, XML};
 use crate::problem::Problem;
 use crate::query::Request;
 use crate::seed::dice;
@@ -49,7 +49,7 @@ impl Cloud {
                 xml.value("RequestId", id);
             }),
         };
-        Answer { status, body: xml.into_text() }
+        Answer { status, body: xml.into_text(), kind: XML }
     }
 
     fn act_sts(&mut self, now_ms: i64, action: &str, request: &Request) -> Result<Fields, Problem> {
