@@ -64,7 +64,7 @@ impl Bodies {
         let mut have = inner.disks.have();
         have.running = inner.house.running();
         for step in plan(truth, &have) {
-            if let Err(error) = inner.act(&step) {
+            if let Err(error) = inner.act(&step, truth) {
                 eprintln!("fake-ec2: {step}: {error}");
             }
         }
@@ -73,7 +73,7 @@ impl Bodies {
 }
 
 impl Inner {
-    fn act(&mut self, step: &Step) -> Result<(), String> {
+    fn act(&mut self, step: &Step, truth: &Truth) -> Result<(), String> {
         match step {
             Step::Stop { instance } => self.house.stop(instance),
             Step::MakeVolume { volume, from } => self.disks.make_volume(volume, from.as_deref()),
@@ -83,6 +83,8 @@ impl Inner {
             Step::Detach { volume, instance } => self.disks.detach(volume, instance),
             Step::Start { instance, boot, address, user_data } => {
                 self.disks.make_root(instance, user_data)?;
+                // It may ask who it is in its first moment.
+                self.disks.tell(truth);
                 self.house.start(instance, *boot, *address)
             }
             Step::ForgetInstance { instance } => self.disks.forget_instance(instance),
