@@ -1,7 +1,5 @@
 //! Spot servers: had where there are some, replaced when Amazon takes them back, and nothing is lost by it.
 
-use std::fs;
-
 use fake_ec2::{Fake, Rules};
 use provisioners::conformance::{effect, server, settled};
 use provisioners::{EnvironmentId, Provisioner, ServerPlan, Step};
@@ -63,9 +61,7 @@ volumes:
 
 #[tokio::test]
 async fn a_spot_server_that_is_taken_back_ends_in_order_and_another_goes_on_with_its_data() -> Outcome {
-    let templates = tempfile::tempdir()?;
-    fs::write(templates.path().join("cheap.yaml"), CHEAP)?;
-    let tryout = Tryout::start_with(&[("BOOKEND_TEMPLATES", templates.path().as_os_str())]).await?;
+    let tryout = Tryout::offering("cheap", CHEAP, &[]).await?;
     let api = tryout.person("root").await?;
     api.order("cheap", "cheap").await?;
     api.await_state("cheap", "ready").await?;

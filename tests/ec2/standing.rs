@@ -1,8 +1,6 @@
 //! Parked environments on machines that really run: what the disk of a server that stands by held is there when it wakes, and
 //! what a volume held when it is made again from the snapshot it went into.
 
-use std::fs;
-
 use serde_json::Value;
 use tests::Outcome;
 use tests::tryout::Tryout;
@@ -36,9 +34,7 @@ volumes:
 
 #[tokio::test]
 async fn a_volume_that_was_put_away_is_made_again_with_all_it_held() -> Outcome {
-    let templates = tempfile::tempdir()?;
-    fs::write(templates.path().join("archive.yaml"), ARCHIVE)?;
-    let tryout = Tryout::start_with(&[("BOOKEND_TEMPLATES", templates.path().as_os_str())]).await?;
+    let tryout = Tryout::offering("archive", ARCHIVE, &[]).await?;
     let api = tryout.person("root").await?;
     let bench = api.order("archive", "bench").await?;
     api.await_state("bench", "ready").await?;
@@ -60,9 +56,7 @@ async fn a_volume_that_was_put_away_is_made_again_with_all_it_held() -> Outcome 
 
 #[tokio::test]
 async fn a_parked_server_that_stands_by_wakes_as_it_was() -> Outcome {
-    let templates = tempfile::tempdir()?;
-    fs::write(templates.path().join("workbench.yaml"), WORKBENCH)?;
-    let tryout = Tryout::start_with(&[("BOOKEND_TEMPLATES", templates.path().as_os_str())]).await?;
+    let tryout = Tryout::offering("workbench", WORKBENCH, &[]).await?;
     let api = tryout.person("root").await?;
     let bench = api.order("workbench", "bench").await?;
     api.await_state("bench", "ready").await?;

@@ -29,14 +29,23 @@ pub struct Tryout {
 
 impl Tryout {
     pub async fn start() -> Outcome<Self> {
-        Self::start_with(&[]).await
+        Self::start_in(home()?, &[]).await
     }
 
-    /// With more variables of the environment.
-    pub async fn start_with(variables: &[(&str, &OsStr)]) -> Outcome<Self> {
+    /// With this template as its whole catalog, and more variables of the environment.
+    pub async fn offering(name: &str, template: &str, variables: &[(&str, &str)]) -> Outcome<Self> {
+        let home = home()?;
+        let templates = home.path().join("templates");
+        fs::create_dir(&templates)?;
+        fs::write(templates.join(format!("{name}.yaml")), template)?;
+        let more = variables.iter().map(|(name, value)| (*name, OsStr::new(value)));
+        let variables: Vec<_> = std::iter::once(("BOOKEND_TEMPLATES", templates.as_os_str())).chain(more).collect();
+        Self::start_in(home, &variables).await
+    }
+
+    async fn start_in(home: tempfile::TempDir, variables: &[(&str, &OsStr)]) -> Outcome<Self> {
         // Fails when another story in this process was first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let home = tempfile::Builder::new().prefix("bookend-tryout-").tempdir()?;
         // Instances are another user's when this runs as root.
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755))?;
         let mut command = up(home.path(), &format!("127.0.0.1:{}", free_port()?));
@@ -140,6 +149,10 @@ impl Drop for Tryout {
         let _ = self.process.start_kill();
         leftovers::sweep(self.home.path());
     }
+}
+
+fn home() -> std::io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("bookend-tryout-").tempdir()
 }
 
 /// What it says when it does not start.

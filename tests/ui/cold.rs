@@ -1,13 +1,10 @@
 //! Until what a new volume holds was read in from its snapshot, its environment's page says that first reads are slow.
 
-use std::ffi::OsStr;
-use std::fs;
-
 use serde_json::json;
+use tests::Outcome;
 use tests::tryout::Tryout;
-use tests::{Browser, Outcome};
 
-use super::PASSWORD;
+use super::become_administrator;
 
 const CELLAR: &str = r#"
 name: cellar
@@ -23,17 +20,9 @@ volumes:
 
 #[tokio::test]
 async fn the_page_of_a_copy_on_ec2_says_how_far_its_data_is_read_in() -> Outcome {
-    let templates = tempfile::tempdir()?;
-    fs::write(templates.path().join("cellar.yaml"), CELLAR)?;
     // Long enough to be looked at.
-    let variables = [("BOOKEND_TEMPLATES", templates.path().as_os_str()), ("FAKE_EC2_READING", OsStr::new("3600"))];
-    let tryout = Tryout::start_with(&variables).await?;
-    let browser = Browser::open().await?;
-    browser.go(tryout.setup_link.as_ref().ok_or("There is no link for the first administrator.")?).await?;
-    browser.fill("name", "ada").await?;
-    browser.fill("password", PASSWORD).await?;
-    browser.press("Create administrator").await?;
-    browser.await_text("h1", "Catalog").await?;
+    let tryout = Tryout::offering("cellar", CELLAR, &[("FAKE_EC2_READING", "3600")]).await?;
+    let browser = become_administrator(tryout.setup_link.as_ref()).await?;
     let api = tryout.person("ada").await?;
     api.order("cellar", "old").await?;
     api.await_state("old", "ready").await?;

@@ -31,8 +31,13 @@ pub const PASSWORD: &str = "a quiet corner by the window";
 
 /// A browser in which `ada`, the portal's first administrator, has signed in.
 pub async fn signed_in(portal: &Portal) -> Outcome<Browser> {
+    become_administrator(portal.setup_link.as_ref()).await
+}
+
+/// The same by the link that a portal printed.
+pub async fn become_administrator(link: Option<&String>) -> Outcome<Browser> {
     let browser = Browser::open().await?;
-    browser.go(portal.setup_link.as_ref().ok_or("The portal printed no link for the first administrator.")?).await?;
+    browser.go(link.ok_or("The portal printed no link for the first administrator.")?).await?;
     browser.fill("name", "ada").await?;
     browser.fill("password", PASSWORD).await?;
     browser.press("Create administrator").await?;

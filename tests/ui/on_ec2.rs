@@ -4,19 +4,14 @@ use rustix::process::Signal;
 use tests::tryout::{self, Tryout};
 use tests::{Browser, Outcome};
 
-use super::PASSWORD;
+use super::become_administrator;
 
 #[tokio::test]
 async fn a_person_orders_on_ec2_without_an_account_parks_resumes_and_finds_everything() -> Outcome {
     let mut tryout = Tryout::start().await?;
     let said = tryout.said()?;
     assert!(said.contains("comes up on “amazon”, a make-believe Amazon EC2 on this machine"), "{said}");
-    let browser = Browser::open().await?;
-    browser.go(tryout.setup_link.as_ref().ok_or("There is no link for the first administrator.")?).await?;
-    browser.fill("name", "ada").await?;
-    browser.fill("password", PASSWORD).await?;
-    browser.press("Create administrator").await?;
-    browser.await_text("h1", "Catalog").await?;
+    let browser = become_administrator(tryout.setup_link.as_ref()).await?;
 
     // Three servers, which become ready before one's eyes.
     browser.click("a[href=\"/catalog/queue\"]").await?;

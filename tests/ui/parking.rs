@@ -1,11 +1,9 @@
 //! What parking keeps, costs and how long the way back is: told where somebody decides, and while it is so.
 
-use std::fs;
-
 use tests::tryout::Tryout;
 use tests::{Browser, Outcome};
 
-use super::PASSWORD;
+use super::become_administrator;
 
 /// Two servers that are stopped and not taken away: 8 GiB of disk each, and 3 GiB of volumes.
 const WORKSHOP: &str = r#"
@@ -32,14 +30,8 @@ const RESUMES: &str = "Coming back starts the same servers; nothing is set up an
 #[tokio::test]
 async fn whoever_parks_on_ec2_knows_before_and_meanwhile_what_stays_what_it_costs_and_how_long_the_way_back_is()
 -> Outcome {
-    let templates = tempfile::tempdir()?;
-    fs::write(templates.path().join("workshop.yaml"), WORKSHOP)?;
-    let tryout = Tryout::start_with(&[("BOOKEND_TEMPLATES", templates.path().as_os_str())]).await?;
-    let browser = Browser::open().await?;
-    browser.go(tryout.setup_link.as_ref().ok_or("There is no link for the first administrator.")?).await?;
-    browser.fill("name", "ada").await?;
-    browser.fill("password", PASSWORD).await?;
-    browser.press("Create administrator").await?;
+    let tryout = Tryout::offering("workshop", WORKSHOP, &[]).await?;
+    let browser = become_administrator(tryout.setup_link.as_ref()).await?;
 
     // Where it is ordered.
     browser.click("a[href=\"/catalog/workshop\"]").await?;

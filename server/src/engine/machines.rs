@@ -75,15 +75,20 @@ impl Machines {
         all
     }
 
+    /// `None`: this portal does not have it.
+    fn provisioner(&self, name: &str) -> Option<&Arc<dyn Provisioner>> {
+        self.provisioners.iter().find(|one| one.name() == name)
+    }
+
     /// Volumes that read slowly for now.
     pub fn reading_in(&self, provisioner: &str, environment: &EnvironmentId) -> Vec<ReadingIn> {
-        let provisioner = self.provisioners.iter().find(|one| one.name() == provisioner);
+        let provisioner = self.provisioner(provisioner);
         provisioner.map(|provisioner| provisioner.reading_in(environment)).unwrap_or_default()
     }
 
     /// What keeping this at a provisioner costs; `None` when this portal does not have it.
     pub fn price_at_rest(&self, provisioner: &str, kept: &AtRest) -> Option<RestPrice> {
-        let provisioner = self.provisioners.iter().find(|one| one.name() == provisioner);
+        let provisioner = self.provisioner(provisioner);
         provisioner.map(|provisioner| provisioner.price_at_rest(kept))
     }
 
@@ -106,7 +111,7 @@ impl Machines {
     /// # Errors
     /// As [`unowned`](Self::unowned).
     pub async fn unowned_one(&self, provisioner: &str, id: &str, now: i64) -> Result<Option<Unowned>, ApiError> {
-        let Some(provisioner) = self.provisioners.iter().find(|one| one.name() == provisioner) else { return Ok(None) };
+        let Some(provisioner) = self.provisioner(provisioner) else { return Ok(None) };
         let found = inventory(provisioner.as_ref()).await.map_err(unanswered)?;
         match found.into_iter().find(|environment| environment.as_str() == id) {
             Some(environment) => self.look(provisioner.as_ref(), &environment, now).await,
@@ -129,7 +134,7 @@ impl Machines {
     }
 
     fn found_orphan(&self, row: OrphanRow) -> FoundOrphan {
-        let provisioner = self.provisioners.iter().find(|one| one.name() == row.provisioner);
+        let provisioner = self.provisioner(&row.provisioner);
         let after = provisioner.filter(|_| row.orphan.kind == OrphanKind::Server);
         let after = after.and_then(|provisioner| provisioner.orphan_servers_end_after());
         let after = after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
@@ -150,7 +155,7 @@ impl Machines {
     /// When it is owned after all, or the provisioner did not do it: asking again is harmless.
     pub async fn remove_orphan(&self, found: &FoundOrphan, now: i64) -> Result<(), ApiError> {
         let OrphanRow { provisioner, orphan, .. } = &found.row;
-        let provisioner = self.provisioners.iter().find(|one| one.name() == provisioner);
+        let provisioner = self.provisioner(provisioner);
         let provisioner = provisioner.ok_or_else(|| {
             ApiError::conflict("This portal does not have that provisioner any more")
                 .with_detail("Start it with that provisioner's table in --provisioners, then remove it.")
@@ -169,7 +174,7 @@ impl Machines {
     pub async fn remove(&self, unowned: &Unowned, now: i64) -> Result<(), ApiError> {
         let environment = &unowned.remains.environment;
         let gone = || ApiError::conflict("It is owned after all").with_detail("Nothing was removed.");
-        let provisioner = self.provisioners.iter().find(|one| one.name() == unowned.provisioner).ok_or_else(gone)?;
+        let provisioner = self.provisioner(&unowned.provisioner).ok_or_else(gone)?;
         self.look(provisioner.as_ref(), environment, now).await?.ok_or_else(gone)?;
         let volumes = unowned.remains.volumes.iter().map(|volume| Step::DeleteVolume { volume: volume.clone() });
         for (index, step) in std::iter::once(Step::DeleteNetwork).chain(volumes).enumerate() {

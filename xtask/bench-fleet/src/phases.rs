@@ -1,5 +1,5 @@
-//! A fleet is brought up, its servers are stopped, then taken down, and what is left is deleted; each begins with full buckets. It is done when
-//! it is so on the fake, and known when the provisioner says so of every environment: describes show what was up to five minutes
+//! A fleet is brought up, its servers are stopped, then taken down, and what is left is deleted; each begins with full buckets.
+//! It is done when it is so on the fake, and known when the provisioner says so of every environment: describes show what was up to five minutes
 //! ago, and nobody knows earlier than they show.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,7 +5,8 @@
 //!
 //! Guaranteed, and tested by simulating worlds ([`tests`]): never two starts for one (server, generation); a new generation
 //! starts only after the stop of the one before was accepted and nothing of it is seen; a volume is deleted only when an
-//! explicit delete asked for it or a complete snapshot has what it held, and one that held data is never made again empty; whoever waits knows what for.
+//! explicit delete asked for it or a complete snapshot has what it held, and one that held data is never made again empty;
+//! whoever waits knows what for.
 //!
 //! Deliberately absent: how a step is done, and by whom.
 
