@@ -4,6 +4,8 @@ use ec2::doctor::{Finding, examine};
 use fake_ec2::{Fake, Rules};
 
 use super::amazon::{Account, config};
+use super::orphans::bring_up;
+use super::seeds::Life;
 
 const PORTAL: &str = "https://bookend.example.com";
 
@@ -70,4 +72,29 @@ async fn what_is_configured_and_not_there_is_said_with_what_to_do() {
     has("amazon has no image named \"no-such-image-*\"");
     has("z9.huge");
     has("`portal_url` is \"not a url\"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whichever_permission_is_taken_away_from_a_portal_with_an_environment_is_named_and_nothing_changes() {
+    let mut life = Life::begin(7, Rules::calm()).await;
+    bring_up(&mut life).await;
+    let account = life.account.clone();
+    assert_eq!(missing(&account, &config()).await, Vec::<String>::new());
+    let before = account.fake.touches();
+    let policy = ec2::doctor::policy(None);
+    let actions = policy["Statement"].as_array().expect("statements").iter().flat_map(|statement| {
+        let action = &statement["Action"];
+        action.as_array().cloned().unwrap_or_else(|| vec![action.clone()])
+    });
+    for action in actions {
+        let action = action.as_str().expect("an action");
+        let (_, call) = action.split_once(':').expect("a service");
+        account.fake.set_denied([call]);
+        let missing = missing(&account, &config()).await;
+        assert!(
+            missing.iter().any(|one| one.contains(&format!("give these credentials {action}"))),
+            "{action}: {missing:?}"
+        );
+    }
+    assert_eq!(account.fake.touches(), before);
 }

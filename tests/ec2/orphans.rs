@@ -20,7 +20,7 @@ const THEIRS: &str = "0192-another-installation";
 const LONG: Duration = Duration::from_secs(45 * 60);
 
 /// A server with a volume, and a snapshot of that.
-async fn bring_up(life: &mut Life) {
+pub async fn bring_up(life: &mut Life) {
     let volume = VolumePlan { id: VolumeId::new("data"), name: "data".into(), size_bytes: 3 << 30, from: None };
     let kept = SnapshotVolume { volume: VolumeId::new("data"), name: "data".into() };
     let snapshot = SnapshotPlan { id: SnapshotId::new("kept"), volumes: vec![kept] };

@@ -58,11 +58,19 @@ const UNSURE: [&str; 5] = ["InternalError", "InternalFailure", "ServiceUnavailab
 pub struct Amazon {
     client: Client,
     pub buckets: Arc<Buckets>,
+    /// Said with each call that changes something.
+    dry_run: Option<bool>,
 }
 
 impl Amazon {
     pub fn new(client: Client) -> Self {
-        Self { client, buckets: Arc::default() }
+        Self { client, buckets: Arc::default(), dry_run: None }
+    }
+
+    /// The same, whose calls that change something are rehearsals: Amazon says whether it would let us, refuses with
+    /// `DryRunOperation` if so, and does nothing.
+    pub fn rehearsing(&self) -> Self {
+        Self { dry_run: Some(true), ..self.clone() }
     }
 
     /// Understands an answer, and learns from a refusal that the bucket was emptier than thought.

@@ -1,17 +1,17 @@
 //! What an account and region lack for Bookend to work in them, found out before anybody orders. Nothing is changed: what cannot
 //! be known by looking is rehearsed.
 
+mod rehearsals;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::amazon::{Amazon, CallError, Called, MachineImage, Rule, Subnet, TypeFacts};
+use super::amazon::{Amazon, CallError, Called, Rule, Subnet, TypeFacts};
 use super::config::{Config, HOST_IMAGE};
 use super::perform::plain;
 use super::place::{self, PlaceError};
 use super::quotas::{Quotas, STANDARD, is_standard};
-use super::records::{Launch, Member, Portal};
-use super::tags::{INSTALLATION, Tags};
-use provisioners::ServerId;
+use super::tags::INSTALLATION;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,13 +24,11 @@ pub struct Finding {
 
 /// A subnet with fewer runs out soon.
 const FEW_ADDRESSES: i32 = 16;
-/// What rehearsals carry in the place of an installation's id.
-const REHEARSAL: &str = "doctor";
 
 /// Everything in the order in which to mend it. When Amazon cannot be asked at all, only that.
 pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_url: Option<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let of = [REHEARSAL.to_owned()];
+    let of = [rehearsals::INSTEAD.to_owned()];
     let ours: [(&str, &[String]); 1] = [(INSTALLATION, &of)];
     let looks = [
         ("instances", amazon.instances(&ours).await.map(drop)),
@@ -71,8 +69,9 @@ pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_u
         }
     }
     if let Some(subnet) = subnets.iter().flatten().next() {
-        findings.extend(rehearse(amazon, config, subnet, host.as_ref()).await);
+        findings.extend(rehearsals::making(&amazon.rehearsing(), config, subnet, host.as_ref()).await);
     }
+    findings.extend(rehearsals::changing(&amazon.rehearsing()).await);
     findings.push(portal(config, portal_url).await);
     findings
 }
@@ -115,13 +114,15 @@ fn is_permission(error: &CallError) -> bool {
 
 fn refusal(error: &CallError) -> String {
     match error {
-        CallError::Refused { call, .. } if is_permission(error) => {
-            format!(
-                "not allowed: give these credentials ec2:{call} (`bookend doctor ec2 --policy` prints all it takes)"
-            )
-        }
+        CallError::Refused { call, .. } if is_permission(error) => not_allowed(&[call]),
         _ => plain(error),
     }
+}
+
+fn not_allowed(calls: &[&str]) -> String {
+    let calls: Vec<String> = calls.iter().map(|call| format!("ec2:{call}")).collect();
+    let calls = calls.join(", ");
+    format!("not allowed: give these credentials {calls} (`bookend doctor ec2 --policy` prints all it takes)")
 }
 
 fn told(error: &PlaceError) -> String {
@@ -183,45 +184,6 @@ async fn processors(quotas: &Quotas, sizes: &[Vec<TypeFacts>]) -> Option<Finding
         }
         Err(error) => missing(about, plain(&error)),
     })
-}
-
-async fn rehearse(amazon: &Amazon, config: &Config, subnet: &Subnet, image: Option<&MachineImage>) -> Vec<Finding> {
-    let mut tags = config.tags.clone();
-    tags.insert(INSTALLATION.to_owned(), REHEARSAL.to_owned());
-    let mut findings = vec![
-        finding("making volumes", &amazon.rehearse_volume(&subnet.zone, &tags).await, "allowed"),
-        finding("making security groups", &amazon.rehearse_security_group(&subnet.vpc, &tags).await, "allowed"),
-    ];
-    if let (Some(image), Some(size)) = (image, config.sizes.first()) {
-        let launch = rehearsal(config, subnet, image, size.types.first().map_or("", String::as_str), tags);
-        findings.push(finding("launching servers", &amazon.rehearse_launch(&launch).await, "allowed"));
-    }
-    findings
-}
-
-fn rehearsal(config: &Config, subnet: &Subnet, image: &MachineImage, instance_type: &str, tags: Tags) -> Launch {
-    Launch {
-        token: REHEARSAL.to_owned(),
-        instance_type: instance_type.to_owned(),
-        image: image.id.clone(),
-        root_device: image.root_device.clone(),
-        root_gib: image.root_gib,
-        subnet: subnet.id.clone(),
-        zone: subnet.zone.clone(),
-        groups: config.security_groups.clone(),
-        members: vec![Member {
-            server: ServerId::new(REHEARSAL),
-            generation: 1,
-            name: REHEARSAL.to_owned(),
-            disks: Vec::new(),
-        }],
-        portal: Portal { url: String::new(), agent_sha256: String::new(), authorities: None },
-        instance_profile: config.instance_profile.clone(),
-        key_pair: config.key_pair.clone(),
-        tags,
-        spot: false,
-        hibernates: false,
-    }
 }
 
 async fn portal(config: &Config, portal_url: Option<&str>) -> Finding {

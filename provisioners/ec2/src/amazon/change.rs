@@ -1,11 +1,11 @@
-//! The calls that change something, and their rehearsals. Each is paid for beforehand: whether there is a token for it decides
-//! whether it is made now.
+//! The calls that change something, each of which can be a rehearsal. Each is paid for beforehand: whether there is a token for it
+//! decides whether it is made now.
 
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{self, ResourceType, TagSpecification};
 
 use super::{Amazon, CallError, Called, listed};
-use crate::buckets::{Bucket, Paid};
+use crate::buckets::Paid;
 use crate::records::{Launch, Volume};
 use crate::tags::Tags;
 
@@ -54,7 +54,7 @@ impl Amazon {
         about: &str,
         tags: &Tags,
     ) -> Called<String> {
-        let call = self.client.create_security_group().vpc_id(vpc).group_name(name);
+        let call = self.client.create_security_group().set_dry_run(self.dry_run).vpc_id(vpc).group_name(name);
         let call = call.description(about).tag_specifications(specification(ResourceType::SecurityGroup, tags));
         let made = self.answered("CreateSecurityGroup", &paid, call.send().await)?;
         made.group_id.ok_or_else(|| nameless("CreateSecurityGroup"))
@@ -62,14 +62,14 @@ impl Amazon {
 
     /// Lets these reach the members of a group.
     pub async fn allow_in(&self, paid: Paid, group: &str, rules: &[Rule]) -> Called<()> {
-        let call = self.client.authorize_security_group_ingress().group_id(group);
+        let call = self.client.authorize_security_group_ingress().set_dry_run(self.dry_run).group_id(group);
         let call = call.set_ip_permissions(Some(rules.iter().map(Rule::permission).collect()));
         self.answered("AuthorizeSecurityGroupIngress", &paid, call.send().await).map(drop)
     }
 
     /// Lets the members of a group reach these.
     pub async fn allow_out(&self, paid: Paid, group: &str, rules: &[Rule]) -> Called<()> {
-        let call = self.client.authorize_security_group_egress().group_id(group);
+        let call = self.client.authorize_security_group_egress().set_dry_run(self.dry_run).group_id(group);
         let call = call.set_ip_permissions(Some(rules.iter().map(Rule::permission).collect()));
         self.answered("AuthorizeSecurityGroupEgress", &paid, call.send().await).map(drop)
     }
@@ -77,13 +77,13 @@ impl Amazon {
     /// Takes back that the members of a group reach these. In a default VPC those that the group does not have are passed over;
     /// in another one of them keeps all from being taken back (RevokeSecurityGroupIngress in the EC2 API reference).
     pub async fn forbid_out(&self, paid: Paid, group: &str, rules: &[Rule]) -> Called<()> {
-        let call = self.client.revoke_security_group_egress().group_id(group);
+        let call = self.client.revoke_security_group_egress().set_dry_run(self.dry_run).group_id(group);
         let call = call.set_ip_permissions(Some(rules.iter().map(Rule::permission).collect()));
         self.answered("RevokeSecurityGroupEgress", &paid, call.send().await).map(drop)
     }
 
     pub async fn delete_security_group(&self, paid: Paid, group: &str) -> Called<()> {
-        let call = self.client.delete_security_group().group_id(group);
+        let call = self.client.delete_security_group().set_dry_run(self.dry_run).group_id(group);
         self.answered("DeleteSecurityGroup", &paid, call.send().await).map(drop)
     }
 
@@ -110,6 +110,7 @@ impl Amazon {
         let profile = profile.map(|name| types::IamInstanceProfileSpecification::builder().name(name).build());
         self.client
             .run_instances()
+            .set_dry_run(self.dry_run)
             .client_token(&launch.token)
             .image_id(&launch.image)
             .instance_type(types::InstanceType::from(launch.instance_type.as_str()))
@@ -149,25 +150,26 @@ impl Amazon {
 
     /// All of these or, when one of them is not known or protected, none; at most 1000.
     pub async fn terminate(&self, paid: Paid, instances: &[String]) -> Called<()> {
-        let call = self.client.terminate_instances().set_instance_ids(Some(instances.to_vec()));
+        let call =
+            self.client.terminate_instances().set_dry_run(self.dry_run).set_instance_ids(Some(instances.to_vec()));
         self.answered("TerminateInstances", &paid, call.send().await).map(drop)
     }
 
     /// As [`terminate`](Self::terminate), for those that stand by from now on.
     pub async fn stop(&self, paid: Paid, instances: &[String], hibernate: bool) -> Called<()> {
-        let call = self.client.stop_instances().set_instance_ids(Some(instances.to_vec()));
+        let call = self.client.stop_instances().set_dry_run(self.dry_run).set_instance_ids(Some(instances.to_vec()));
         let call = call.set_hibernate(hibernate.then_some(true));
         self.answered("StopInstances", &paid, call.send().await).map(drop)
     }
 
     /// As [`terminate`](Self::terminate), for those that stand by no longer.
     pub async fn start(&self, paid: Paid, instances: &[String]) -> Called<()> {
-        let call = self.client.start_instances().set_instance_ids(Some(instances.to_vec()));
+        let call = self.client.start_instances().set_dry_run(self.dry_run).set_instance_ids(Some(instances.to_vec()));
         self.answered("StartInstances", &paid, call.send().await).map(drop)
     }
 
     pub async fn create_volume(&self, paid: Paid, volume: &Volume, tags: &Tags) -> Called<String> {
-        let call = self.client.create_volume().client_token(&volume.token);
+        let call = self.client.create_volume().set_dry_run(self.dry_run).client_token(&volume.token);
         let call = call
             .availability_zone(&volume.zone)
             .size(volume.size_gib)
@@ -181,64 +183,48 @@ impl Amazon {
     }
 
     pub async fn delete_volume(&self, paid: Paid, volume: &str) -> Called<()> {
-        self.answered("DeleteVolume", &paid, self.client.delete_volume().volume_id(volume).send().await).map(drop)
+        self.answered(
+            "DeleteVolume",
+            &paid,
+            self.client.delete_volume().set_dry_run(self.dry_run).volume_id(volume).send().await,
+        )
+        .map(drop)
     }
 
     /// `number` counts the disks of the instance, from 0.
     pub async fn attach_volume(&self, paid: Paid, volume: &str, instance: &str, number: usize) -> Called<()> {
         let device = format!("/dev/sd{}", char::from(b'f' + u8::try_from(number.min(20)).unwrap_or(20)));
-        let call = self.client.attach_volume().volume_id(volume).instance_id(instance).device(device);
+        let call = self
+            .client
+            .attach_volume()
+            .set_dry_run(self.dry_run)
+            .volume_id(volume)
+            .instance_id(instance)
+            .device(device);
         self.answered("AttachVolume", &paid, call.send().await).map(drop)
     }
 
     /// The moment is fixed when this returns.
     pub async fn create_snapshot(&self, paid: Paid, volume: &str, tags: &Tags) -> Called<String> {
-        let call = self.client.create_snapshot().volume_id(volume);
+        let call = self.client.create_snapshot().set_dry_run(self.dry_run).volume_id(volume);
         let call = call.tag_specifications(specification(ResourceType::Snapshot, tags));
         let made = self.answered("CreateSnapshot", &paid, call.send().await)?;
         made.snapshot_id.ok_or_else(|| nameless("CreateSnapshot"))
     }
 
     pub async fn delete_snapshot(&self, paid: Paid, snapshot: &str) -> Called<()> {
-        let call = self.client.delete_snapshot().snapshot_id(snapshot);
+        let call = self.client.delete_snapshot().set_dry_run(self.dry_run).snapshot_id(snapshot);
         self.answered("DeleteSnapshot", &paid, call.send().await).map(drop)
     }
 
     pub async fn create_tags(&self, paid: Paid, resources: &[String], tags: &Tags) -> Called<()> {
-        let call = self.client.create_tags().set_resources(Some(resources.to_vec())).set_tags(Some(listed(tags)));
+        let call = self
+            .client
+            .create_tags()
+            .set_dry_run(self.dry_run)
+            .set_resources(Some(resources.to_vec()))
+            .set_tags(Some(listed(tags)));
         self.answered("CreateTags", &paid, call.send().await).map(drop)
-    }
-}
-
-/// The same calls as rehearsals: Amazon says whether it would let us, and does nothing.
-impl Amazon {
-    pub async fn rehearse_launch(&self, launch: &Launch) -> Called<()> {
-        let paid = self.buckets.acquire(&[(Bucket::Call("RunInstances"), 1)]).await;
-        let call = self.launch_call(launch, "").dry_run(true);
-        rehearsed(self.answered("RunInstances", &paid, call.send().await))
-    }
-
-    pub async fn rehearse_volume(&self, zone: &str, tags: &Tags) -> Called<()> {
-        let paid = self.buckets.acquire(&[(Bucket::Call("CreateVolume"), 1)]).await;
-        let call = self.client.create_volume().availability_zone(zone).size(1).encrypted(true).dry_run(true);
-        let call =
-            call.volume_type(types::VolumeType::Gp3).tag_specifications(specification(ResourceType::Volume, tags));
-        rehearsed(self.answered("CreateVolume", &paid, call.send().await))
-    }
-
-    pub async fn rehearse_security_group(&self, vpc: &str, tags: &Tags) -> Called<()> {
-        let paid = self.buckets.acquire(&[(Bucket::Call("CreateSecurityGroup"), 1)]).await;
-        let call =
-            self.client.create_security_group().vpc_id(vpc).group_name("bookend-doctor").description("A rehearsal");
-        let call = call.dry_run(true).tag_specifications(specification(ResourceType::SecurityGroup, tags));
-        rehearsed(self.answered("CreateSecurityGroup", &paid, call.send().await))
-    }
-}
-
-fn rehearsed<T>(called: Called<T>) -> Called<()> {
-    match called {
-        Err(error) if error.code() != "DryRunOperation" => Err(error),
-        _ => Ok(()),
     }
 }
 

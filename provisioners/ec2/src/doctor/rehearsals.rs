@@ -1,0 +1,172 @@
+//! What Amazon would let us do, by calls that do nothing. It tells no other way without being asked about permissions themselves,
+//! which few may.
+
+use provisioners::{ServerId, VolumeId, VolumePlan};
+
+use super::{Finding, finding, fine, is_permission, missing, not_allowed};
+use crate::amazon::{Amazon, CallError, Called, InstanceState, MachineImage, Rule, SnapshotState, Subnet, VolumeState};
+use crate::buckets::{Bucket, Paid};
+use crate::config::Config;
+use crate::perform::plain;
+use crate::records::{Launch, Member, Portal, Volume};
+use crate::tags::{INSTALLATION, Tags};
+
+/// What rehearsals carry in the place of an installation's id.
+pub const INSTEAD: &str = "doctor";
+
+/// What takes nothing that is there already.
+pub async fn making(amazon: &Amazon, config: &Config, subnet: &Subnet, image: Option<&MachineImage>) -> Vec<Finding> {
+    let mut tags = tags();
+    tags.extend(config.tags.clone());
+    let volume = amazon.create_volume(pay(amazon, "CreateVolume").await, &volume(&subnet.zone), &tags).await;
+    let paid = pay(amazon, "CreateSecurityGroup").await;
+    let group = amazon.create_security_group(paid, &subnet.vpc, "bookend-doctor", "A rehearsal", &tags).await;
+    let mut findings = vec![
+        finding("making volumes", &rehearsed(volume), "allowed"),
+        finding("making security groups", &rehearsed(group), "allowed"),
+    ];
+    if let (Some(image), Some(size)) = (image, config.sizes.first()) {
+        let launch = launch(config, subnet, image, size.types.first().map_or("", String::as_str), tags);
+        let launched = amazon.run_instances(pay(amazon, "RunInstances").await, &launch, "").await;
+        findings.push(finding("launching servers", &rehearsed(launched), "allowed"));
+    }
+    findings
+}
+
+/// What is done with what there is, rehearsed on one of each kind of what an installation, whichever, made: for anything else
+/// Amazon would say no to who may change no more than that.
+pub async fn changing(amazon: &Amazon) -> Vec<Finding> {
+    let any = ["*".to_owned()];
+    let made: [(&str, &[String]); 1] = [(INSTALLATION, &any)];
+    // What may not be looked at was told before.
+    let servers = amazon.instances(&made).await.unwrap_or_default();
+    let server = servers.into_iter().find(|one| one.state < InstanceState::ShuttingDown).map(|one| one.id);
+    let volumes = amazon.volumes(&made).await.unwrap_or_default();
+    let there = |state| matches!(state, VolumeState::Available | VolumeState::InUse);
+    let volume = volumes.into_iter().find(|one| there(one.state)).map(|one| one.id);
+    let snapshots = amazon.snapshots(&made).await.unwrap_or_default();
+    let snapshot = snapshots.into_iter().find(|one| one.state == SnapshotState::Completed).map(|one| one.id);
+    let group = amazon.security_groups(&made).await.unwrap_or_default().into_iter().next().map(|one| one.id);
+    vec![
+        judged("changing servers", &on_server(amazon, server.as_deref()).await),
+        judged("changing volumes", &on_volume(amazon, volume.as_deref(), server.as_deref()).await),
+        judged("changing snapshots", &on_snapshot(amazon, snapshot.as_deref()).await),
+        judged("changing security groups", &on_group(amazon, group.as_deref()).await),
+    ]
+}
+
+async fn on_server(amazon: &Amazon, id: Option<&str>) -> Vec<Called<()>> {
+    let Some(id) = id else { return Vec::new() };
+    let ids = [id.to_owned()];
+    let tags = Tags::from([("bookend:rehearsal".to_owned(), INSTEAD.to_owned())]);
+    vec![
+        amazon.start(pay(amazon, "StartInstances").await, &ids).await,
+        amazon.stop(pay(amazon, "StopInstances").await, &ids, false).await,
+        amazon.terminate(pay(amazon, "TerminateInstances").await, &ids).await,
+        amazon.create_tags(pay(amazon, "CreateTags").await, &ids, &tags).await,
+    ]
+}
+
+async fn on_volume(amazon: &Amazon, id: Option<&str>, server: Option<&str>) -> Vec<Called<()>> {
+    let Some(id) = id else { return Vec::new() };
+    let snapshot = amazon.create_snapshot(pay(amazon, "CreateSnapshot").await, id, &tags()).await;
+    let mut outcomes = vec![snapshot.map(drop), amazon.delete_volume(pay(amazon, "DeleteVolume").await, id).await];
+    if let Some(server) = server {
+        outcomes.push(amazon.attach_volume(pay(amazon, "AttachVolume").await, id, server, 0).await);
+    }
+    outcomes
+}
+
+async fn on_snapshot(amazon: &Amazon, id: Option<&str>) -> Vec<Called<()>> {
+    let Some(id) = id else { return Vec::new() };
+    vec![amazon.delete_snapshot(pay(amazon, "DeleteSnapshot").await, id).await]
+}
+
+async fn on_group(amazon: &Amazon, id: Option<&str>) -> Vec<Called<()>> {
+    let Some(id) = id else { return Vec::new() };
+    let rules = [Rule::Members(id.to_owned())];
+    vec![
+        amazon.allow_in(pay(amazon, "AuthorizeSecurityGroupIngress").await, id, &rules).await,
+        amazon.allow_out(pay(amazon, "AuthorizeSecurityGroupEgress").await, id, &rules).await,
+        amazon.forbid_out(pay(amazon, "RevokeSecurityGroupEgress").await, id, &rules).await,
+        amazon.delete_security_group(pay(amazon, "DeleteSecurityGroup").await, id).await,
+    ]
+}
+
+/// Amazon looks at permissions first: who is refused for another reason has them.
+fn judged(about: &str, outcomes: &[Called<()>]) -> Finding {
+    if outcomes.is_empty() {
+        return fine(about, "not known before there is one: ask again after the first order".to_owned());
+    }
+    let denied = outcomes.iter().filter_map(|outcome| match outcome {
+        Err(error @ CallError::Refused { call, .. }) if is_permission(error) => Some(*call),
+        _ => None,
+    });
+    let denied: Vec<&str> = denied.collect();
+    let mut errors = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    let unanswered = errors.find(|error| !matches!(error, CallError::Refused { .. }));
+    match (denied.as_slice(), unanswered) {
+        ([], None) => fine(about, "allowed".to_owned()),
+        ([], Some(error)) => missing(about, plain(error)),
+        (denied, _) => missing(about, not_allowed(denied)),
+    }
+}
+
+async fn pay(amazon: &Amazon, call: &'static str) -> Paid {
+    amazon.buckets.acquire(&[(Bucket::Call(call), 1)]).await
+}
+
+fn rehearsed<T>(called: Called<T>) -> Called<()> {
+    match called {
+        Err(error) if error.code() != "DryRunOperation" => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// What a rehearsal would give to what it makes.
+fn tags() -> Tags {
+    Tags::from([(INSTALLATION.to_owned(), INSTEAD.to_owned())])
+}
+
+fn volume(zone: &str) -> Volume {
+    Volume {
+        token: INSTEAD.to_owned(),
+        plan: VolumePlan { id: VolumeId::new(INSTEAD), name: INSTEAD.to_owned(), size_bytes: 1 << 30, from: None },
+        zone: zone.to_owned(),
+        from: None,
+        size_gib: 1,
+        reading_rate: None,
+        asked_at: 0,
+        volume: None,
+        ready: false,
+        warm: false,
+        delete_at: None,
+        deleted: false,
+        failure: None,
+    }
+}
+
+fn launch(config: &Config, subnet: &Subnet, image: &MachineImage, instance_type: &str, tags: Tags) -> Launch {
+    Launch {
+        token: INSTEAD.to_owned(),
+        instance_type: instance_type.to_owned(),
+        image: image.id.clone(),
+        root_device: image.root_device.clone(),
+        root_gib: image.root_gib,
+        subnet: subnet.id.clone(),
+        zone: subnet.zone.clone(),
+        groups: config.security_groups.clone(),
+        members: vec![Member {
+            server: ServerId::new(INSTEAD),
+            generation: 1,
+            name: INSTEAD.to_owned(),
+            disks: Vec::new(),
+        }],
+        portal: Portal { url: String::new(), agent_sha256: String::new(), authorities: None },
+        instance_profile: config.instance_profile.clone(),
+        key_pair: config.key_pair.clone(),
+        tags,
+        spot: false,
+        hibernates: false,
+    }
+}
