@@ -120,6 +120,8 @@ pub trait Portal: Send + Sync + 'static {
     async fn operation(&self, actor: &Actor) -> Result<Operation, ApiError>;
     /// What provisioners have that no environment owns.
     async fn leftovers(&self, actor: &Actor) -> Result<Vec<Leftover>, ApiError>;
+    /// How many single things of them the last look has found: for every page, so nothing but the database is asked.
+    async fn leftovers_found(&self, actor: &Actor) -> Result<u64, ApiError>;
     /// `typed` has to be the id once more where there are volumes.
     async fn remove_leftover(
         &self,

@@ -41,6 +41,7 @@ const MATRIX: &[(&str, [u16; 6])] = &[
     ("set_person_disabled", [401, 403, 404, 403, 403, 200]),
     ("operation", [401, 403, 200, 403, 403, 200]),
     ("leftovers", [401, 403, 200, 403, 403, 200]),
+    ("leftovers_found", [401, 403, 200, 403, 403, 200]),
     ("remove_leftover", [401, 403, 404, 403, 403, 404]),
     // It has no repository.
     ("repository_snapshots", [401, 403, 409, 403, 403, 409]),
@@ -149,6 +150,7 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
         "set_person_disabled" => portal.set_person_disabled(actor, "ann", false).await.map(drop),
         "operation" => portal.operation(actor).await.map(drop),
         "leftovers" => portal.leftovers(actor).await.map(drop),
+        "leftovers_found" => portal.leftovers_found(actor).await.map(drop),
         "remove_leftover" => portal.remove_leftover(actor, "local", environment, Some(environment)).await,
         "catalog" => portal.catalog(actor).await.map(drop),
         "template" => portal.template(actor, "scratch", None).await.map(drop),

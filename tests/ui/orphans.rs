@@ -131,7 +131,12 @@ async fn what_is_paid_for_and_nobodys_is_shown_with_its_price_and_goes_when_an_o
     assert_eq!((&of(&lost)["kind"], &of(&lost)["monthly_cents"]), (&"volume".into(), &800.into()), "{found:#?}");
     assert!(of(&lost)["ends_at"].is_null() && of(&server)["ends_at"].is_i64(), "{found:#?}");
     assert!(portal.log().contains("nobody owns this"), "{}", portal.log());
-    browser.go(&portal.url("/operator")).await?;
+    // Every page says so to who can do something about it.
+    browser.go(&portal.url("/environments")).await?;
+    browser.click(".avatar").await?;
+    browser.await_text(".menu__alert", "2 leftovers").await?;
+    browser.picture("leftovers-alert").await?;
+    browser.click("a[href=\"/operator\"]").await?;
     browser.await_text(".notice", "2 things at a provisioner belong to nobody").await?;
     browser.await_text(".list__more", "100 GiB in eu-central-1a at “frankfurt”, about $8.00 a month").await?;
     pictures(&browser).await?;

@@ -129,9 +129,18 @@ fn find(visit: &Visit) -> impl IntoView + use<> {
 fn account(visit: &Visit, name: String, place: Place) -> impl IntoView + use<> {
     let administrator = visit.is_administrator();
     let current = move |here: Place| (place == here).then_some("page");
+    let alert = match visit.leftovers {
+        0 => None,
+        1 => Some("1 leftover".to_owned()),
+        many => Some(format!("{many} leftovers")),
+    };
+    let label = match &alert {
+        None => format!("Account of {name}"),
+        Some(alert) => format!("Account of {name}: {alert}"),
+    };
     let initial = name.chars().next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     view! {
-        <button class="avatar" type="button" popovertarget="account" aria-label=format!("Account of {name}")>
+        <button class="avatar" type="button" popovertarget="account" data-alert=alert.is_some() aria-label=label>
             <span aria-hidden="true">{initial}</span>
         </button>
         <div id="account" class="menu" popover="auto">
@@ -139,7 +148,9 @@ fn account(visit: &Visit, name: String, place: Place) -> impl IntoView + use<> {
             <a class="menu__item" href="/profile" aria-current=current(Place::Profile)>{icon("user")}"Profile"</a>
             {administrator.then(|| view! {
                 <a class="menu__item" href="/people" aria-current=current(Place::People)>{icon("users")}"People"</a>
-                <a class="menu__item" href="/operator" aria-current=current(Place::Operator)>{icon("gauge")}"Operator"</a>
+                <a class="menu__item" href="/operator" aria-current=current(Place::Operator)>
+                    {icon("gauge")}"Operator"{alert.map(|alert| view! { <span class="menu__alert">{alert}</span> })}
+                </a>
             })}
             <div class="menu__row"><span>"Theme"</span>{theme_switch(visit)}</div>
             <form method="post" action="/sign-out">

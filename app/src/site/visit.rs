@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     pub path: String,
     pub query: Fields,
     pub theme: Theme,
+    /// For administrators: how much is found that nobody owns.
+    pub leftovers: u64,
     /// How this browser's lists look, as its cookie says.
     pub list_look: String,
     /// The session's secret as this browser sent it, to end it.
@@ -90,10 +92,17 @@ impl std::ops::Deref for Visit {
 }
 
 impl Visit {
-    pub fn new(site: &Site, parts: &Parts) -> Self {
+    pub async fn new(site: &Site, parts: &Parts) -> Self {
+        let actor = parts.extensions.get::<Actor>().cloned().unwrap_or(Actor::Anonymous { from: None, browser: None });
+        // Nobody is kept from a page by it.
+        let leftovers = match &actor {
+            Actor::Person(SignedIn { role: Role::Administrator, .. }) => site.portal.leftovers_found(&actor).await,
+            _ => Ok(0),
+        };
         Self(Arc::new(Inner {
             portal: site.portal.clone(),
-            actor: parts.extensions.get::<Actor>().cloned().unwrap_or(Actor::Anonymous { from: None, browser: None }),
+            actor,
+            leftovers: leftovers.unwrap_or_default(),
             settings: site.settings.clone(),
             now: now(),
             address: parts.uri.path_and_query().map_or("/", |address| address.as_str()).to_string(),
@@ -133,7 +142,7 @@ impl Visit {
 impl FromRequestParts<Site> for Visit {
     type Rejection = Infallible;
     async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Infallible> {
-        Ok(Visit::new(site, parts))
+        Ok(Visit::new(site, parts).await)
     }
 }
 
@@ -155,7 +164,7 @@ impl FromRequest<Site> for ManyForm {
     type Rejection = Response;
     async fn from_request(request: Request, site: &Site) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let visit = Visit::new(site, &parts);
+        let visit = Visit::new(site, &parts).await;
         let kind = parts.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !kind.starts_with("application/x-www-form-urlencoded") {
             return Err(answer(&visit, Err(ApiError::bad_request("This address takes a form, and this is none"))));

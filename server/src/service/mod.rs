@@ -185,6 +185,10 @@ impl Portal for Service {
         access::administrator(actor)?;
         operator::leftovers(self).await
     }
+    async fn leftovers_found(&self, actor: &Actor) -> Result<u64, ApiError> {
+        access::administrator(actor)?;
+        operator::leftovers_found(self).await
+    }
     async fn remove_leftover(
         &self,
         actor: &Actor,

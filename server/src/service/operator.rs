@@ -96,6 +96,10 @@ pub(super) async fn leftovers(service: &Service) -> Result<Vec<Leftover>, ApiErr
     Ok(found.iter().map(leftover).chain(orphans.iter().map(single)).collect())
 }
 
+pub(super) async fn leftovers_found(service: &Service) -> Result<u64, ApiError> {
+    service.store.count_orphans().await.map_err(failed)
+}
+
 /// `typed` has to be the leftover's id where there is data: that goes for ever.
 pub(super) async fn remove_leftover(
     service: &Service,

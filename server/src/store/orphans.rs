@@ -105,6 +105,16 @@ impl Store {
         tx.commit().await
     }
 
+    /// Those whose removal was not asked for.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn count_orphans(&self) -> Result<u64, StoreError> {
+        let count = sqlx::query_scalar("select count(*) from orphan where removed_at is null");
+        let count: i64 = count.fetch_one(&mut *self.read().await?).await?;
+        Ok(count.unsigned_abs())
+    }
+
     /// Those whose removal was not asked for, the oldest first.
     ///
     /// # Errors
