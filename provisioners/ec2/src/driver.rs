@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use provisioners::{EnvironmentId, LedgerError, ObservedEnvironment};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::Shared;
+use super::amazon::Called;
 use super::buckets::{Bucket, Paid};
 use super::conclude::conclude;
 use super::errands::{Errand, Turn, errands};
@@ -117,10 +118,19 @@ struct Work {
     pauses: HashMap<String, (Instant, u32)>,
 }
 
+/// Everything under way, each with how often it was begun, and what a look at it shows.
+struct Looked {
+    began: Instant,
+    environments: Vec<(EnvironmentId, u64)>,
+    shown: Called<Arc<BTreeMap<EnvironmentId, Seen>>>,
+}
+
 /// Runs for as long as it is polled.
 pub(super) async fn drive(shared: Arc<Shared>) {
     let mut work = Work::default();
     let mut calls: JoinSet<(Call, Outcome)> = JoinSet::new();
+    // One at a time; nobody waits for it who has something to ask for.
+    let mut looks: JoinSet<Looked> = JoinSet::new();
     let (mut look_at, mut soonest) = (Instant::now(), Instant::now());
     let mut poll = POLL;
     let mut patrol_at = Instant::now();
@@ -132,28 +142,42 @@ pub(super) async fn drive(shared: Arc<Shared>) {
             }
             patrol_at = Instant::now() + PATROL;
         }
-        let began = Instant::now();
-        let look = began >= look_at;
-        if let Err(error) = work.refresh(&shared, look).await {
-            tracing::warn!(%error, "what is under way on Amazon cannot be looked at; trying again");
+        let begun = shared.active.take_begun();
+        if Instant::now() >= look_at && looks.is_empty() {
+            let environments = shared.active.all();
+            if !environments.is_empty() {
+                looks.spawn(look(shared.clone(), environments));
+            }
+        }
+        if let Err(error) = work.refresh(&shared, begun, None).await {
+            tracing::warn!(%error, "what is under way on Amazon cannot be read; trying again");
             look_at = Instant::now() + POLL;
             tokio::time::sleep(POLL).await;
             continue;
         }
-        if look {
-            poll = if work.news { POLL } else { (poll * 5 / 4).min(RARE_POLL) };
-            // The more there is to see, the rarer: others ask, too.
-            soonest = Instant::now() + began.elapsed() * LOOK_SHARE;
-            look_at = soonest.max(Instant::now() + poll);
-        }
         let next = work.start(&shared, &mut calls);
-        let idle = shared.active.lock().is_empty();
-        let until = if idle { patrol_at } else { next.map_or(look_at, |next| next.min(look_at)).min(patrol_at) };
+        let idle = shared.active.lock().is_empty() || !looks.is_empty();
+        let until = if idle { patrol_at } else { look_at };
+        let until = next.map_or(until, |next| next.min(until)).min(patrol_at);
         tokio::select! {
             () = shared.active.wake.notified() => {
                 tokio::time::sleep(GATHER).await;
                 poll = POLL;
                 look_at = look_at.min(soonest.max(Instant::now() + POLL));
+            }
+            Some(looked) = looks.join_next(), if !looks.is_empty() => {
+                match work.take_in(&shared, looked).await {
+                    Ok(took) => {
+                        poll = if work.news { POLL } else { (poll * 5 / 4).min(RARE_POLL) };
+                        // The more there is to see, the rarer: others ask, too.
+                        soonest = Instant::now() + took * LOOK_SHARE;
+                        look_at = soonest.max(Instant::now() + poll);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "what is under way on Amazon cannot be looked at; trying again");
+                        look_at = Instant::now() + POLL;
+                    }
+                }
             }
             Some(done) = calls.join_next(), if !calls.is_empty() => {
                 work.finish(&shared, done);
@@ -166,20 +190,40 @@ pub(super) async fn drive(shared: Arc<Shared>) {
     }
 }
 
+async fn look(shared: Arc<Shared>, environments: Vec<(EnvironmentId, u64)>) -> Looked {
+    let began = Instant::now();
+    let shown = shared.lookout.look(environments.iter().map(|(id, _)| id.clone())).await;
+    Looked { began, environments, shown }
+}
+
 impl Work {
-    /// Reads anew what has changed, or looks at everything under way.
-    async fn refresh(&mut self, shared: &Arc<Shared>, look: bool) -> Result<(), LedgerError> {
+    /// Goes on from what a look shows; says how long it took.
+    async fn take_in(
+        &mut self,
+        shared: &Arc<Shared>,
+        looked: Result<Looked, JoinError>,
+    ) -> Result<Duration, LedgerError> {
+        let Looked { began, environments, shown } = looked.map_err(|error| LedgerError(error.to_string()))?;
+        let shown = shown.map_err(|error| LedgerError(error.to_string()))?;
+        self.refresh(shared, environments, Some(&shown)).await?;
+        Ok(began.elapsed())
+    }
+
+    /// Reads these anew.
+    async fn refresh(
+        &mut self,
+        shared: &Arc<Shared>,
+        environments: Vec<(EnvironmentId, u64)>,
+        shown: Option<&BTreeMap<EnvironmentId, Seen>>,
+    ) -> Result<(), LedgerError> {
         self.news = false;
-        let begun = shared.active.take_begun();
-        let environments = if look { shared.active.all() } else { begun };
         if environments.is_empty() {
             return Ok(());
         }
         let ids: Vec<EnvironmentId> = environments.iter().map(|(id, _)| id.clone()).collect();
-        if look {
-            let seen = shared.lookout.look(ids.clone()).await.map_err(|error| LedgerError(error.to_string()))?;
+        if let Some(shown) = shown {
             for id in &ids {
-                self.seen.insert(id.clone(), seen.get(id).cloned().unwrap_or_default());
+                self.seen.insert(id.clone(), shown.get(id).cloned().unwrap_or_default());
             }
         }
         // After the look: whatever it shows was written down before it was made.
@@ -187,8 +231,14 @@ impl Work {
         let now = (shared.now)();
         let place = shared.place();
         for (id, count) in environments {
-            let seen = self.seen.entry(id.clone()).or_default();
-            let records = shared.learnt(&id, records.remove(&id).unwrap_or_default(), seen).await?;
+            let records = records.remove(&id).unwrap_or_default();
+            let Some(seen) = self.seen.get(&id) else {
+                // Nobody has looked yet, from which nothing follows; what is to be asked for need not wait for that.
+                let todo = errands(&id, &records, &Seen::default(), &shared.setting(place.as_deref()));
+                self.todo.insert(id, todo);
+                continue;
+            };
+            let records = shared.learnt(&id, records, seen).await?;
             let there = conclude(&id, &records, seen, now);
             if self.told.get(&id) != Some(&there) {
                 self.told.insert(id.clone(), there);
@@ -197,7 +247,7 @@ impl Work {
                 let _ = shared.changes.send(id.clone());
             }
             let todo = errands(&id, &records, seen, &shared.setting(place.as_deref()));
-            if look && records.are_settled() && todo.is_empty() && shared.active.end(&id, count) {
+            if shown.is_some() && records.are_settled() && todo.is_empty() && shared.active.end(&id, count) {
                 self.forget(&id);
                 self.clear(shared, &id, &records).await?;
             } else {

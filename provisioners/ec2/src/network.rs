@@ -19,7 +19,9 @@ use super::records::{Network, Record, Server};
 use super::steps::{Accepted, refused, rejected, soon};
 use super::tags::{self, INSTALLATION, NAME, Tags};
 
-/// Between trying whether a group is known, at least and at most, and for how long that is tried.
+/// Between trying whether a group is known: when nobody else wants to call, and when others do at first and at most; and for how
+/// long that is tried.
+const AGAIN_WHEN_QUIET: Duration = Duration::from_millis(150);
 const AGAIN: Duration = Duration::from_secs(1);
 const MOST_AGAIN: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -90,9 +92,10 @@ async fn once_known<Calling: Future<Output = Called<()>>>(
     loop {
         match call().await {
             Err(error) if error.code() == "InvalidGroup.NotFound" && waited < PATIENCE => {
-                pause = if is_quiet() { AGAIN } else { (pause * 2).min(MOST_AGAIN) };
-                sleep(pause).await;
-                waited += pause;
+                let this_time = if is_quiet() { AGAIN_WHEN_QUIET } else { (pause * 2).min(MOST_AGAIN) };
+                pause = this_time.max(AGAIN);
+                sleep(this_time).await;
+                waited += this_time;
             }
             other => return other,
         }

@@ -316,7 +316,9 @@ async fn start(
         Ok(instances) => {
             shared
                 .change_members(environment, launch, |index, server| {
-                    server.instance = instances.get(index).cloned();
+                    let (instance, address) = instances.get(index).cloned().unzip();
+                    server.instance = instance;
+                    server.address = address.flatten();
                     server.launched_at = Some(now);
                 })
                 .await?;

@@ -411,6 +411,21 @@ impl Observed {
             let seen = now.snapshots.iter().find(|seen| seen.snapshot == snapshot.id);
             snapshot.seen = seen.filter(|seen| snapshot.counts(seen)).cloned();
         }
+        self.believe_agents();
+    }
+    /// A server whose agent talks runs, whatever its cloud shows yet: nobody else has the token of that generation. Not where it
+    /// has stood by: a connection may be left from before.
+    pub fn believe_agents(&mut self) {
+        let talking = |server: &&mut Server| {
+            server.link == AgentLink::Connected && (server.turns.suspended, server.turns.woken) == (0, 0)
+        };
+        for server in self.servers.iter_mut().filter(talking) {
+            let generation = server.generation;
+            let machine = server.machines.iter_mut().find(|machine| machine.generation == generation);
+            if let Some(machine) = machine.filter(|machine| matches!(machine.state, MachineState::Starting { .. })) {
+                machine.state = MachineState::Running;
+            }
+        }
     }
     /// Whether the outside world was ever asked for anything: when not, there is nothing to observe.
     pub fn untouched(&self) -> bool {

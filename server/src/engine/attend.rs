@@ -66,7 +66,9 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
         shared.store.release(lease, &waiting_for, now, now + 60_000).await?;
         return Ok(Next::Done);
     };
-    if !before.untouched() {
+    loaded.facts.observed.believe_agents();
+    let is_ready = agents_say_it_is_ready(&loaded, now);
+    if !before.untouched() && !is_ready {
         match provisioner.observe(std::slice::from_ref(environment)).await {
             Ok(seen) => {
                 for seen in seen.iter().filter(|seen| seen.environment == *environment) {
@@ -102,7 +104,10 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
     }
     let decision = with_lines(shared, environment.as_str(), decision).await;
     let view = derive_from(facts, &decision, now);
-    let settlement = settlement(&loaded, &before, &decision, &view, now);
+    let mut settlement = settlement(&loaded, &before, &decision, &view, now);
+    if is_ready {
+        settlement.due_at = Some(now);
+    }
     let generation = facts.intent.generation;
     if view.state == State::Deleted {
         facts.observed.servers.iter().for_each(|server| shared.agents.forget(&server.id));
@@ -113,6 +118,15 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
         shared.agents.moved(environment);
     }
     Ok(Next::Done)
+}
+
+/// With all there was when it was last looked at, nothing but their agents' word was missing. People hear it before the next look,
+/// which may take a second where a cloud is asked.
+fn agents_say_it_is_ready(loaded: &Loaded, now: i64) -> bool {
+    let facts = &loaded.facts;
+    let decision = plan(&facts.intent, &facts.topology, &facts.observed, now);
+    let nothing_to_do = matches!(decision, Decision::Settled | Decision::Wait(_));
+    nothing_to_do && loaded.state != State::Ready && derive_from(facts, &decision, now).state == State::Ready
 }
 
 /// What volumes were to begin with and could not.

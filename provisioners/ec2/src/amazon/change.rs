@@ -1,6 +1,8 @@
 //! The calls that change something, each of which can be a rehearsal. Each is paid for beforehand: whether there is a token for it
 //! decides whether it is made now.
 
+use std::net::Ipv4Addr;
+
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{self, ResourceType, TagSpecification};
 
@@ -131,19 +133,25 @@ impl Amazon {
             .tag_specifications(specification(ResourceType::NetworkInterface, &launch.tags))
     }
 
-    /// All of a launch's servers, by launch index, or none.
-    pub async fn run_instances(&self, paid: Paid, launch: &Launch, user_data: &str) -> Called<Vec<String>> {
+    /// All of a launch's servers, by launch index, or none: how Amazon calls each, and where it will be.
+    pub async fn run_instances(
+        &self,
+        paid: Paid,
+        launch: &Launch,
+        user_data: &str,
+    ) -> Called<Vec<(String, Option<Ipv4Addr>)>> {
         let call = self.launch_call(launch, user_data);
         let made = self.answered("RunInstances", &paid, call.send().await)?;
-        let mut made: Vec<(i32, String)> = made
+        let address = |one: &types::Instance| one.private_ip_address.as_ref()?.parse().ok();
+        let mut made: Vec<(i32, String, Option<Ipv4Addr>)> = made
             .instances
             .unwrap_or_default()
             .into_iter()
-            .filter_map(|one| Some((one.ami_launch_index.unwrap_or_default(), one.instance_id?)))
+            .filter_map(|one| Some((one.ami_launch_index.unwrap_or_default(), one.instance_id.clone()?, address(&one))))
             .collect();
         made.sort();
         match made.len() == launch.members.len() {
-            true => Ok(made.into_iter().map(|(_, id)| id).collect()),
+            true => Ok(made.into_iter().map(|(_, id, address)| (id, address)).collect()),
             false => Err(nameless("RunInstances")),
         }
     }

@@ -1,6 +1,6 @@
 //! Stories of who may speak for a server, and of what it is told about where its peers are.
 
-use agent::api::HostEntry;
+use agent::api::{HostEntry, Phase, Status};
 use agent::link::Hello;
 use provisioners::ServerId;
 
@@ -67,6 +67,25 @@ async fn attack_27_whoever_comes_with_forged_stale_or_used_papers_is_refused() {
 
     house.time.fetch_add(500 * MINUTE, Ordering::SeqCst);
     assert_eq!(house.knock(db.as_str(), 1, None, "its key").await, "welcome", "an agent comes again at any time");
+}
+
+#[tokio::test]
+async fn whose_agent_says_that_all_is_well_is_ready_before_its_cloud_shows_that_it_runs() {
+    let house = House::new().await;
+    house.world.with(|state| {
+        state.behaviour = Some(Behaviour::Silent);
+        state.behind = true;
+    });
+    house.order("shop", topology([server("db").mounting(&["data"])])).await;
+    house.until("shop", State::Starting).await;
+    house.until_nothing_is_due().await;
+    let db = house.server("shop", "db").await;
+    house.world.with(|state| state.dark = true);
+    assert_eq!(house.knock(db.as_str(), 1, token(&db, 1), "its key").await, "welcome");
+    let well = Status { phase: Phase::Healthy, ..Status::default() };
+    house.world.directory.record_status(&db, 1, &well).await.unwrap();
+    let ready = house.until("shop", State::Ready).await;
+    assert_eq!(ready.facts.observed.servers[0].machine().map(|machine| &machine.state), Some(&MachineState::Running));
 }
 
 #[tokio::test]

@@ -428,7 +428,8 @@ async fn of_a_snapshot_whose_portal_was_killed_before_the_thaw_nobody_knows_what
 
     house.start().await;
     house.next_snapshot(&id, None).await;
-    assert_eq!(call(&house), 2);
+    // On a machine with much to do the next one may take long enough to be asked for once more.
+    assert!(call(&house) > 1);
 }
 
 #[tokio::test]

@@ -73,6 +73,10 @@ pub struct State {
     pub impatient: bool,
     /// Servers that are elsewhere than planned.
     pub addresses: BTreeMap<ServerId, Ipv4Addr>,
+    /// Servers are shown as starting, whatever they do.
+    pub behind: bool,
+    /// Whoever looks waits for ever.
+    pub dark: bool,
     /// How often agents were told that servers are elsewhere.
     pub moves: usize,
 }
@@ -234,6 +238,9 @@ impl Provisioner for World {
     }
 
     async fn observe(&self, environments: &[EnvironmentId]) -> Result<Vec<ObservedEnvironment>, ProvisionError> {
+        if self.with(|state| state.dark) {
+            std::future::pending::<()>().await;
+        }
         Ok(self.with(|state| {
             environments
                 .iter()
@@ -247,7 +254,10 @@ impl Provisioner for World {
                         .map(|(server, (_, generation, machine))| ObservedServer {
                             server: server.clone(),
                             generation: *generation,
-                            state: machine.clone(),
+                            state: match state.behind {
+                                true => MachineState::Starting { doing: "pending".into() },
+                                false => machine.clone(),
+                            },
                             limits: String::new(),
                             address: state.addresses.get(server).copied(),
                             running_since: None,

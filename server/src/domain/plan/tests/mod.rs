@@ -133,6 +133,28 @@ fn a_machine_that_boots_by_itself_is_given_time_from_the_moment_it_runs() {
 }
 
 #[test]
+fn an_agent_that_talks_is_believed_before_its_cloud_and_not_where_its_server_stood_by() {
+    let mut simulation = Simulation::new();
+    let Decision::Do(work) = simulation.decide() else { panic!() };
+    simulation.work(&work, || Luck::Good);
+    simulation.decide();
+    let is_running = |link: AgentLink, suspended: i64| {
+        let mut observed = simulation.facts.observed.clone();
+        let server = &mut observed.servers[0];
+        (server.link, server.turns.suspended) = (link, suspended);
+        for machine in &mut server.machines {
+            machine.state = MachineState::Starting { doing: "pending".to_owned() };
+        }
+        observed.believe_agents();
+        observed.servers[0].is_running()
+    };
+    assert!(is_running(AgentLink::Connected, 0));
+    assert!(!is_running(AgentLink::Never, 0));
+    assert!(!is_running(AgentLink::LostSince(0), 0));
+    assert!(!is_running(AgentLink::Connected, 1), "the connection may be from before");
+}
+
+#[test]
 fn a_death_now_and_then_is_no_failure() {
     let mut simulation = Simulation::new();
     for _ in 0..20 {
