@@ -1,6 +1,6 @@
 //! What can be typed after `cargo xtask`, parsed by hand: four words do not need a library.
 
-pub const USAGE: &str = "\
+const TASKS: &str = "\
 cargo xtask up [--listen ADDR] [--data-dir DIR]
     Sets the machine up, builds everything in release and starts the portal (http://127.0.0.1:3000).
     Ends with the address and, on the first start, the single-use link that creates the first administrator.
@@ -12,18 +12,62 @@ cargo xtask build
 cargo xtask test [FILTER] [-- ARGUMENTS]
     Installs what the tests need and runs them all, or those whose name contains FILTER.
 cargo xtask screenshots
-    Writes a picture of every page, on a phone and on a desk, in both themes, to target/pictures/.
+    Writes a picture of every page, on a phone and on a desk, in both themes, to target/pictures/.";
+
+/// Each bench by its word, with what can be typed after it.
+const BENCHES: [(&str, &str); 6] = [
+    (
+        "order",
+        "\
 cargo xtask bench order [--orders N] [--at-once N]
-    Times orders of the scratch template on a release build, from the API call to healthy.
+    Times orders of the scratch template on a release build, from the API call to healthy: N one after the other (100), then
+    N at once (200; 0: none).",
+    ),
+    (
+        "click",
+        "\
+cargo xtask bench click [--orders N] [--at-once N]
+    Of the time from an order to a server that is ready on a fake Amazon EC2 with its delays, what is Bookend's own: N orders
+    one after the other (20, half a minute each), then N at once (500; 0: none) beside what Amazon's buckets allow at best.",
+    ),
+    (
+        "park",
+        "\
 cargo xtask bench park [--rounds N]
-    Times park and resume of the three servers of the queue template, data kept and health included.
+    Times park and resume of the three servers of the queue template, data kept and health included; N times (100).",
+    ),
+    (
+        "data",
+        "\
 cargo xtask bench data [--megabytes N] [--files N]
-    Snapshots, restores and exports of a generated tree, beside cp, rsync, restic and borg.
+    Snapshots, restores and exports of a generated tree (1,000 MB in 20,000 files), beside cp, rsync, restic and borg.",
+    ),
+    (
+        "fleet",
+        "\
 cargo xtask bench fleet [--environments N] [--servers N]
-    So many environments of so many servers on a fake Amazon EC2, beside what its published buckets allow at best, and beside
-    Cloud Custodian (from PyPI) stopping as many.
+    So many environments (500) of so many servers (10) on a fake Amazon EC2, beside what its published buckets allow at best,
+    and beside Cloud Custodian (from PyPI) stopping as many.",
+    ),
+    (
+        "page",
+        "\
 cargo xtask bench page [--seconds N]
-    Pages per second and core, their times at half that load, a list of 100,000, and what Lighthouse says.";
+    Pages per second and core, their times at half that load, a list of 100,000, and what Lighthouse says. Each measurement
+    takes N seconds (10).",
+    ),
+];
+
+/// What can be typed, in as far as these words, understood or not, say what is asked about.
+pub fn usage(words: &[String]) -> String {
+    let benches: Vec<&str> = BENCHES.iter().map(|(_, usage)| *usage).collect();
+    let own = |word: &String| BENCHES.iter().find(|(name, _)| name == word);
+    match (words.first().map(String::as_str), words.get(1).and_then(own)) {
+        (Some("bench"), Some((_, usage))) => (*usage).to_owned(),
+        (Some("bench"), None) => benches.join("\n"),
+        _ => format!("{TASKS}\n{}", benches.join("\n")),
+    }
+}
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Task {
@@ -55,6 +99,11 @@ pub enum Bench {
         /// One after the other.
         orders: u32,
         /// Placed together.
+        at_once: u32,
+    },
+    /// As [`Order`](Self::Order), on an Amazon.
+    Click {
+        orders: u32,
         at_once: u32,
     },
     Park {
@@ -134,17 +183,17 @@ fn parse_bench<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, Str
     let (mut orders, mut at_once, mut rounds, mut seconds) = (100, 200, 100, 10);
     let (mut megabytes, mut files) = (1_000, 20_000);
     let (mut environments, mut servers) = (500, 10);
+    let (mut clicks, mut clicks_at_once) = (20, 500);
     let kind = words.next();
     let mut known: Vec<(&str, &mut u32)> = match kind {
         Some("order") => vec![("--orders", &mut orders), ("--at-once", &mut at_once)],
+        Some("click") => vec![("--orders", &mut clicks), ("--at-once", &mut clicks_at_once)],
         Some("park") => vec![("--rounds", &mut rounds)],
         Some("page") => vec![("--seconds", &mut seconds)],
         Some("data") => vec![("--megabytes", &mut megabytes), ("--files", &mut files)],
         Some("fleet") => vec![("--environments", &mut environments), ("--servers", &mut servers)],
-        Some(other) => {
-            return Err(format!("There is no bench {other:?}; there are `order`, `park`, `page`, `data` and `fleet`."));
-        }
-        None => return Err("Which bench? There are `order`, `park`, `page`, `data` and `fleet`.".into()),
+        Some(other) => return Err(format!("There is no bench {other:?}.")),
+        None => return Err("Which bench?".into()),
     };
     while let Some(word) = words.next() {
         let (name, inline) = split_value(word);
@@ -156,6 +205,7 @@ fn parse_bench<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Task, Str
     }
     Ok(Task::Bench(match kind {
         Some("page") => Bench::Page { seconds },
+        Some("click") => Bench::Click { orders: clicks, at_once: clicks_at_once },
         Some("park") => Bench::Park { rounds },
         Some("data") => Bench::Data { megabytes, files },
         Some("fleet") => Bench::Fleet { environments, servers },
@@ -210,9 +260,28 @@ mod tests {
     }
 
     #[test]
+    fn a_bench_tells_of_itself_alone() {
+        let told = |line: &str| usage(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        let fleet = told("bench fleet --help");
+        assert!(fleet.starts_with("cargo xtask bench fleet [--environments N]"), "{fleet}");
+        assert!(!fleet.contains("bench page"), "{fleet}");
+        let benches = told("bench --help");
+        assert!(benches.contains("bench fleet") && !benches.contains("xtask up"), "{benches}");
+        for line in ["", "up --help", "bencch fleet"] {
+            assert!(told(line).contains("xtask up") && told(line).contains("bench fleet"), "{line}");
+        }
+        // Whoever adds one tells of it.
+        for (name, usage) in BENCHES {
+            assert!(parsed(&format!("bench {name}")).is_ok(), "{name}");
+            assert!(usage.starts_with(&format!("cargo xtask bench {name} [")), "{usage}");
+        }
+    }
+
+    #[test]
     fn a_bench_takes_numbers_and_has_its_own_where_none_is_given() {
         assert_eq!(parsed("bench order"), Ok(Task::Bench(Bench::Order { orders: 100, at_once: 200 })));
         assert_eq!(parsed("bench order --at-once=3"), Ok(Task::Bench(Bench::Order { orders: 100, at_once: 3 })));
+        assert_eq!(parsed("bench click --at-once 0"), Ok(Task::Bench(Bench::Click { orders: 20, at_once: 0 })));
         assert_eq!(parsed("bench park --rounds 7"), Ok(Task::Bench(Bench::Park { rounds: 7 })));
         assert_eq!(
             parsed("bench fleet --servers 100"),

@@ -42,6 +42,9 @@ pub fn bench(bench: &Bench) -> Outcome<()> {
         Bench::Order { orders, at_once } => {
             program.arg("order").arg(workspace.dist()).args([orders.to_string(), at_once.to_string()]);
         }
+        Bench::Click { orders, at_once } => {
+            program.arg("click").arg(workspace.dist()).args([orders.to_string(), at_once.to_string()]);
+        }
         Bench::Park { rounds } => {
             program.arg("park").arg(workspace.dist()).arg(rounds.to_string());
         }

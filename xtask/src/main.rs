@@ -37,13 +37,13 @@ fn main() -> ExitCode {
     let task = match arguments::parse(&words) {
         Ok(task) => task,
         Err(problem) => {
-            eprintln!("{problem}\n\n{}", arguments::USAGE);
+            eprintln!("{problem}\n\n{}", arguments::usage(&words));
             return ExitCode::from(2);
         }
     };
     let outcome = match task {
         Task::Help => {
-            println!("{}", arguments::USAGE);
+            println!("{}", arguments::usage(&words));
             Ok(())
         }
         Task::Up(options) => up::up(&options),

@@ -21,6 +21,7 @@ mod cloud;
 mod fake;
 mod faults;
 mod model;
+mod optimum;
 mod problem;
 mod query;
 mod rules;
@@ -30,7 +31,7 @@ mod time;
 mod xml;
 
 pub use bodies::{Bodies, GATEWAY, LIFELINE, SURROUNDINGS, run_lifeline, run_surroundings};
-pub use buckets::{Size as BucketSize, requests as request_bucket, resources as resource_bucket};
+
 pub use client::{Wire, carry};
 pub use cloud::{
     Answer, Census, Cloud, Counts, Touch, TrueGroup, TrueInstance, TrueInterface, TrueSnapshot, TrueVolume, Truth,
@@ -38,6 +39,7 @@ pub use cloud::{
 };
 pub use fake::{Fake, Lost};
 pub use faults::{Fault, Faults};
+pub use optimum::{Need, Optimum, optimum};
 pub use problem::Problem;
 pub use query::{Caller, Request};
 pub use rules::{Account, Delays, Lag, Role, Rules, Spread};

@@ -1,33 +1,14 @@
-//! The least time that Amazon leaves anybody. Its published buckets: for each, what is needed beyond what it holds at the
-//! beginning, at the rate at which it refills; the slowest of them counts. And what Amazon itself takes, which of so many is about
-//! the longest it ever takes: until a new security group can be named in a call, until the last server runs or is gone, and for
-//! the answers to calls of which one needs the other's.
+//! The least time that Amazon leaves anybody, of each phase ([`fake_ec2::optimum`]). What Amazon itself takes is of so many about
+//! the longest it ever takes: until a new security group can be named in a call, until the last server runs or is gone.
 //!
 //! Needed are as few calls as anybody could make: one RunInstances for the servers of an environment (they share a security
 //! group with nobody else), all terminations together, one call for each volume, attachment, security group and
 //! kind of rule. Looking is
 //! free.
 
-use std::time::Duration;
-
-use fake_ec2::{BucketSize, Delays, Rules, request_bucket, resource_bucket};
+use fake_ec2::{Delays, Need, Optimum, Rules, optimum};
 
 use crate::fleet::Fleet;
-
-/// What a phase cannot be quicker than, and which bucket says so.
-#[derive(Debug, PartialEq)]
-pub struct Optimum {
-    pub time: Duration,
-    pub bucket: String,
-}
-
-/// Calls of one action, the servers they are about together, and what Amazon takes after the last of them, in milliseconds.
-struct Need {
-    action: &'static str,
-    calls: usize,
-    servers: usize,
-    after_ms: i64,
-}
 
 pub fn start(fleet: &Fleet) -> Optimum {
     let (each, after_ms) = (fleet.environments, Delays::lifelike().pending.1);
@@ -42,7 +23,7 @@ pub fn start(fleet: &Fleet) -> Optimum {
         Need { after_ms: 0, ..need("AttachVolume") },
     ];
     // The group, its rules, the servers, a volume.
-    slowest(&needs, Rules::lifelike(1).lag.changes_ms, 4)
+    optimum(&needs, Rules::lifelike(1).lag.changes_ms, 4)
 }
 
 pub fn stop(fleet: &Fleet) -> Optimum {
@@ -55,36 +36,14 @@ pub fn park(fleet: &Fleet) -> Optimum {
 
 fn all_together(action: &'static str, fleet: &Fleet, after_ms: i64) -> Optimum {
     let servers = fleet.all_servers();
-    slowest(&[Need { action, calls: servers.div_ceil(ec2::MOST_AT_ONCE), servers, after_ms }], 0, 1)
+    optimum(&[Need { action, calls: servers.div_ceil(ec2::MOST_AT_ONCE), servers, after_ms }], 0, 1)
 }
 
 pub fn delete(fleet: &Fleet) -> Optimum {
     let need = |action, after_ms| Need { action, calls: fleet.environments, servers: 0, after_ms };
     // A volume takes as long to go as to come.
     let needs = [need("DeleteVolume", Delays::lifelike().volume_creating.1), need("DeleteSecurityGroup", 0)];
-    slowest(&needs, 0, 1)
-}
-
-/// `before_ms`: the first moment at which the last call can be made, whatever is in the buckets. `answers` have to be waited for
-/// one after the other, each as long as they take on average.
-fn slowest(needs: &[Need], before_ms: i64, answers: i64) -> Optimum {
-    let of = |need: &Need| {
-        let servers =
-            resource_bucket(need.action).map(|bucket| (format!("servers of {}", need.action), need.servers, bucket));
-        let calls = (format!("calls of {}", need.action), need.calls, request_bucket(need.action, true));
-        let buckets = servers.into_iter().chain([calls]);
-        let takes = |needed, bucket| milliseconds(needed, bucket).max(before_ms) + need.after_ms;
-        buckets.map(|(name, needed, bucket)| (takes(needed, bucket), name)).collect::<Vec<_>>()
-    };
-    let (longest, bucket) = needs.iter().flat_map(of).max().unwrap_or_default();
-    let latency = Rules::lifelike(1).latency;
-    let time = longest + answers * (latency.0 + latency.1) / 2;
-    Optimum { time: Duration::from_millis(u64::try_from(time).unwrap_or(0)), bucket }
-}
-
-fn milliseconds(needed: usize, bucket: BucketSize) -> i64 {
-    let beyond = i64::try_from(needed).unwrap_or(i64::MAX).saturating_sub(bucket.most);
-    beyond.max(0).saturating_mul(1000) / bucket.per_second
+    optimum(&needs, 0, 1)
 }
 
 #[cfg(test)]

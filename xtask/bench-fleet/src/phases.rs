@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ec2::Ec2;
-use fake_ec2::{Census, Counts, Fake, Rules};
+use fake_ec2::{Census, Counts, Fake, Optimum, Rules};
 use futures::future::try_join_all;
 use provisioners::{EnvironmentId, MachineState, ObservedEnvironment, ProvisionError, Provisioner, Step};
 use tokio::sync::broadcast::Receiver;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::account;
 use crate::fleet::{Fleet, effect};
-use crate::optimum::{self, Optimum};
+use crate::optimum;
 
 /// Between phases: until all buckets are full and describes show what is.
 const REST: Duration = Duration::from_secs(3600);

@@ -1,13 +1,15 @@
 //! What is called fast is measured here, on a release portal, against what a bare machine does in the same run.
 //!
 //! `bench order DIST ORDERS AT_ONCE` times orders ([`order`]); `bench page DIST SECONDS LIGHTHOUSE` times pages ([`page`]);
-//! `bench park DIST ROUNDS` times park and resume ([`park`]).
+//! `bench park DIST ROUNDS` times park and resume ([`park`]); `bench click DIST ORDERS AT_ONCE` what we add to Amazon's own time
+//! ([`click`]).
 //! `cargo xtask bench` builds everything and hands over.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 mod api;
+mod click;
 mod order;
 mod page;
 mod park;
@@ -25,6 +27,10 @@ fn main() -> ExitCode {
             (Ok(orders), Ok(at_once)) => order::bench(Path::new(dist), orders, at_once),
             _ => Err("ORDERS and AT_ONCE are numbers.".into()),
         },
+        ["click", dist, orders, at_once] => match (orders.parse(), at_once.parse()) {
+            (Ok(orders), Ok(at_once)) => click::bench(Path::new(dist), orders, at_once),
+            _ => Err("ORDERS and AT_ONCE are numbers.".into()),
+        },
         ["park", dist, rounds] => match rounds.parse() {
             Ok(rounds) => park::bench(Path::new(dist), rounds),
             Err(_) => Err("ROUNDS is a number.".into()),
@@ -35,7 +41,8 @@ fn main() -> ExitCode {
         },
         _ => {
             eprintln!(
-                "usage: bench order DIST ORDERS AT_ONCE | bench park DIST ROUNDS | bench page DIST SECONDS LIGHTHOUSE"
+                "usage: bench order DIST ORDERS AT_ONCE | bench click DIST ORDERS AT_ONCE | bench park DIST ROUNDS | \
+                 bench page DIST SECONDS LIGHTHOUSE"
             );
             return ExitCode::from(2);
         }

@@ -25,6 +25,16 @@ pub struct Portal {
 impl Portal {
     /// `core`: the only one it may use; any when absent.
     pub fn start(dist: &Path, core: Option<usize>) -> Outcome<Self> {
+        Self::start_with(dist, core, "127.0.0.1:0", |_| {})
+    }
+
+    /// At this address, and with what else it is told.
+    pub fn start_with(
+        dist: &Path,
+        core: Option<usize>,
+        listen: &str,
+        tell: impl FnOnce(&mut Command),
+    ) -> Outcome<Self> {
         let failed = |error: std::io::Error| format!("Cannot start the portal: {error}");
         let program = dist.join("bookend");
         let home = tempfile::Builder::new().prefix("bookend-bench-").tempdir().map_err(failed)?;
@@ -39,7 +49,8 @@ impl Portal {
             }
             None => Command::new(&program),
         };
-        serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
+        serve.args(["serve", "--listen", listen, "--data-dir"]).arg(&data);
+        tell(&mut serve);
         let log = std::fs::File::create(home.path().join("portal.log")).map_err(failed)?;
         let mut process = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().map_err(failed)?;
         let Some(address) = process.stdout.take().and_then(read_address) else {

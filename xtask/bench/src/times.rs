@@ -29,8 +29,12 @@ impl FromIterator<Duration> for Times {
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = |share: f64| self.quantile(share).as_secs_f64() * 1000.0;
-        let (p50, p99, most) = (milliseconds(0.50), milliseconds(0.99), milliseconds(1.0));
-        write!(f, "p50 {p50:8.1} ms   p99 {p99:8.1} ms   max {most:8.1} ms   ({} runs)", self.0.len())
+        let [p50, p95, p99, most] = [0.50, 0.95, 0.99, 1.0].map(milliseconds);
+        write!(
+            f,
+            "p50 {p50:8.1} ms   p95 {p95:8.1} ms   p99 {p99:8.1} ms   max {most:8.1} ms   ({} runs)",
+            self.0.len()
+        )
     }
 }
 

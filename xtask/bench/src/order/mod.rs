@@ -5,7 +5,7 @@
 //! under the same conditions, a bare bubblewrap that runs `true`, and `docker run` where a Docker daemon answers. Then many
 //! orders at once: until all are ready, and what a server takes in memory.
 
-mod placing;
+pub mod placing;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -49,7 +49,7 @@ pub fn bench(dist: &Path, one_by_one: usize, at_once: usize) -> Outcome<()> {
         return Ok(());
     }
     eprintln!("{at_once} orders at once");
-    let together = placing::order_at_once(&portal, at_once)?;
+    let together = placing::order_at_once(&portal, TEMPLATE, at_once)?;
     println!("{at_once} orders at once: all ready after {:.2} s", together.all_ready.as_secs_f64());
     println!("each, from confirmed to ready  {}", together.each);
     let mebibytes = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);

@@ -34,22 +34,9 @@ pub fn order_until_ready(portal: &Portal, changes: &Receiver<String>, name: &str
 }
 
 /// Places `count` orders side by side and waits until all are ready; then deletes them.
-pub fn order_at_once(portal: &Portal, count: usize) -> Outcome<Together> {
+pub fn order_at_once(portal: &Portal, template: &str, count: usize) -> Outcome<Together> {
     let begun = Instant::now();
-    let placed: Vec<Outcome<()>> = std::thread::scope(|scope| {
-        let people: Vec<_> = (0..PEOPLE)
-            .map(|person| {
-                scope.spawn(move || {
-                    let mine = (person..count).step_by(PEOPLE);
-                    mine.map(|number| portal.api.order(TEMPLATE, &format!("many-{number}")))
-                        .try_for_each(|order| order.map(drop))
-                })
-            })
-            .collect();
-        people.into_iter().map(|person| person.join().unwrap_or_else(|_| Err("a panic".into()))).collect()
-    });
-    placed.into_iter().collect::<Outcome<()>>()?;
-    let all = await_all(portal, "ready", count)?;
+    let all = place_at_once(portal, template, count)?;
     let all_ready = begun.elapsed();
     let memory = processes::memory(portal);
     let each = all.iter().filter_map(|one| Some(one["ready_at"].as_u64()? - one["created_at"].as_u64()?));
@@ -59,6 +46,25 @@ pub fn order_at_once(portal: &Portal, count: usize) -> Outcome<Together> {
     }
     await_all(portal, "deleted", 0)?;
     Ok(Together { all_ready, each, memory })
+}
+
+/// Places `count` orders side by side and waits until all are ready.
+pub fn place_at_once(portal: &Portal, template: &str, count: usize) -> Outcome<Vec<Value>> {
+    let others = portal.api.environments()?.len();
+    let placed: Vec<Outcome<()>> = std::thread::scope(|scope| {
+        let people: Vec<_> = (0..PEOPLE)
+            .map(|person| {
+                scope.spawn(move || {
+                    let mine = (person..count).step_by(PEOPLE);
+                    mine.map(|number| portal.api.order(template, &format!("many-{number}")))
+                        .try_for_each(|order| order.map(drop))
+                })
+            })
+            .collect();
+        people.into_iter().map(|person| person.join().unwrap_or_else(|_| Err("a panic".into()))).collect()
+    });
+    placed.into_iter().collect::<Outcome<()>>()?;
+    await_all(portal, "ready", others + count)
 }
 
 /// Waits until `count` environments, and no others, are there, all in `state`. Looks five times a second: asking after each
