@@ -15,3 +15,4 @@ mod standing;
 mod start;
 mod thrift;
 mod warm;
+mod zones;

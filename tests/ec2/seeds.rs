@@ -40,6 +40,25 @@ pub(super) struct Life {
     pub environment: EnvironmentId,
     dice: Dice,
     portal: Option<Ec2>,
+    /// Zones' room comes and goes.
+    tides: Option<Tides>,
+}
+
+/// All zones but one have room at times.
+struct Tides {
+    zones: Vec<String>,
+    dice: Dice,
+}
+
+impl Tides {
+    fn turn(&mut self, account: &Account) {
+        if self.dice.roll(6) > 0 {
+            return;
+        }
+        let zone = &self.zones[usize::try_from(self.dice.roll(self.zones.len() as u64)).unwrap_or(0)];
+        let free = (self.dice.roll(3) > 0).then_some(0);
+        ["t3.small", "t3a.small"].iter().for_each(|kind| account.fake.set_capacity(kind, zone, free));
+    }
 }
 
 impl Life {
@@ -50,7 +69,18 @@ impl Life {
 
     pub async fn on(account: Account, environment: &str) -> Life {
         let portal = Some(account.open().await);
-        Life { seed: 0, account, environment: EnvironmentId::new(environment), dice: Dice(0), portal }
+        Life { seed: 0, account, environment: EnvironmentId::new(environment), dice: Dice(0), portal, tides: None }
+    }
+
+    /// From now on these zones have room at times only.
+    pub fn set_tides(&mut self, zones: Vec<String>) {
+        self.tides = Some(Tides { zones, dice: Dice(self.seed) });
+    }
+
+    fn turn(&mut self) {
+        if let Some(tides) = &mut self.tides {
+            tides.turn(&self.account);
+        }
     }
 
     /// The portal, and nobody after it.
@@ -81,6 +111,7 @@ impl Life {
         while !open.is_empty() {
             assert!(tokio::time::Instant::now() < by, "seed {}: {open:?} is never accepted", self.seed);
             call += 1;
+            self.turn();
             let deadline = match self.dice.roll(3) {
                 0 => Duration::from_millis(self.dice.roll(2_000)),
                 _ => PATIENCE,
@@ -111,6 +142,7 @@ impl Life {
     pub async fn until(&mut self, what: &str, fine: impl Fn(&ObservedEnvironment) -> bool) -> ObservedEnvironment {
         let by = tokio::time::Instant::now() + PATIENCE;
         loop {
+            self.turn();
             if let Ok(observed) = self.portal().observe(std::slice::from_ref(&self.environment)).await {
                 assert_eq!(self.twice(), Vec::<String>::new(), "seed {}: two servers for one", self.seed);
                 if fine(&observed[0]) {
@@ -170,11 +202,11 @@ pub(super) fn server(name: &str, generation: i64, volume: Option<&str>) -> Step 
     }
 }
 
-fn stop(name: &str, generation: i64) -> Step {
+pub(super) fn stop(name: &str, generation: i64) -> Step {
     Step::StopServer { server: ServerId::new(name), generation }
 }
 
-fn all_run(observed: &ObservedEnvironment) -> bool {
+pub(super) fn all_run(observed: &ObservedEnvironment) -> bool {
     observed.servers.len() == 3 && observed.servers.iter().all(|server| server.state == MachineState::Running)
 }
 

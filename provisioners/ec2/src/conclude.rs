@@ -11,6 +11,7 @@ use provisioners::{
 use super::amazon::{self, Instance, InstanceState, VolumeState};
 use super::look::Seen;
 use super::records::{Launch, Phase, Records, Rest, Server, Snapshot, Volume};
+use super::zones;
 
 /// Twice as long as Amazon is known to lag behind.
 pub const LAG_MS: i64 = 10 * 60_000;
@@ -18,7 +19,7 @@ pub const LAG_MS: i64 = 10 * 60_000;
 /// See the module.
 pub fn conclude(environment: &EnvironmentId, records: &Records, seen: &Seen, now: i64) -> ObservedEnvironment {
     let network = records.network.as_ref().map(|kept| &kept.record);
-    let servers = records.servers.values().filter_map(|kept| server(&kept.record, seen, now));
+    let servers = records.servers.values().filter_map(|kept| server(&kept.record, records, seen, now));
     let volumes = || records.volumes.values().map(|kept| &kept.record).filter(|volume| volume.delete_at.is_none());
     let snapshots = records.snapshots.values().map(|kept| &kept.record).filter(|snapshot| snapshot.accepted);
     ObservedEnvironment {
@@ -56,15 +57,17 @@ pub fn index_of(server: &Server) -> Option<i32> {
 }
 
 /// `None` when there is nothing of it.
-fn server(server: &Server, seen: &Seen, now: i64) -> Option<ObservedServer> {
+fn server(server: &Server, records: &Records, seen: &Seen, now: i64) -> Option<ObservedServer> {
     if server.ended {
         return None;
     }
     let shown = instance_of(server, seen);
+    let moves = || zones::told(records, server).map(|doing| MachineState::Starting { doing });
+    let waits = server.stop_at.is_none() && server.failure.is_none() && server.launch.is_none();
     Some(ObservedServer {
         server: server.plan.id.clone(),
         generation: server.plan.generation,
-        state: machine(server, shown, seen, now),
+        state: waits.then(moves).flatten().unwrap_or_else(|| machine(server, shown, seen, now)),
         limits: server.launch.as_ref().map(|launch| limits(server, launch)).unwrap_or_default(),
         address: server.address,
         running_since: server.ran_at,
@@ -178,7 +181,9 @@ pub fn unattached<'a>(
 /// A volume that was seen is there until Amazon has not shown it for long.
 fn is_there(volume: &Volume, seen: &Seen, now: i64) -> bool {
     let shown = || seen.volumes.iter().any(|shown| Some(&shown.id) == volume.volume.as_ref());
-    volume.ready && (now < volume.asked_at + LAG_MS || shown())
+    // Until it is in its new zone, what it was is there.
+    let moves = volume.moving.as_ref().is_some_and(|moving| moving.original.is_some());
+    volume.ready && (moves || now < volume.asked_at + LAG_MS || shown())
 }
 
 fn on_its_way(volume: &Volume, now: i64) -> RestoreState {

@@ -8,8 +8,9 @@ use super::amazon::{EbsSnapshot, Instance, InstanceState};
 use super::conclude::{instance_of, unattached};
 use super::look::Seen;
 use super::place::{Candidate, Place};
-use super::records::{Disk, Launch, Member, Phase, Portal, Records, Rest, Server};
-use super::tags::{self, CALL, GENERATION, NAME, SERVER, SNAPSHOT, Tags};
+use super::records::{Disk, Launch, Member, Phase, Portal, Records, Rest, Server, Volume};
+use super::tags::{self, CALL, GENERATION, MOVE, NAME, SERVER, SNAPSHOT, Tags, VOLUME};
+use super::zones::{self, Way};
 
 /// Servers that share one call: what their user data says about each has to fit into 16 KiB.
 const MOST_MEMBERS: usize = 20;
@@ -56,6 +57,21 @@ pub enum Errand {
         /// `Some`: it is not shown as running yet, and may be from then on (Unix milliseconds).
         guessed: Option<i64>,
     },
+    /// A snapshot of one of Amazon's volumes, to bring what it holds to another zone.
+    Copy {
+        volume: VolumeId,
+        id: String,
+        token: String,
+    },
+    /// The next that is to be written down for a server's volumes to come to another zone.
+    Shift {
+        server: (ServerId, i64),
+        zone: String,
+    },
+    /// The end of a move.
+    Settle {
+        volume: VolumeId,
+    },
     /// One of a snapshot's parts, or what came of a call for it that does not count.
     DeleteSnapshot {
         id: String,
@@ -88,6 +104,10 @@ pub struct Setting<'a> {
     pub security_groups: &'a [String],
     pub instance_profile: Option<&'a String>,
     pub key_pair: Option<&'a String>,
+    /// For volumes that begin with a snapshot, MiB a second.
+    pub reading_rate: Option<i32>,
+    /// Unix milliseconds.
+    pub now: i64,
 }
 
 impl Errand {
@@ -101,6 +121,9 @@ impl Errand {
             Errand::Terminate { instance, .. } => format!("terminate {instance}"),
             Errand::Turn { instance, turn, wish, .. } => turn_name(instance, *turn, *wish),
             Errand::Attach { volume, instance, .. } => format!("attach {volume} {instance}"),
+            Errand::Copy { token, .. } => format!("copy {token}"),
+            Errand::Shift { server: (server, generation), zone } => format!("shift {server} {generation} to {zone}"),
+            Errand::Settle { volume } => format!("settle {volume}"),
             Errand::DeleteSnapshot { id } => format!("delete {id}"),
             Errand::DeleteGroup { group } => format!("delete {group}"),
             Errand::Name { instance, .. } => format!("name {instance}"),
@@ -116,14 +139,8 @@ pub fn turn_name(instance: &str, turn: Turn, wish: i64) -> String {
 /// See the module.
 pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, setting: &Setting) -> Vec<Errand> {
     let mut all = Vec::new();
-    for volume in records.volumes.values().map(|kept| &kept.record).filter(|volume| !volume.deleted) {
-        let id = volume.plan.id.clone();
-        match (&volume.volume, volume.delete_at) {
-            // One that is to go again, too: whether a call before has brought it only this one tells.
-            (None, _) if volume.failure.is_none() => all.push(Errand::CreateVolume { volume: id }),
-            (Some(volume), Some(_)) => all.push(Errand::DeleteVolume { volume: id, id: volume.clone() }),
-            _ => {}
-        }
+    for volume in records.volumes.values().map(|kept| &kept.record) {
+        all.extend(of_volume(records, volume, setting.now));
     }
     let mut ready = Vec::new();
     for ((id, generation), kept) in &records.servers {
@@ -155,6 +172,10 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
                 });
                 all.extend(turn);
             }
+            (Some(_), Some(_)) if server.failure.is_none() && zones::refused(records, server).is_some() => {
+                let reason = zones::refused(records, server).unwrap_or_default();
+                all.push(Errand::GiveUp { server: key, reason });
+            }
             (Some(launch), Some(instance)) if server.stop_at.is_none() => {
                 let shown = instance_of(server, seen);
                 let runs = shown.is_some_and(|shown| shown.state == InstanceState::Running);
@@ -183,11 +204,11 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
         shown.state < InstanceState::ShuttingDown && records.servers.values().any(|kept| refused(&kept.record))
     });
     all.extend(strays.map(|shown| Errand::Terminate { server: None, instance: shown.id.clone() }));
-    all.extend(launches(environment, records, ready, setting));
+    all.extend(launches(environment, records, seen, ready, setting));
     all.extend(
         seen.snapshots
             .iter()
-            .filter(|shown| is_to_go(records, shown))
+            .filter(|shown| is_to_go(records, shown) || is_spent(records, shown))
             .map(|shown| Errand::DeleteSnapshot { id: shown.id.clone() }),
     );
     for snapshot in records.snapshots.values().map(|kept| &kept.record) {
@@ -205,6 +226,29 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
         && records.servers.values().all(|kept| kept.record.ended)
     {
         all.push(Errand::DeleteGroup { group: group.clone() });
+    }
+    all
+}
+
+fn of_volume(records: &Records, volume: &Volume, now: i64) -> Vec<Errand> {
+    let id = &volume.plan.id;
+    let past = volume.discarded.iter().filter(|past| !past.deleted);
+    let mut all: Vec<Errand> =
+        past.map(|past| Errand::DeleteVolume { volume: id.clone(), id: past.volume.clone() }).collect();
+    let refused = volume.moving.as_ref().is_some_and(|moving| moving.refused.is_some());
+    match (&volume.volume, volume.delete_at) {
+        _ if volume.deleted => {}
+        // One that is to go again, too: whether a call before has brought it only this one tells.
+        (None, _) if volume.failure.is_none() && !refused => all.push(Errand::CreateVolume { volume: id.clone() }),
+        (Some(volume), Some(_)) => all.push(Errand::DeleteVolume { volume: id.clone(), id: volume.clone() }),
+        _ => {}
+    }
+    let copy = volume.moving.as_ref().and_then(|moving| moving.copy.as_ref()).filter(|copy| copy.snapshot.is_none());
+    if let (Some(copy), Some(amazons), false) = (copy, &volume.volume, refused) {
+        all.push(Errand::Copy { volume: id.clone(), id: amazons.clone(), token: copy.token.clone() });
+    }
+    if zones::settled(records, volume, now).is_some() {
+        all.push(Errand::Settle { volume: id.clone() });
     }
     all
 }
@@ -237,8 +281,24 @@ fn is_to_go(records: &Records, shown: &EbsSnapshot) -> bool {
     kept.delete_at.is_some() || call < kept.call || (call == kept.call && kept.accepted && !counts)
 }
 
+/// What came of calls for moves that are over, or is one more than a move needs.
+fn is_spent(records: &Records, shown: &EbsSnapshot) -> bool {
+    let Some(token) = shown.tags.get(MOVE) else { return false };
+    let of = |volume: &&Volume| shown.tags.get(VOLUME).map(String::as_str) == Some(volume.plan.id.as_str());
+    let Some(volume) = records.volumes.values().map(|kept| &kept.record).find(of) else { return false };
+    let copy = volume.moving.as_ref().and_then(|moving| moving.copy.as_ref()).filter(|copy| copy.token == *token);
+    let another = copy.is_some_and(|copy| copy.snapshot.as_ref().is_some_and(|counts| *counts != shown.id));
+    another || volume.spent.contains(token)
+}
+
 /// Calls for servers that have none yet: those that want the same share one.
-fn launches(environment: &EnvironmentId, records: &Records, ready: Vec<&Server>, setting: &Setting) -> Vec<Errand> {
+fn launches(
+    environment: &EnvironmentId,
+    records: &Records,
+    seen: &Seen,
+    ready: Vec<&Server>,
+    setting: &Setting,
+) -> Vec<Errand> {
     let network = records.network.as_ref().map(|kept| &kept.record).filter(|network| network.delete_at.is_none());
     let group = network.and_then(|network| network.group.clone());
     let (Some(group), Some(place)) = (group, setting.place) else { return Vec::new() };
@@ -251,17 +311,37 @@ fn launches(environment: &EnvironmentId, records: &Records, ready: Vec<&Server>,
     for server in ready {
         let give_up =
             |reason: String| Errand::GiveUp { server: (server.plan.id.clone(), server.plan.generation), reason };
-        let Some((disks, zone)) = disks(records, server) else { continue };
-        let candidates = match place.candidates(environment, &server.plan, zone) {
+        let home = zones::home(records, server, setting.now);
+        let candidates = match place.candidates(environment, &server.plan, home) {
             Ok(candidates) => candidates,
             Err(reason) => {
                 errands.push(give_up(reason));
                 continue;
             }
         };
-        let Some(candidate) = candidates.get(server.candidate) else {
+        // What no zone is to blame for no other zone helps.
+        let leaves = |zone: &String| home.is_some_and(|home| home != zone) && !server.refusals.is_empty();
+        let may = |candidate: &&Candidate| server.zone_full || !leaves(&candidate.subnet.zone);
+        let Some(candidate) = candidates.get(server.candidate).filter(may) else {
             errands.push(give_up(server.refusals.join("; ")));
             continue;
+        };
+        let zone = &candidate.subnet.zone;
+        let disks = match zones::way(records, server, zone) {
+            Way::There(disks) => disks,
+            Way::Open => {
+                let key = (server.plan.id.clone(), server.plan.generation);
+                let next = zones::shift(records, &key, zone, setting.reading_rate, setting.now);
+                if !next.is_empty() && !zones::is_shown_in_use(records, server, zone, seen) {
+                    errands.push(Errand::Shift { server: key, zone: zone.clone() });
+                }
+                continue;
+            }
+            Way::Closed(reason) => {
+                let tried = server.refusals.iter().cloned().chain([reason]);
+                errands.push(give_up(tried.collect::<Vec<_>>().join("; ")));
+                continue;
+            }
         };
         match launch(environment, server, disks, candidate, &group, place, setting) {
             Err(reason) => errands.push(give_up(reason)),
@@ -294,21 +374,10 @@ fn waits_for_a_volume(records: &Records, server: &Server) -> bool {
     server.plan.mounts.iter().any(|mount| {
         let volume = records.volumes.get(&mount.volume).map(|kept| &kept.record);
         volume.is_some_and(|volume| {
-            volume.volume.is_none() && volume.failure.is_none() && volume.delete_at.is_none() && volume.from.is_none()
+            let is_new = volume.from.is_none() && volume.moving.is_none();
+            is_new && volume.volume.is_none() && volume.failure.is_none() && volume.delete_at.is_none()
         })
     })
-}
-
-/// The server's volumes as Amazon knows them, and the zone they are in; `None` while one of them is not there yet.
-fn disks<'a>(records: &'a Records, server: &Server) -> Option<(Vec<Disk>, Option<&'a str>)> {
-    let mut disks = Vec::new();
-    let mut zone = None;
-    for mount in &server.plan.mounts {
-        let volume = &records.volumes.get(&mount.volume)?.record;
-        disks.push(Disk { volume: volume.volume.clone()?, path: mount.path.clone() });
-        zone = Some(volume.zone.as_str());
-    }
-    Some((disks, zone))
 }
 
 fn launch(

@@ -1,11 +1,13 @@
 //! What a look at Amazon confirms, for good: it is written into the records, so that a later look, which may show an earlier
 //! moment, changes nothing about it. Pure.
 
-use super::amazon::{self, Instance, InstanceState, VolumeState};
+use super::amazon::{self, EbsVolume, Instance, InstanceState, VolumeState};
 use super::conclude::{LAG_MS, instance_of, unattached};
 use super::look::Seen;
-use super::records::{Kept, Phase, Record, Records, Rest, Server, Snapshot, Volume};
-use super::tags::VOLUME;
+use super::records::{Kept, Move, Phase, Record, Records, Rest, Server, Snapshot, Volume};
+use super::tags::{MOVE, VOLUME};
+
+const NOT_MADE: &str = "Amazon could not make it (its state is “error”; is its key allowed to be used?)";
 
 /// Brings the records up to date; returns those that changed, with the versions they were read at.
 pub fn learn(records: &mut Records, seen: &Seen, now: i64) -> Vec<(i64, Record)> {
@@ -74,22 +76,27 @@ fn turn(rest: &mut Rest, shown: &Instance, now: i64) -> bool {
 }
 
 fn volume(volume: &mut Volume, seen: &Seen) -> bool {
-    if volume.deleted {
-        return false;
-    }
     let before = volume.clone();
-    let mut ours =
-        seen.volumes.iter().filter(|shown| shown.tags.get(VOLUME).map(String::as_str) == Some(volume.plan.id.as_str()));
-    if volume.volume.is_none() {
-        volume.volume = ours.next().map(|shown| shown.id.clone());
+    let ours = |shown: &&EbsVolume| shown.tags.get(VOLUME).map(String::as_str) == Some(volume.plan.id.as_str());
+    let mut new = seen.volumes.iter().filter(ours).filter(|shown| !was(volume, &shown.id));
+    if volume.volume.is_none() && !volume.deleted {
+        volume.volume = new.next().map(|shown| shown.id.clone());
     }
-    let shown = seen.volumes.iter().find(|shown| Some(&shown.id) == volume.volume.as_ref());
-    match shown.map(|shown| shown.state) {
+    let state = |id: Option<&String>| seen.volumes.iter().find(|shown| Some(&shown.id) == id).map(|shown| shown.state);
+    for past in volume.discarded.iter_mut().filter(|past| !past.deleted) {
+        past.deleted = state(Some(&past.volume)) == Some(VolumeState::Deleting);
+    }
+    if volume.deleted {
+        return *volume != before;
+    }
+    let shown = state(volume.volume.as_ref());
+    if let Some(moving) = &mut volume.moving {
+        learn_move(moving, shown, seen);
+    }
+    let moves = volume.moving.as_ref().is_some_and(|moving| moving.original.is_some());
+    match shown {
         Some(VolumeState::Available | VolumeState::InUse) => volume.ready = true,
-        Some(VolumeState::Failed) if !volume.ready => {
-            volume.failure =
-                Some("Amazon could not make it (its state is “error”; is its key allowed to be used?)".into());
-        }
+        Some(VolumeState::Failed) if !volume.ready && !moves => volume.failure = Some(NOT_MADE.to_owned()),
         Some(VolumeState::Deleting) if volume.delete_at.is_some() => volume.deleted = true,
         None if volume.delete_at.is_some() && volume.volume.is_none() && volume.failure.is_some() => {
             volume.deleted = true
@@ -97,6 +104,34 @@ fn volume(volume: &mut Volume, seen: &Seen) -> bool {
         _ => {}
     }
     *volume != before
+}
+
+/// One of Amazon's volumes that it was before it moved.
+fn was(volume: &Volume, id: &str) -> bool {
+    let original = volume.moving.as_ref().and_then(|moving| moving.original.as_ref());
+    original.is_some_and(|original| original.volume == id) || volume.discarded.iter().any(|past| past.volume == id)
+}
+
+/// `shown`: the volume as it is now, in the new zone if there is an original.
+fn learn_move(moving: &mut Move, shown: Option<VolumeState>, seen: &Seen) {
+    match shown.filter(|_| moving.original.is_some() && !moving.made) {
+        Some(VolumeState::Available | VolumeState::InUse) => moving.made = true,
+        Some(VolumeState::Failed) => moving.refused = Some(NOT_MADE.to_owned()),
+        _ => {}
+    }
+    let Some(copy) = moving.copy.as_mut().filter(|copy| !copy.complete) else { return };
+    if copy.snapshot.is_none() {
+        let own = |shown: &&amazon::EbsSnapshot| shown.tags.get(MOVE) == Some(&copy.token);
+        copy.snapshot = seen.snapshots.iter().find(own).map(|shown| shown.id.clone());
+    }
+    let shown = seen.snapshots.iter().find(|shown| Some(&shown.id) == copy.snapshot.as_ref());
+    match shown.map(|shown| shown.state) {
+        Some(amazon::SnapshotState::Completed) => copy.complete = true,
+        Some(amazon::SnapshotState::Failed) => {
+            moving.refused = Some("Amazon could not finish a snapshot of it".to_owned());
+        }
+        _ => {}
+    }
 }
 
 fn snapshot(snapshot: &mut Snapshot, seen: &Seen, now: i64) -> bool {

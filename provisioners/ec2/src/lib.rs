@@ -9,6 +9,7 @@
 //! | the engine's steps | `steps`, `network` |
 //! | looking at everything at once | `look` |
 //! | what a look confirms, what there is, what is to be asked next (pure) | `learn`, `conclude`, `errands` |
+//! | volumes that follow their server into another zone (pure) | `zones` |
 //! | volumes that are not read in yet | `warm` |
 //! | what nothing remembered names | `orphans`, [`prices`] |
 //! | asking, as fast as may be | `driver`, `perform`, `buckets` |
@@ -44,6 +45,7 @@ mod tags;
 mod turn;
 mod user_data;
 mod warm;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
@@ -207,6 +209,8 @@ impl Shared {
             security_groups: &self.config.security_groups,
             instance_profile: self.config.instance_profile.as_ref(),
             key_pair: self.config.key_pair.as_ref(),
+            reading_rate: self.config.volume_initialization_mib_per_second,
+            now: (self.now)(),
         }
     }
 

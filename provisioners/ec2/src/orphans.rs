@@ -20,7 +20,7 @@ use super::perform;
 use super::prices::Prices;
 use super::records::{Kept, Records, Server, Snapshot, Volume};
 use super::steps::refused;
-use super::tags::{GENERATION, SERVER, SNAPSHOT, Tags, VOLUME};
+use super::tags::{GENERATION, MOVE, SERVER, SNAPSHOT, Tags, VOLUME};
 
 /// Twice as long as something may take to be shown, and a record to be believed about what is gone.
 pub const OLD_ENOUGH_MS: i64 = 2 * LAG_MS;
@@ -123,7 +123,8 @@ fn orphans(environment: &EnvironmentId, records: &Records, seen: &Seen, prices: 
         }
     }
     for one in seen.snapshots.iter().filter(|one| old(one.made_at)) {
-        if !records.snapshots.values().any(|kept| is_snapshot(&kept.record, one, now)) {
+        let copies = records.volumes.values().any(|kept| is_copy(&kept.record, one));
+        if !copies && !records.snapshots.values().any(|kept| is_snapshot(&kept.record, one, now)) {
             let known = |id: &str| records.snapshots.keys().any(|known| known.as_str() == id);
             all.push(Orphan {
                 kind: OrphanKind::Snapshot,
@@ -192,11 +193,22 @@ fn is_server(server: &Server, shown: &Instance, now: i64) -> bool {
 /// By what it is, or by its tag while that is not known.
 fn is_volume(volume: &Volume, shown: &EbsVolume, now: i64) -> bool {
     let over = volume.deleted && volume.delete_at.is_some_and(|at| now >= at + OLD_ENOUGH_MS);
-    !over
-        && match &volume.volume {
-            Some(id) => *id == shown.id,
-            None => tag(&shown.tags, VOLUME) == Some(volume.plan.id.as_str()),
-        }
+    let was = volume.discarded.iter().find(|past| past.volume == shown.id);
+    let original = volume.moving.as_ref().and_then(|moving| moving.original.as_ref());
+    match (was, &volume.volume) {
+        (Some(past), _) => !past.deleted || now < past.at + OLD_ENOUGH_MS,
+        _ if original.is_some_and(|original| original.volume == shown.id) => true,
+        (None, Some(id)) => !over && *id == shown.id,
+        (None, None) => !over && tag(&shown.tags, VOLUME) == Some(volume.plan.id.as_str()),
+    }
+}
+
+/// By which it moves or has moved: removed by its environment's errands when it is not needed any more.
+fn is_copy(volume: &Volume, shown: &EbsSnapshot) -> bool {
+    let of = tag(&shown.tags, VOLUME) == Some(volume.plan.id.as_str());
+    let copy = volume.moving.as_ref().and_then(|moving| moving.copy.as_ref());
+    let mut tokens = volume.spent.iter().chain(&volume.began_with).chain(copy.map(|copy| &copy.token));
+    of && tag(&shown.tags, MOVE).is_some_and(|token| tokens.any(|known| known == token))
 }
 
 /// What came of calls for it that do not count is found by its tag, and removed by its environment's errands.

@@ -1,8 +1,9 @@
 //! One call to Amazon: made, understood, and written down.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use provisioners::{EnvironmentId, LedgerError, ServerId};
+use provisioners::{EnvironmentId, LedgerError, ServerId, VolumeId};
 
 use super::Shared;
 use super::amazon::CallError;
@@ -10,9 +11,10 @@ use super::buckets::{self, Bucket, Buckets, Paid};
 use super::conclude::LAG_MS;
 use super::errands::{Errand, Turn, digest, turn_name};
 use super::records::{Launch, Record, Records, Server};
-use super::tags::{self, NAME, VOLUME};
+use super::tags::{self, MOVE, NAME, VOLUME};
 use super::turn;
 use super::user_data::user_data;
+use super::zones;
 
 /// Amazon's most for one call.
 pub const MOST_AT_ONCE: usize = 1000;
@@ -77,7 +79,8 @@ pub fn costs(errand: &Errand) -> Vec<(Bucket, u32)> {
             let servers = u32::try_from(launch.members.len()).unwrap_or(u32::MAX);
             of_servers("RunInstances", servers)
         }
-        Errand::GiveUp { .. } => Vec::new(),
+        Errand::GiveUp { .. } | Errand::Shift { .. } | Errand::Settle { .. } => Vec::new(),
+        Errand::Copy { .. } => call("CreateSnapshot"),
         Errand::Terminate { .. } => of_servers("TerminateInstances", 1),
         Errand::Turn { turn, .. } => of_servers(turn::action(*turn), 1),
         Errand::Attach { .. } => call("AttachVolume"),
@@ -139,7 +142,10 @@ async fn one(
                     record.token = digest(&format!("{} as Amazon likes", record.token));
                     record.reading_rate = None;
                 }
-                Err(error @ CallError::Refused { .. }) => record.failure = Some(plain(&error)),
+                Err(error @ CallError::Refused { .. }) => match &mut record.moving {
+                    Some(moving) => moving.refused = Some(plain(&error)),
+                    None => record.failure = Some(plain(&error)),
+                },
                 Err(error) => return Ok(Outcome::Again(error.to_string())),
             }
             shared.write(environment, vec![(kept.version, Record::Volume(Box::new(record)))]).await?;
@@ -160,7 +166,11 @@ async fn one(
             shared
                 .change(environment, |records| {
                     let kept = records.volumes.get(volume)?;
-                    let record = super::records::Volume { deleted: true, ..kept.record.clone() };
+                    let mut record = kept.record.clone();
+                    match record.discarded.iter_mut().find(|past| past.volume == *id) {
+                        Some(past) => past.deleted = true,
+                        None => record.deleted = true,
+                    }
                     Some((kept.version, Record::Volume(Box::new(record))))
                 })
                 .await?;
@@ -200,6 +210,28 @@ async fn one(
                 }
                 Err(error) => Ok(Outcome::Again(error.to_string())),
             }
+        }
+        Errand::Copy { volume, id, token } => copy(shared, environment, (volume, id), token, paid).await,
+        Errand::Shift { server, zone } => {
+            let (rate, now) = (shared.config.volume_initialization_mib_per_second, (shared.now)());
+            let records = shared.records_of(environment).await?;
+            let next = zones::shift(&records, server, zone, rate, now);
+            if !next.is_empty() {
+                tracing::info!(%environment, server = %server.0, zone, "volumes follow their server into another zone");
+                shared.write(environment, next).await?;
+            }
+            Ok(Outcome::Changed)
+        }
+        Errand::Settle { volume } => {
+            let now = (shared.now)();
+            shared
+                .change(environment, |records| {
+                    let kept = records.volumes.get(volume)?;
+                    let record = zones::settled(records, &kept.record, now)?;
+                    Some((kept.version, Record::Volume(Box::new(record))))
+                })
+                .await?;
+            Ok(Outcome::Changed)
         }
         Errand::DeleteSnapshot { id } => {
             match shared.amazon.delete_snapshot(paid, id).await {
@@ -249,6 +281,38 @@ async fn one(
     }
 }
 
+/// A snapshot of a volume that no server has; the same again when it is not known whether there is one: any of them will do.
+async fn copy(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    (volume, id): (&VolumeId, &str),
+    token: &str,
+    paid: Paid,
+) -> Result<Outcome, LedgerError> {
+    let name = format!("{environment} {volume}");
+    let of = [(VOLUME, volume.as_str()), (MOVE, token), (NAME, &name)];
+    let taken = shared.amazon.create_snapshot(paid, id, &tags::of(&shared.tags, environment.as_str(), &of)).await;
+    let taken = match taken {
+        Ok(snapshot) => Ok(snapshot),
+        Err(error @ CallError::Refused { .. }) if !NOT_NOW.contains(&error.code()) => Err(plain(&error)),
+        Err(error) => return Ok(Outcome::Again(error.to_string())),
+    };
+    shared
+        .change(environment, |records| {
+            let kept = records.volumes.get(volume)?;
+            let mut record = kept.record.clone();
+            let moving = record.moving.as_mut()?;
+            let copy = moving.copy.as_mut().filter(|copy| copy.token == token && copy.snapshot.is_none())?;
+            match &taken {
+                Ok(snapshot) => copy.snapshot = Some(snapshot.clone()),
+                Err(reason) => moving.refused = Some(reason.clone()),
+            }
+            Some((kept.version, Record::Volume(Box::new(record))))
+        })
+        .await?;
+    Ok(Outcome::Changed)
+}
+
 /// First it is said that the group is going, so that nobody begins to use it again while it goes.
 async fn delete_group(
     shared: &Shared,
@@ -296,6 +360,15 @@ pub(super) const ELSEWHERE: [&str; 9] = [
     "SpotMaxPriceTooLow",
     "Unsupported",
 ];
+/// Those of them that are not a zone's fault.
+const LIMITS: [&str; 3] = ["InstanceLimitExceeded", "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded"];
+/// Of a volume that is to be kept in a snapshot: too many at a time, or it is not known everywhere yet.
+const NOT_NOW: [&str; 4] = [
+    "SnapshotCreationPerVolumeRateExceeded",
+    "ConcurrentSnapshotLimitExceeded",
+    "InvalidVolume.NotFound",
+    "IncorrectState",
+];
 /// Of things made a moment ago, not known everywhere yet.
 const NOT_YET: [&str; 3] = ["InvalidGroup.NotFound", "InvalidSecurityGroupID.NotFound", "InvalidVolume.NotFound"];
 
@@ -340,6 +413,7 @@ async fn start(
                         (true, true) => server.alone = true,
                         (true, false) => {
                             server.candidate += 1;
+                            server.zone_full |= !LIMITS.contains(&error.code());
                             server.refusals.push(why.clone());
                         }
                         (false, _) => server.failure = Some(plain(&error)),
@@ -352,17 +426,26 @@ async fn start(
     }
 }
 
-/// Writes the call down for all its members before it is made; `false` when one of them does not want it any more.
+/// Writes the call down for all its members before it is made, and that their volumes are theirs; `false` when one of them does not
+/// want it any more, or its volumes are on their way elsewhere.
 async fn note(shared: &Shared, environment: &EnvironmentId, launch: &Launch) -> Result<bool, LedgerError> {
     let records = shared.records_of(environment).await?;
-    let mut changes = Vec::new();
+    let (mut changes, mut mounted) = (Vec::new(), BTreeSet::new());
     for member in &launch.members {
         let kept = records.servers.get(&(member.server.clone(), member.generation));
         let Some(kept) = kept.filter(|kept| kept.record.launch.is_none() && kept.record.stop_at.is_none()) else {
             return Ok(false);
         };
+        if zones::disks(&records, &kept.record, &launch.zone).as_ref() != Some(&member.disks) {
+            return Ok(false);
+        }
         let record = Server { launch: Some(launch.clone()), ..kept.record.clone() };
         changes.push((kept.version, Record::Server(Box::new(record))));
+        mounted.extend(kept.record.plan.mounts.iter().map(|mount| &mount.volume));
+    }
+    // As they are: who is about to move them is told to read again.
+    for kept in mounted.into_iter().filter_map(|volume| records.volumes.get(volume)) {
+        changes.push((kept.version, Record::Volume(Box::new(kept.record.clone()))));
     }
     shared.write(environment, changes).await
 }

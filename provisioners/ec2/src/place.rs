@@ -119,24 +119,29 @@ impl Place {
         &self.subnets[usize::from(digest[0]) % self.subnets.len()]
     }
 
-    /// Where a server could be had, in the order in which to try; with volumes, only where they are.
+    /// Where a server could be had, in the order in which to try. Where its data is everything is tried before it goes elsewhere.
     ///
     /// # Errors
     /// Why there is none, for people.
-    pub fn candidates(
-        &self,
+    pub fn candidates<'a>(
+        &'a self,
         environment: &EnvironmentId,
         plan: &ServerPlan,
-        bound_to: Option<&str>,
-    ) -> Result<Vec<Candidate<'_>>, String> {
+        data_in: Option<&str>,
+    ) -> Result<Vec<Candidate<'a>>, String> {
         let size = self.size(plan.cpu_millis.unwrap_or(0), plan.memory_bytes.unwrap_or(0))?;
         let home = self.subnets.iter().position(|subnet| subnet.id == self.home(environment).id).unwrap_or(0);
         let zones = self.subnets.iter().cycle().skip(home).take(self.subnets.len());
-        let zones = zones.filter(|subnet| bound_to.is_none_or(|zone| subnet.zone == zone));
-        let zones: Vec<&Subnet> = zones.collect();
+        let (nearest, others): (Vec<&Subnet>, Vec<&Subnet>) =
+            zones.partition(|subnet| data_in.is_none_or(|zone| subnet.zone == zone));
         // Where no spot server is to be had, any other is better than none.
         let markets = if plan.spot { &[true, false][..] } else { &[false] };
-        let candidates = markets.iter().flat_map(|spot| zones.iter().map(move |subnet| (*spot, *subnet)));
+        let of = |zones: Vec<&'a Subnet>| {
+            let market = |spot: &bool| zones.iter().map(|subnet| (*spot, *subnet)).collect::<Vec<_>>();
+            markets.iter().flat_map(market).collect::<Vec<_>>()
+        };
+        let further = others.into_iter().flat_map(|subnet| of(vec![subnet]));
+        let candidates = of(nearest).into_iter().chain(further.collect::<Vec<_>>());
         let types = choices(size, plan.hibernates);
         Ok(candidates
             .flat_map(|(spot, subnet)| {

@@ -56,6 +56,9 @@ pub struct Server {
     /// What became of those before, in words.
     #[serde(default)]
     pub refusals: Vec<String>,
+    /// A zone was full, or has not what it needs: another one may do. Limits of the account are the same in all of them.
+    #[serde(default)]
+    pub zone_full: bool,
     /// Client tokens of calls that were refused: whatever still comes of them is to go.
     #[serde(default)]
     pub refused_tokens: Vec<String>,
@@ -208,6 +211,64 @@ pub struct Volume {
     pub deleted: bool,
     #[serde(default)]
     pub failure: Option<String>,
+    /// It is on its way to another zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<Move>,
+    /// Those of Amazon's volumes that it was before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discarded: Vec<Discarded>,
+    /// Token of the copy by which it has moved: it stays until all of it is read in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_with: Option<String>,
+    /// Tokens of copies that are not needed any more: whatever came of them is to go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spent: Vec<String>,
+}
+
+/// How a volume comes to another zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    pub zone: String,
+    pub begun_at: i64,
+    /// By what its data goes; `None`: it has none but what it began with.
+    pub copy: Option<Copy>,
+    /// What it is until a server has been had with the one in the other zone, from when there is to be one there.
+    pub original: Option<Original>,
+    /// The one in the other zone was seen to be there.
+    pub made: bool,
+    /// There can be none in the other zone, for this reason.
+    pub refused: Option<String>,
+}
+
+/// A snapshot that is taken for a move alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    /// Each move's own, on the snapshot as a tag.
+    pub token: String,
+    /// How many servers had been had with the volume when it was asked for: with one more it is not all there is.
+    pub servers: usize,
+    /// Amazon's id.
+    pub snapshot: Option<String>,
+    pub complete: bool,
+}
+
+/// One of Amazon's volumes, with what its record said of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Original {
+    pub volume: String,
+    pub zone: String,
+    pub from: Option<String>,
+    pub warm: bool,
+    pub asked_at: i64,
+}
+
+/// One of Amazon's volumes that is to go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discarded {
+    pub volume: String,
+    pub at: i64,
+    /// Amazon has confirmed that it is gone.
+    pub deleted: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -306,7 +367,7 @@ impl Records {
     pub fn are_over(&self) -> bool {
         self.network.as_ref().is_none_or(|network| network.record.deleted)
             && self.servers.values().all(|server| server.record.ended)
-            && self.volumes.values().all(|volume| volume.record.deleted)
+            && self.volumes.values().all(|volume| volume.record.deleted && volume.record.is_alone())
             && self.snapshots.values().all(|snapshot| snapshot.record.deleted)
     }
 
@@ -331,8 +392,8 @@ impl Records {
                 }
             })
             && self.volumes.values().map(|kept| &kept.record).all(|volume| match volume.delete_at {
-                Some(_) => volume.deleted,
-                None => volume.ready || volume.failure.is_some(),
+                Some(_) => volume.deleted && volume.is_alone(),
+                None => volume.failure.is_some() || (volume.ready && volume.moving.is_none() && volume.is_alone()),
             })
             && self.snapshots.values().map(|kept| &kept.record).all(|snapshot| match snapshot.delete_at {
                 Some(_) => snapshot.deleted,
@@ -347,6 +408,13 @@ impl Records {
         let volumes = self.volumes.values().map(|kept| (format!("volume/{}", kept.record.plan.id), kept.version));
         let snapshots = self.snapshots.values().map(|kept| (format!("snapshot/{}", kept.record.plan.id), kept.version));
         network.chain(servers).chain(volumes).chain(snapshots).collect()
+    }
+}
+
+impl Volume {
+    /// Nothing is left of what it was before.
+    fn is_alone(&self) -> bool {
+        self.discarded.iter().all(|past| past.deleted)
     }
 }
 

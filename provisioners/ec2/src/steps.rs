@@ -17,6 +17,7 @@ use super::perform::plain;
 use super::place::Place;
 use super::records::{Part, Phase, Record, Records, Rest, Server, Snapshot, Volume};
 use super::tags::{self, CALL, NAME, SNAPSHOT, VOLUME};
+use super::zones;
 
 pub(super) type Accepted = Result<(), ProvisionError>;
 
@@ -127,6 +128,10 @@ async fn create_volume(shared: &Shared, environment: &EnvironmentId, token: &str
         delete_at: None,
         deleted: false,
         failure: None,
+        moving: None,
+        discarded: Vec::new(),
+        began_with: None,
+        spent: Vec::new(),
     };
     shared.put(environment, 0, Record::Volume(Box::new(record))).await
 }
@@ -140,7 +145,7 @@ async fn delete_volume(shared: &Shared, environment: &EnvironmentId, volume: &Vo
     let now = (shared.now)();
     let changed = shared.change(environment, |records| {
         let kept = records.volumes.get(volume).filter(|kept| kept.record.delete_at.is_none())?;
-        let record = Volume { delete_at: Some(now), ..kept.record.clone() };
+        let record = zones::deleted(&kept.record, now);
         Some((kept.version, Record::Volume(Box::new(record))))
     });
     changed.await.map(drop).map_err(|error| ProvisionError::Unknown { message: error.to_string() })
@@ -183,6 +188,7 @@ async fn start_server(shared: &Shared, environment: &EnvironmentId, token: &str,
         asked_at: (shared.now)(),
         candidate: 0,
         refusals: Vec::new(),
+        zone_full: false,
         refused_tokens: Vec::new(),
         launch: None,
         instance: None,
@@ -279,7 +285,7 @@ async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64
     for wanted in &plan.volumes {
         let kept = records.volumes.get(&wanted.volume).filter(|kept| kept.record.delete_at.is_none());
         let kept = kept.ok_or_else(|| rejected(format!("there is no volume {}", wanted.name)))?;
-        let id = kept.record.volume.clone().filter(|_| kept.record.ready);
+        let id = zones::source(&records, &kept.record).cloned().filter(|_| kept.record.ready);
         volumes
             .push((wanted.volume.clone(), id.ok_or_else(|| soon(format!("volume {} is not there yet", wanted.name)))?));
     }
@@ -307,8 +313,8 @@ async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64
     let taken = join_all(taken).await;
     for ((volume, _), taken) in volumes.into_iter().zip(taken) {
         let taken = taken.map_err(|error| match error.code() {
-            // A volume that was made a moment ago is not known everywhere yet.
-            "InvalidVolume.NotFound" => soon(error.to_string()),
+            // A volume that was made a moment ago is not known everywhere yet, or not there yet.
+            "InvalidVolume.NotFound" | "IncorrectState" => soon(error.to_string()),
             _ => refused(error),
         });
         record.parts.push(Part { volume, snapshot: taken? });

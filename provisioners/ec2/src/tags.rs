@@ -16,6 +16,8 @@ pub const VOLUME: &str = "bookend:volume";
 pub const SNAPSHOT: &str = "bookend:snapshot";
 /// Which of several calls for the same snapshot made it.
 pub const CALL: &str = "bookend:call";
+/// On a snapshot that is only to bring a volume to another zone: for which of its moves.
+pub const MOVE: &str = "bookend:move";
 /// What people read in Amazon's console.
 pub const NAME: &str = "Name";
 

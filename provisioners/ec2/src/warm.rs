@@ -1,13 +1,12 @@
 //! Volumes that begin with a snapshot's data read slowly until Amazon has read all of it in ("Initialize Amazon EBS volumes",
 //! docs.aws.amazon.com/ebs/latest/userguide/initalize-volume.html). How far they are is asked for all of them together, told to
-//! whoever looks at them, and not decided by. That one is done stands in its record; all else here is found out anew by the next
-//! portal.
+//! whoever looks at them, and decides nothing but when the snapshot may go by which a volume has moved (`zones`). That one is done
+//! stands in its record; all else here is found out anew by the next portal.
 //!
 //! Deliberately absent: fast snapshot restore. It costs by the hour for each snapshot and zone, a new snapshot takes up to an hour
 //! to be ready for it, and parks take a new one each time.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,11 +48,12 @@ impl Warming {
         let stays = |volume: &VolumeId| records.volumes.get(volume).is_some_and(|kept| is_cold(&kept.record));
         cold.retain(|volume, known| known.environment != *environment || stays(volume));
         for (volume, kept) in records.volumes.iter().filter(|(_, kept)| is_cold(&kept.record)) {
-            let (Entry::Vacant(free), Some(id)) = (cold.entry(volume.clone()), kept.record.volume.clone()) else {
+            let Some(id) = kept.record.volume.clone() else { continue };
+            if cold.get(volume).is_some_and(|known| known.id == id) {
                 continue;
-            };
+            }
             let (environment, asked_at) = (environment.clone(), kept.record.asked_at);
-            free.insert(Cold { environment, id, asked_at, percent: None, until: None });
+            cold.insert(volume.clone(), Cold { environment, id, asked_at, percent: None, until: None });
             self.more.notify_one();
         }
     }
@@ -125,11 +125,17 @@ async fn learn(shared: &Shared, volume: &VolumeId, known: &Cold, reading: Readin
         return;
     }
     let done = shared.change(&known.environment, |records| {
-        let kept = records.volumes.get(volume).filter(|kept| !kept.record.warm)?;
+        // It may be another one by now.
+        let same = |volume: &Volume| volume.volume.as_ref() == Some(&known.id);
+        let kept = records.volumes.get(volume).filter(|kept| !kept.record.warm && same(&kept.record))?;
         Some((kept.version, Record::Volume(Box::new(Volume { warm: true, ..kept.record.clone() }))))
     });
     match done.await {
-        Ok(_) => drop(shared.warming.cold().remove(volume)),
+        Ok(_) => {
+            shared.warming.cold().retain(|cold, now| cold != volume || now.id != known.id);
+            // What was kept until then may go.
+            shared.active.begin(&known.environment);
+        }
         Err(error) => {
             tracing::warn!(provisioner = shared.name, %error, "that a volume is read in was not written down")
         }

@@ -143,6 +143,10 @@ fn volume(zone: &str) -> Volume {
         delete_at: None,
         deleted: false,
         failure: None,
+        moving: None,
+        discarded: Vec::new(),
+        began_with: None,
+        spent: Vec::new(),
     }
 }
 
