@@ -183,6 +183,47 @@ pub trait Provisioner: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Where its snapshots go by themselves, once they are complete.
+    fn copy_rule(&self) -> Option<CopyRule> {
+        None
+    }
+
+    /// Where a complete snapshot is, for another place to copy it.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when there is no such snapshot.
+    async fn snapshot_origin(
+        &self,
+        _environment: &EnvironmentId,
+        _snapshot: &SnapshotId,
+    ) -> Result<SnapshotOrigin, ProvisionError> {
+        Err(ProvisionError::Rejected { message: format!("Nobody can copy the snapshots of “{}”.", self.name()) })
+    }
+
+    /// Begins to copy a snapshot that another place has. How far that is shows in [`observe`](Self::observe), among the snapshots of
+    /// the same environment, and volumes of any environment can begin with it once it is complete. However often it is asked
+    /// for, there is one copy.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Retryable`] while what there was of an earlier copy is still on its way out.
+    async fn copy_snapshot(
+        &self,
+        _environment: &EnvironmentId,
+        _origin: &SnapshotOrigin,
+    ) -> Result<(), ProvisionError> {
+        Err(ProvisionError::Rejected {
+            message: format!("“{}” cannot take in snapshots of other places.", self.name()),
+        })
+    }
+
+    /// Removes a copy, or whatever there is of it, for ever. Accepted, it goes however long that takes.
+    ///
+    /// # Errors
+    /// When it was not accepted; asking again is harmless.
+    async fn remove_copy(&self, _environment: &EnvironmentId, _snapshot: &SnapshotId) -> Result<(), ProvisionError> {
+        Ok(())
+    }
+
     /// Environments of this installation that have anything at all here, known to the database or not. Snapshots alone do
     /// not count: see [`kept_snapshots`](Self::kept_snapshots).
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError>;

@@ -322,6 +322,33 @@ pub struct ImportedSnapshot {
     pub volumes: Vec<(SnapshotVolume, Manifest)>,
 }
 
+/// Which of a place's snapshots are to be at another one, too, without anybody asking for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyRule {
+    /// The other provisioner, by its name.
+    pub to: String,
+    pub which: Copied,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Copied {
+    /// Every one that is complete.
+    #[default]
+    All,
+    /// Those that people asked for or pinned, and the last one of what was deleted.
+    Kept,
+}
+
+/// Where a place has a snapshot, for another place of the same kind to copy it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotOrigin {
+    pub snapshot: SnapshotPlan,
+    pub region: String,
+    /// What the place calls that which it has of each volume.
+    pub parts: Vec<(VolumeId, String)>,
+}
+
 /// What came of reading a whole snapshot and comparing it with its manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {

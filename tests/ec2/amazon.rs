@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
-use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -37,6 +37,7 @@ pub struct Account {
     pub moments: Arc<Moments>,
     /// What everything of its portals carries.
     pub installation: String,
+    pub region: String,
 }
 
 /// What may happen to a portal at each call and each write.
@@ -175,7 +176,12 @@ impl Account {
     pub fn of(fake: Fake, installation: &str) -> Self {
         let moments: Arc<Moments> = Arc::default();
         let ledger = Arc::new(Pages::with(moments.clone()));
-        Self { fake, ledger, moments, installation: installation.to_owned() }
+        Self { fake, ledger, moments, installation: installation.to_owned(), region: "eu-central-1".to_owned() }
+    }
+
+    /// The same account in another region, as another provisioner has it: with a ledger of its own.
+    pub fn in_region(&self, region: &str) -> Self {
+        Self { region: region.to_owned(), ..Self::of(self.fake.clone(), &self.installation) }
     }
 
     /// A portal that starts now opens the provisioner.
@@ -186,7 +192,7 @@ impl Account {
     /// # Errors
     /// When Amazon did not answer what it was asked first.
     pub async fn try_open(&self) -> Result<Ec2, PlaceError> {
-        self.open_with(config()).await
+        self.open_with(Config { region: self.region.clone(), ..config() }).await
     }
 
     pub async fn open_with(&self, config: Config) -> Result<Ec2, PlaceError> {
@@ -197,15 +203,16 @@ impl Account {
 
     /// The client as the provisioner has it, but for the network.
     pub fn amazon(&self) -> Amazon {
+        let credentials = SharedCredentialsProvider::new(Credentials::new(ACCESS_KEY, "secret", None, None, "test"));
         let config = aws_sdk_ec2::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(Credentials::new(ACCESS_KEY, "secret", None, None, "test"))
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(credentials.clone())
             .http_client(Wire { fake: self.fake.clone(), moments: self.moments.clone() })
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             .build();
-        Amazon::new(aws_sdk_ec2::Client::from_conf(config))
+        Amazon::new(aws_sdk_ec2::Client::from_conf(config), Some(credentials))
     }
 
     pub fn quotas(&self) -> Quotas {

@@ -2,6 +2,7 @@
 
 pub mod amazon;
 mod conformance;
+mod copies;
 mod doctor;
 mod morning;
 mod moto;

@@ -329,4 +329,8 @@ pub struct DataSource {
     /// Id of one of its snapshots, or `latest`; one is taken now when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
+    /// Name of another provisioner that has a complete copy of that snapshot, where the new environment is to be; `latest` is the
+    /// newest of which it has one. Where the data is when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
 }

@@ -134,6 +134,36 @@ pub struct SnapshotView {
     /// How it stands with its copy in the portable repository; absent when none is asked for.
     #[serde(default)]
     pub export: Option<super::ExportView>,
+    /// Its copies at other provisioners, as these are configured to have them.
+    #[serde(default)]
+    pub copies: Vec<SnapshotCopyView>,
+}
+
+/// How it stands with a snapshot's copy at another provisioner. Times are Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct SnapshotCopyView {
+    pub provisioner: String,
+    pub state: SnapshotCopyState,
+    /// How far it is, in words that go after “is”: “45 % copied by Amazon”.
+    pub doing: Option<String>,
+    /// Why it failed, or is not further yet.
+    pub failure: Option<String>,
+    /// When what failed is tried again.
+    pub retry_at: Option<i64>,
+    pub completed_at: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotCopyState {
+    /// Waits for its turn.
+    Wanted,
+    Copying,
+    /// An environment can begin with it there.
+    Complete,
+    Failed,
 }
 
 /// What a snapshot has of one volume.

@@ -38,7 +38,7 @@ async fn place(visit: &Visit, template: &str, fields: &Fields) -> Result<Environ
         version,
         name: given("name"),
         parameters: parameters(&form.parameters, fields),
-        data: given("data").map(|environment| DataSource { environment, snapshot: given("snapshot") }),
+        data: given("data").map(|environment| DataSource { environment, snapshot: given("snapshot"), at: given("at") }),
         owner: given("owner"),
     };
     visit.portal.order(&visit.actor, order, given("request_id").as_deref()).await
@@ -55,8 +55,10 @@ fn filled_in(template: &str, fields: &Fields) -> String {
     // The one-click button has nothing to keep.
     let Some(plain) = fields.get("plain") else { return own };
     let parameters = plain.split_whitespace().map(|name| format!("parameters.{name}"));
-    let names =
-        ["version", "change", "data", "snapshot", "owner", "name"].into_iter().map(str::to_owned).chain(parameters);
+    let names = ["version", "change", "data", "snapshot", "at", "owner", "name"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(parameters);
     let mut address = own + "?kept=true";
     for name in names {
         let Some(value) = fields.get(&name) else { continue };

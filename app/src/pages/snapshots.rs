@@ -11,7 +11,8 @@ use leptos::prelude::*;
 use self::cards::{drill_card, rule_card};
 use super::repository;
 use crate::api::{
-    ApiError, EnvironmentDetail, EnvironmentSummary, ExportState, SnapshotReason, SnapshotState, SnapshotView, State,
+    ApiError, EnvironmentDetail, EnvironmentSummary, ExportState, SnapshotCopyState, SnapshotCopyView, SnapshotReason,
+    SnapshotState, SnapshotView, State,
 };
 use crate::components::{icon, moment, notice};
 use crate::site::{Page, Place, Visit, answer};
@@ -168,6 +169,9 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
     let work = under_way(address, theirs, &one);
     let verified = one.verified_at.filter(|_| restorable && one.verifying.is_none());
     let moving = matches!(one.state, SnapshotState::Wanted | SnapshotState::Reading) || one.verifying.is_some();
+    let elsewhere: Vec<_> = one.copies.iter().map(|copy| copy_line(now, copy)).collect();
+    let begin_there = one.copies.iter().filter(|copy| restorable && copy.state == SnapshotCopyState::Complete);
+    let begin_there: Vec<_> = begin_there.map(|copy| begin_at(copies, &one.id, &copy.provisioner)).collect();
     let labelled = theirs.then(|| relabel(address, &one.id, &one.label));
     let (id, pinned) = (one.id.clone(), one.pinned);
     let again =
@@ -179,6 +183,7 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
             {restorable.then(|| view! {
                 <a class="button" data-kind="plain" data-size="small" href=format!("{copies}&snapshot={id}")>{icon("layers")}"Copy"</a>
             })}
+            {begin_there}
             {(readable && one.verifying.is_none()).then(|| button(address, &id, "verify", "Verify", "shield-check"))}
             {exportable.then(|| button(address, &id, "export", "Export", "database"))}
             {labelled}
@@ -203,10 +208,44 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
                 })}
                 {links}
                 {one.export.map(|export| repository::export_line(now, export))}
+                {elsewhere}
                 {one.failure.map(|why| view! { <p class="list__more">{why}</p> })}
             </div>
             {forms}
         </li>
+    }
+}
+
+/// How it stands with its copy at another provisioner.
+fn copy_line(now: Signal<i64>, copy: &SnapshotCopyView) -> impl IntoView + use<> {
+    let SnapshotCopyView { provisioner, state, doing, failure, retry_at, completed_at } = copy.clone();
+    let words = match (state, failure, doing) {
+        (SnapshotCopyState::Complete, ..) => format!("Copied to {provisioner} "),
+        (SnapshotCopyState::Failed, Some(why), _) => format!("Not copied to {provisioner}: {why}"),
+        (SnapshotCopyState::Failed, None, _) => format!("Not copied to {provisioner}"),
+        (SnapshotCopyState::Copying, _, Some(doing)) => format!("Being copied to {provisioner}: {doing}"),
+        (SnapshotCopyState::Copying, ..) => format!("Being copied to {provisioner}"),
+        (SnapshotCopyState::Wanted, Some(why), _) => format!("Waits to be copied to {provisioner}: {why}"),
+        (SnapshotCopyState::Wanted, ..) => format!("Waits for its turn to be copied to {provisioner}"),
+    };
+    let moving = (state == SnapshotCopyState::Copying).then_some("");
+    view! {
+        <p class="list__more" dir="auto" data-moving=moving>
+            {words}
+            {completed_at.filter(|_| state == SnapshotCopyState::Complete).map(|at| moment(now, at))}
+            {retry_at.map(|at| view! { " · again "{moment(now, at)} })}
+        </p>
+    }
+}
+
+/// The order form of one that begins with its copy at another provisioner.
+fn begin_at(copies: &str, id: &str, provisioner: &str) -> impl IntoView + use<> {
+    let query = [("snapshot", id), ("at", provisioner)];
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    view! {
+        <a class="button" data-kind="plain" data-size="small" href=format!("{copies}&{query}")>
+            {icon("layers")}{format!("Copy at {provisioner}")}
+        </a>
     }
 }
 

@@ -6,11 +6,13 @@
 
 mod change;
 mod describe;
+mod presign;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::SharedCredentialsProvider;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::Tag;
 
@@ -57,14 +59,20 @@ const UNSURE: [&str; 5] = ["InternalError", "InternalFailure", "ServiceUnavailab
 #[derive(Clone)]
 pub struct Amazon {
     client: Client,
+    /// The client's own, for what is signed besides the calls; without them nothing is copied from other regions.
+    credentials: Option<SharedCredentialsProvider>,
     pub buckets: Arc<Buckets>,
     /// Said with each call that changes something.
     dry_run: Option<bool>,
 }
 
 impl Amazon {
-    pub fn new(client: Client) -> Self {
-        Self { client, buckets: Arc::default(), dry_run: None }
+    pub fn new(client: Client, credentials: Option<SharedCredentialsProvider>) -> Self {
+        Self { client, credentials, buckets: Arc::default(), dry_run: None }
+    }
+
+    pub fn region(&self) -> Option<&str> {
+        self.client.config().region().map(AsRef::as_ref)
     }
 
     /// The same, whose calls that change something are rehearsals: Amazon says whether it would let us, refuses with

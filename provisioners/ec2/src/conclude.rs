@@ -21,7 +21,8 @@ pub fn conclude(environment: &EnvironmentId, records: &Records, seen: &Seen, now
     let network = records.network.as_ref().map(|kept| &kept.record);
     let servers = records.servers.values().filter_map(|kept| server(&kept.record, records, seen, now));
     let volumes = || records.volumes.values().map(|kept| &kept.record).filter(|volume| volume.delete_at.is_none());
-    let snapshots = records.snapshots.values().map(|kept| &kept.record).filter(|snapshot| snapshot.accepted);
+    let snapshots = records.snapshots.values().map(|kept| &kept.record);
+    let snapshots = snapshots.filter(|snapshot| snapshot.accepted || snapshot.copied.is_some());
     ObservedEnvironment {
         environment: environment.clone(),
         network: network.is_some_and(|network| {
@@ -204,7 +205,9 @@ fn snapshot(kept: &Snapshot, seen: &Seen, now: i64) -> Option<ObservedSnapshot> 
     let shown = || seen.snapshots.iter().filter(|shown| kept.parts.iter().any(|part| part.snapshot == shown.id));
     let failed = shown().find(|shown| shown.state == amazon::SnapshotState::Failed);
     let missing = kept.parts.iter().find(|part| !shown().any(|shown| shown.id == part.snapshot));
+    let refused = kept.copied.as_ref().and_then(|copied| copied.failure.clone());
     let state = match (failed, missing) {
+        _ if refused.is_some() => SnapshotState::Failed { reason: refused.unwrap_or_default() },
         (Some(failed), _) if kept.complete => SnapshotState::Damaged { reason: failed.message.clone() },
         (Some(failed), _) => {
             SnapshotState::Failed { reason: format!("Amazon could not finish it: {}", failed.message) }
@@ -215,7 +218,7 @@ fn snapshot(kept: &Snapshot, seen: &Seen, now: i64) -> Option<ObservedSnapshot> 
         (None, _) if kept.complete => SnapshotState::Complete,
         (None, _) => {
             let done: u64 = shown().map(|shown| shown.progress).sum();
-            let total = 100 * u64::try_from(kept.parts.len()).unwrap_or(1);
+            let total = 100 * u64::try_from(kept.plan.volumes.len()).unwrap_or(1);
             SnapshotState::Reading(DataProgress {
                 doing: format!("{} % copied by Amazon", 100 * done / total.max(1)),
                 passed_ms: u64::try_from(now - kept.taken_at).unwrap_or(0),
@@ -239,7 +242,10 @@ fn snapshot(kept: &Snapshot, seen: &Seen, now: i64) -> Option<ObservedSnapshot> 
         call: kept.call,
         taken_at: kept.taken_at,
         state,
-        method: "EBS snapshot".to_owned(),
+        method: match &kept.copied {
+            None => "EBS snapshot".to_owned(),
+            Some(copied) => format!("EBS snapshot, copied from {}", copied.region),
+        },
         contents: kept.parts.iter().map(content).collect(),
     })
 }

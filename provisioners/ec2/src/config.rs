@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use provisioners::Copied;
 use serde::Deserialize;
 
 use super::prices::Prices;
@@ -49,6 +50,18 @@ pub struct Config {
     pub prices: Prices,
     #[serde(default)]
     pub orphans: OrphanPolicy,
+    /// Absent: snapshots stay where they are.
+    pub snapshots: Option<SnapshotPolicy>,
+}
+
+/// Where snapshots go besides, once they are complete.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotPolicy {
+    /// Another table of the file: the same account, in another region as a rule.
+    pub copy_to: String,
+    #[serde(default)]
+    pub copy: Copied,
 }
 
 /// What becomes of what nothing remembered names. Volumes and snapshots hold data: only people remove those.
@@ -143,7 +156,8 @@ pub const HOST_IMAGE: &str = "host";
 pub fn read(text: &str) -> Result<BTreeMap<String, Config>, ConfigError> {
     let file: File = toml::from_str(text)?;
     for (name, config) in &file.ec2 {
-        config.check(name).map_err(|problem| ConfigError::Table { name: name.clone(), problem })?;
+        let checked = config.check(name).and_then(|()| has_copies(name, config, &file.ec2));
+        checked.map_err(|problem| ConfigError::Table { name: name.clone(), problem })?;
     }
     Ok(file.ec2)
 }
@@ -200,6 +214,19 @@ impl Config {
     }
 }
 
+/// What it copies its snapshots to is another one that there is.
+fn has_copies(name: &str, config: &Config, all: &BTreeMap<String, Config>) -> Result<(), String> {
+    let Some(to) = config.snapshots.as_ref().map(|policy| policy.copy_to.as_str()) else { return Ok(()) };
+    if to != name && all.contains_key(to) {
+        return Ok(());
+    }
+    let others: Vec<&str> = all.keys().map(String::as_str).filter(|other| *other != name).collect();
+    Err(match others.as_slice() {
+        [] => format!("`snapshots.copy_to` is {to:?}; write a table for that region into this file, and name it"),
+        others => format!("`snapshots.copy_to` is {to:?}; name another table of this file: {}", others.join(", ")),
+    })
+}
+
 fn is_network(text: &str) -> bool {
     let Some((address, length)) = text.split_once('/') else { return false };
     let most = match address.parse::<IpAddr>() {
@@ -242,6 +269,23 @@ mod tests {
     }
 
     #[test]
+    fn snapshots_are_copied_to_another_table_of_the_file() {
+        let dublin = "[ec2.dublin]\nregion = \"eu-west-1\"\nimages.host = { owner = \"amazon\", name = \"a\" }\n";
+        let dublin = format!("{dublin}sizes = [{{ types = [\"t3.small\"] }}]\n");
+        let with = |more: &str| {
+            let frankfurt = SMALLEST.replace("region =", &format!("{more}\nregion ="));
+            read(&format!("{frankfurt}\n{dublin}")).map(|mut all| all.remove("frankfurt").unwrap().snapshots)
+        };
+        assert_eq!(with("").unwrap(), None);
+        let all = SnapshotPolicy { copy_to: "dublin".into(), copy: Copied::All };
+        assert_eq!(with("snapshots.copy_to = \"dublin\"").unwrap(), Some(all.clone()));
+        let kept = with("snapshots = { copy_to = \"dublin\", copy = \"kept\" }").unwrap();
+        assert_eq!(kept, Some(SnapshotPolicy { copy: Copied::Kept, ..all }));
+        let nobody = with("snapshots.copy_to = \"paris\"").unwrap_err().to_string();
+        assert!(nobody.contains("name another table of this file: dublin"), "{nobody}");
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_place_and_what_to_write() {
         for (from, to, says) in [
             ("region = \"eu-central-1\"", "", "missing field `region`"),
@@ -255,6 +299,9 @@ mod tests {
             ("region", "volume_initialization_mib_per_second = 50\nregion", "is 50; Amazon has 100 to 300"),
             ("region", "endpoint = \"localhost:1\"\nregion", "it begins with https://"),
             ("region", "orphans.servers_after_hours = \"soon\"\nregion", "is a number of hours, or \"never\""),
+            ("region", "snapshots.copy_to = \"dublin\"\nregion", "write a table for that region into this file"),
+            ("region", "snapshots.copy_to = \"frankfurt\"\nregion", "write a table for that region into this file"),
+            ("region", "snapshots.copy = \"all\"\nregion", "missing field `copy_to`"),
             ("region", "profile = \"a\"\nassume_role = { arn = \"b\" }\nregion", "keep one"),
         ] {
             let error = read(&SMALLEST.replace(from, to)).unwrap_err().to_string();

@@ -28,7 +28,8 @@ pub async fn connect(config: &Config) -> Amazon {
 
 /// As [`connect`], with these credentials in the place of the usual chain's.
 pub async fn connect_as(config: &Config, credentials: Option<Credentials>) -> Amazon {
-    Amazon::new(Client::new(&load(config, credentials).await))
+    let config = load(config, credentials).await;
+    Amazon::new(Client::new(&config), config.credentials_provider())
 }
 
 /// To ask what the account may have at most.

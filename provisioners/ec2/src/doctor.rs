@@ -215,8 +215,19 @@ mod tests {
     fn called() -> BTreeSet<String> {
         let sources = [include_str!("amazon/describe.rs"), include_str!("amazon/change.rs")];
         let words = sources.iter().flat_map(|source| source.split('"').skip(1).step_by(2));
-        let verbs =
-            ["Describe", "Create", "Delete", "Run", "Start", "Stop", "Terminate", "Attach", "Authorize", "Revoke"];
+        let verbs = [
+            "Describe",
+            "Copy",
+            "Create",
+            "Delete",
+            "Run",
+            "Start",
+            "Stop",
+            "Terminate",
+            "Attach",
+            "Authorize",
+            "Revoke",
+        ];
         let is_call = |word: &&str| {
             verbs.iter().any(|verb| word.starts_with(verb)) && word.chars().all(|letter| letter.is_ascii_alphabetic())
         };

@@ -1,11 +1,12 @@
 //! What is to be asked of Amazon next for one environment. Pure: the same records and the same look always lead to the same
 //! errands, so whoever comes after a crash goes on where it was.
 
-use provisioners::{EnvironmentId, ServerId, VolumeId};
+use provisioners::{EnvironmentId, ServerId, SnapshotId, VolumeId};
 use sha2::{Digest, Sha256};
 
 use super::amazon::{EbsSnapshot, Instance, InstanceState};
 use super::conclude::{instance_of, unattached};
+use super::copies;
 use super::look::Seen;
 use super::place::{Candidate, Place};
 use super::records::{Disk, Launch, Member, Phase, Portal, Records, Rest, Server, Volume};
@@ -72,6 +73,11 @@ pub enum Errand {
     Settle {
         volume: VolumeId,
     },
+    /// What is to be copied of one volume from another region.
+    CopySnapshot {
+        snapshot: SnapshotId,
+        volume: VolumeId,
+    },
     /// One of a snapshot's parts, or what came of a call for it that does not count.
     DeleteSnapshot {
         id: String,
@@ -124,6 +130,7 @@ impl Errand {
             Errand::Copy { token, .. } => format!("copy {token}"),
             Errand::Shift { server: (server, generation), zone } => format!("shift {server} {generation} to {zone}"),
             Errand::Settle { volume } => format!("settle {volume}"),
+            Errand::CopySnapshot { snapshot, volume } => format!("copy {snapshot} {volume}"),
             Errand::DeleteSnapshot { id } => format!("delete {id}"),
             Errand::DeleteGroup { group } => format!("delete {group}"),
             Errand::Name { instance, .. } => format!("name {instance}"),
@@ -212,6 +219,7 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
             .map(|shown| Errand::DeleteSnapshot { id: shown.id.clone() }),
     );
     for snapshot in records.snapshots.values().map(|kept| &kept.record) {
+        all.extend(copies::errands(snapshot));
         if snapshot.delete_at.is_some() && !snapshot.deleted {
             for part in &snapshot.parts {
                 let errand = Errand::DeleteSnapshot { id: part.snapshot.clone() };
@@ -278,6 +286,11 @@ fn is_to_go(records: &Records, shown: &EbsSnapshot) -> bool {
     let Some(kept) = records.snapshots.values().map(|kept| &kept.record).find(of) else { return false };
     let call = shown.tags.get(CALL).and_then(|call| call.parse::<i64>().ok()).unwrap_or(i64::MAX);
     let counts = kept.parts.iter().any(|part| part.snapshot == shown.id);
+    if kept.copied.is_some() {
+        // The first that was found of a volume is the one; the calls of a copy are told apart by number only from those of the copy
+        // before it.
+        return kept.delete_at.is_some() || call < kept.call || (!counts && copies::has_part_beside(kept, shown));
+    }
     kept.delete_at.is_some() || call < kept.call || (call == kept.call && kept.accepted && !counts)
 }
 

@@ -3,6 +3,7 @@
 
 use super::amazon::{self, EbsVolume, Instance, InstanceState, VolumeState};
 use super::conclude::{LAG_MS, instance_of, unattached};
+use super::copies;
 use super::look::Seen;
 use super::records::{Kept, Move, Phase, Record, Records, Rest, Server, Snapshot, Volume};
 use super::tags::{MOVE, VOLUME};
@@ -140,13 +141,14 @@ fn snapshot(snapshot: &mut Snapshot, seen: &Seen, now: i64) -> bool {
         snapshot.deleted = true;
         return true;
     }
+    let arrived = copies::learn(snapshot, seen, now);
     if !snapshot.accepted || snapshot.complete {
-        return false;
+        return arrived;
     }
     let completed = |part: &super::records::Part| {
         let shown = seen.snapshots.iter().find(|shown| shown.id == part.snapshot);
         shown.is_some_and(|shown| shown.state == amazon::SnapshotState::Completed)
     };
     snapshot.complete = snapshot.parts.iter().all(completed);
-    snapshot.complete
+    snapshot.complete || arrived
 }

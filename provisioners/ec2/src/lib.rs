@@ -14,6 +14,7 @@
 //! | what nothing remembered names | `orphans`, [`prices`] |
 //! | asking, as fast as may be | `driver`, `perform`, `buckets` |
 //! | servers that stand by and wake | `turn` |
+//! | snapshots of other regions, and theirs of ours | `copies` |
 //! | Amazon's calls | [`amazon`] |
 //! | what a new server is told | `user_data` |
 //!
@@ -28,6 +29,7 @@ pub mod buckets;
 mod conclude;
 pub mod config;
 mod connect;
+mod copies;
 pub mod doctor;
 mod driver;
 mod errands;
@@ -54,8 +56,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use provisioners::{
-    AtRest, Capabilities, Effect, EnvironmentId, Ledger, LedgerError, ObservedEnvironment, Orphan, PageChange,
-    ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId,
+    AtRest, Capabilities, CopyRule, Effect, EnvironmentId, Ledger, LedgerError, ObservedEnvironment, Orphan,
+    PageChange, ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId, SnapshotOrigin,
 };
 use tokio::sync::{OnceCell, broadcast};
 use tokio::task::JoinHandle;
@@ -299,6 +301,27 @@ impl Provisioner for Ec2 {
             kept.map(move |snapshot| (environment.clone(), snapshot.plan.id)).collect::<Vec<_>>()
         };
         Ok(records.into_iter().flat_map(of).collect())
+    }
+
+    fn copy_rule(&self) -> Option<CopyRule> {
+        let rule = self.shared.config.snapshots.as_ref()?;
+        Some(CopyRule { to: rule.copy_to.clone(), which: rule.copy })
+    }
+
+    async fn snapshot_origin(
+        &self,
+        environment: &EnvironmentId,
+        snapshot: &SnapshotId,
+    ) -> Result<SnapshotOrigin, ProvisionError> {
+        copies::origin(&self.shared, environment, snapshot).await
+    }
+
+    async fn copy_snapshot(&self, environment: &EnvironmentId, origin: &SnapshotOrigin) -> Result<(), ProvisionError> {
+        copies::begin(&self.shared, environment, origin).await
+    }
+
+    async fn remove_copy(&self, environment: &EnvironmentId, snapshot: &SnapshotId) -> Result<(), ProvisionError> {
+        copies::remove(&self.shared, environment, snapshot).await
     }
 
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError> {

@@ -9,6 +9,7 @@ use super::Shared;
 use super::amazon::CallError;
 use super::buckets::{self, Bucket, Buckets, Paid};
 use super::conclude::LAG_MS;
+use super::copies;
 use super::errands::{Errand, Turn, digest, turn_name};
 use super::records::{Launch, Record, Records, Server};
 use super::tags::{self, MOVE, NAME, VOLUME};
@@ -84,6 +85,7 @@ pub fn costs(errand: &Errand) -> Vec<(Bucket, u32)> {
         Errand::Terminate { .. } => of_servers("TerminateInstances", 1),
         Errand::Turn { turn, .. } => of_servers(turn::action(*turn), 1),
         Errand::Attach { .. } => call("AttachVolume"),
+        Errand::CopySnapshot { .. } => call("CopySnapshot"),
         Errand::DeleteSnapshot { .. } => call("DeleteSnapshot"),
         Errand::DeleteGroup { .. } => call("DeleteSecurityGroup"),
         Errand::Name { .. } => call("CreateTags"),
@@ -233,6 +235,9 @@ async fn one(
                 .await?;
             Ok(Outcome::Changed)
         }
+        Errand::CopySnapshot { snapshot, volume } => {
+            copies::perform(shared, environment, (snapshot, volume), paid).await
+        }
         Errand::DeleteSnapshot { id } => {
             match shared.amazon.delete_snapshot(paid, id).await {
                 Ok(()) => {}
@@ -258,7 +263,7 @@ async fn one(
                     let kept = records.snapshots.values().find(has)?;
                     let mut record = kept.record.clone();
                     record.parts.retain(|part| part.snapshot != *id);
-                    record.deleted = record.parts.is_empty();
+                    record.deleted = record.parts.is_empty() && !copies::may_bring_more(&record);
                     Some((kept.version, Record::Snapshot(Box::new(record))))
                 })
                 .await?;

@@ -286,6 +286,30 @@ pub struct Snapshot {
     /// Amazon has confirmed that all of it is gone.
     #[serde(default)]
     pub deleted: bool,
+    /// `Some`: it is a copy of one in another region, and its parts come one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
+}
+
+/// What a snapshot is a copy of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    pub region: String,
+    pub parts: Vec<CopiedPart>,
+    /// Amazon does not copy it, for this reason.
+    #[serde(default)]
+    pub failure: Option<String>,
+}
+
+/// What is copied of one volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedPart {
+    pub volume: VolumeId,
+    /// Amazon's id of the snapshot in the other region.
+    pub from: String,
+    /// When it was asked for, while what came of it is not known.
+    #[serde(default)]
+    pub asked_at: Option<i64>,
 }
 
 /// What a snapshot has of one volume.
@@ -395,10 +419,7 @@ impl Records {
                 Some(_) => volume.deleted && volume.is_alone(),
                 None => volume.failure.is_some() || (volume.ready && volume.moving.is_none() && volume.is_alone()),
             })
-            && self.snapshots.values().map(|kept| &kept.record).all(|snapshot| match snapshot.delete_at {
-                Some(_) => snapshot.deleted,
-                None => snapshot.complete || !snapshot.accepted,
-            })
+            && self.snapshots.values().all(|kept| kept.record.is_settled())
     }
 
     /// As the ledger names them, with their versions.
@@ -415,6 +436,20 @@ impl Volume {
     /// Nothing is left of what it was before.
     fn is_alone(&self) -> bool {
         self.discarded.iter().all(|past| past.deleted)
+    }
+}
+
+impl Snapshot {
+    pub fn part_of(&self, volume: &VolumeId) -> Option<&Part> {
+        self.parts.iter().find(|part| part.volume == *volume)
+    }
+
+    fn is_settled(&self) -> bool {
+        match (self.delete_at, &self.copied) {
+            (Some(_), _) => self.deleted,
+            (None, Some(copied)) => self.complete || copied.failure.is_some(),
+            (None, None) => self.complete || !self.accepted,
+        }
     }
 }
 

@@ -109,7 +109,7 @@ async fn create_volume(shared: &Shared, environment: &EnvironmentId, token: &str
                 shared.active.begin(&source.environment);
                 return Err(soon("the snapshot it is to begin with is still being copied by Amazon"));
             }
-            let part = kept.parts.iter().find(|part| part.volume == source.volume);
+            let part = kept.part_of(&source.volume);
             Some(part.ok_or_else(|| rejected("the snapshot has nothing of that volume"))?.snapshot.clone())
         }
     };
@@ -299,6 +299,7 @@ async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64
         complete: false,
         delete_at: None,
         deleted: false,
+        copied: None,
     };
     shared.put(environment, from, Record::Snapshot(Box::new(record.clone()))).await?;
     let (number, name) = (call.to_string(), format!("{} {}", environment, plan.id));
@@ -323,7 +324,7 @@ async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64
     shared.put(environment, from + 1, Record::Snapshot(Box::new(record))).await
 }
 
-async fn delete_snapshot(shared: &Shared, environment: &EnvironmentId, snapshot: &SnapshotId) -> Accepted {
+pub(super) async fn delete_snapshot(shared: &Shared, environment: &EnvironmentId, snapshot: &SnapshotId) -> Accepted {
     let now = (shared.now)();
     let changed = shared.change(environment, |records| {
         let kept = records.snapshots.get(snapshot).filter(|kept| kept.record.delete_at.is_none())?;

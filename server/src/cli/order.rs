@@ -37,7 +37,7 @@ pub async fn clone(client: &Client, clone: CloneArguments, output: Output) -> Re
         version: Some(template_version),
         name: clone.name,
         parameters: values,
-        data: Some(DataSource { environment: id, snapshot: clone.snapshot }),
+        data: Some(DataSource { environment: id, snapshot: clone.snapshot, at: clone.at }),
         owner: clone.owner,
     };
     place(client, &request, clone.idempotency_key, &clone.wait, output).await

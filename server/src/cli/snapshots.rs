@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use app::api::{
     DrillReach, DrillResult, DrillView, EnvironmentDetail, EnvironmentSummary, FileChangeKind, Page, RestoreRequest,
-    SnapshotChange, SnapshotComparison, SnapshotRequest, SnapshotRule, SnapshotState, SnapshotVerification,
-    SnapshotView, State, VolumePresence,
+    SnapshotChange, SnapshotComparison, SnapshotCopyState, SnapshotCopyView, SnapshotRequest, SnapshotRule,
+    SnapshotState, SnapshotVerification, SnapshotView, State, VolumePresence,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -193,6 +193,7 @@ fn shown(one: &SnapshotView) -> String {
     also("Verified", one.verified_at.map(time));
     also("Goes", one.expires_at.filter(|_| !one.pinned).map(time));
     also("Pinned", one.pinned.then(|| "it never goes by itself".to_owned()));
+    rows.extend(one.copies.iter().map(|copy| ("Copied", copied(copy))));
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let facts: String = rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect();
     let volumes: Vec<Vec<String>> = one
@@ -210,6 +211,23 @@ fn shown(one: &SnapshotView) -> String {
         })
         .collect();
     format!("{facts}\n{}", table(&["VOLUME", "FILES", "FOLDERS", "SIZE", "ON DISK", "DIGEST"], &volumes))
+}
+
+/// “to dublin, complete since 2026-11-22 …”.
+fn copied(copy: &SnapshotCopyView) -> String {
+    let to = clean(&copy.provisioner);
+    let more = |words: &Option<String>| words.as_deref().map(|words| format!(": {}", clean(words))).unwrap_or_default();
+    match copy.state {
+        SnapshotCopyState::Complete => {
+            format!(
+                "to {to}, complete{}",
+                copy.completed_at.map(|at| format!(" since {}", time(at))).unwrap_or_default()
+            )
+        }
+        SnapshotCopyState::Copying => format!("to {to}, on its way{}", more(&copy.doing)),
+        SnapshotCopyState::Wanted => format!("to {to}, waits for its turn{}", more(&copy.failure)),
+        SnapshotCopyState::Failed => format!("to {to}, failed{}", more(&copy.failure)),
+    }
 }
 
 fn differences(compared: &SnapshotComparison) -> String {

@@ -23,6 +23,7 @@ mod machines;
 mod orphans;
 mod repository;
 mod schedules;
+mod snapshot_copies;
 #[cfg(test)]
 mod tests;
 mod trees;
@@ -159,6 +160,7 @@ impl Engine {
         let mut tasks = vec![tokio::spawn(dispatch(shared.clone())), tokio::spawn(heartbeat(shared.clone()))];
         tasks.push(tokio::spawn(drills::run(shared.clone(), weekly_drills)));
         tasks.push(tokio::spawn(orphans::run(shared.clone())));
+        tasks.push(tokio::spawn(snapshot_copies::run(shared.clone())));
         for provisioner in shared.provisioners.values() {
             tasks.push(tokio::spawn(watch::watch(shared.clone(), provisioner.clone())));
         }

@@ -50,7 +50,7 @@ pub(super) async fn look(store: &Store, provisioner: &dyn Provisioner, now: i64)
     };
     let mut owned_by_nobody = Vec::new();
     for orphan in found {
-        if !store.counts_on(&orphan).await? {
+        if !store.counts_on(name, &orphan).await? {
             owned_by_nobody.push(orphan);
         }
     }
@@ -102,7 +102,7 @@ pub(super) async fn remove(
     orphan: &Orphan,
     now: i64,
 ) -> Result<(), NotRemoved> {
-    if store.counts_on(orphan).await? {
+    if store.counts_on(provisioner.name(), orphan).await? {
         return Err(NotRemoved::Owned);
     }
     provisioner.remove_orphan(orphan).await?;

@@ -78,6 +78,10 @@ async fn look(
         let environment = seen.environment.as_str();
         // One that the database does not know is not ours to touch.
         let Some(mut loaded) = shared.store.facts(environment).await? else { continue };
+        // Of one that is elsewhere a place has copies of snapshots at most, and says nothing of how it is.
+        if loaded.provisioner != provisioner.name() {
+            continue;
+        }
         loaded.facts.observed.update(&seen);
         let facts = &loaded.facts;
         let decision = plan(&facts.intent, &facts.topology, &facts.observed, now);

@@ -162,7 +162,7 @@ pub(super) fn environment(
     };
     let place = match origin {
         None => service.places.of(&offered.template),
-        Some(origin) => service.places.beside(origin.provisioner(), &offered.template),
+        Some(origin) => origin.place(&service.places, &offered.template),
     };
     let (provisioner, capabilities) = place.map_err(gone)?;
     let topology = compile(&offered.template, &name, values, sharing(capabilities));

@@ -43,6 +43,10 @@ pub(super) async fn snapshots(
         view.verifying = service.verifications.of(&view.id);
     }
     repository::tell_exports(service, &record.summary.id, &mut all).await?;
+    let mut copies = service.store.copies_of(&record.summary.id).await.map_err(failed)?;
+    for view in &mut all {
+        view.copies = copies.remove(&view.id).unwrap_or_default();
+    }
     Ok(all)
 }
 

@@ -16,6 +16,7 @@ mod logs;
 mod orphans;
 mod records;
 mod repository;
+mod snapshot_copies;
 mod snapshots;
 mod writes;
 
@@ -39,6 +40,7 @@ use repository::{
     a_policy_chooses_what_is_copied_and_people_may_ask_for_the_rest,
     a_repository_is_worked_on_by_one_at_a_time_and_a_late_one_writes_nothing,
 };
+use snapshot_copies::a_snapshot_is_copied_as_its_rule_says_and_its_copy_goes_with_it;
 use snapshots::{
     a_replaced_volume_goes_only_when_what_it_held_is_safe, a_snapshot_is_written_down_from_wish_to_manifest,
     volumes_are_put_away_only_in_a_complete_snapshot_which_then_stays,
@@ -493,6 +495,7 @@ on_both! {
     of_two_who_change_a_page_one_is_told_to_read_again,
     what_nobody_owns_is_counted_from_when_it_was_first_seen,
     what_a_row_still_counts_on_is_nobodys_orphan,
+    a_snapshot_is_copied_as_its_rule_says_and_its_copy_goes_with_it,
     log_lines_are_kept_once_in_order_and_within_a_bound,
     a_write_that_is_dropped_undoes_itself_alone,
     who_leaves_at_any_moment_of_a_write_takes_nobody_along,

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, SqlStr};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 18] = [
+const MIGRATIONS: [(i64, &str, &str); 19] = [
     (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
     (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
     (3, "force", include_str!("../../../migrations/0003_force.sql")),
@@ -26,6 +26,7 @@ const MIGRATIONS: [(i64, &str, &str); 18] = [
     (16, "orphans", include_str!("../../../migrations/0016_orphans.sql")),
     (17, "people first", include_str!("../../../migrations/0017_people_first.sql")),
     (18, "park by snapshot", include_str!("../../../migrations/0018_park_by_snapshot.sql")),
+    (19, "snapshot copies", include_str!("../../../migrations/0019_snapshot_copies.sql")),
 ];
 
 /// Brings the tables up to date.

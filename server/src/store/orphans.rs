@@ -152,11 +152,11 @@ impl Store {
         rows.fetch_all(&mut *self.read().await?).await?.iter().map(look).collect()
     }
 
-    /// Whether a row here still counts on what this was made for: the provisioner remembers nothing of that.
+    /// Whether a row here still counts on what this was made for at this provisioner, which remembers nothing of that.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn counts_on(&self, orphan: &Orphan) -> Result<bool, StoreError> {
+    pub async fn counts_on(&self, provisioner: &str, orphan: &Orphan) -> Result<bool, StoreError> {
         let Some((subject, generation)) = &orphan.subject else { return Ok(false) };
         let sql = match orphan.kind {
             OrphanKind::Server => {
@@ -167,13 +167,18 @@ impl Store {
                 "select count(*) from volume where id = $1 and cast($2 as bigint) = 0 and deleted_at is null"
             }
             OrphanKind::Snapshot => {
-                "select count(*) from snapshot where id = $1 and cast($2 as bigint) = 0 and removed_at is null"
+                "select count(*) from snapshot s join environment e on e.id = s.environment_id \
+                 where s.id = $1 and cast($2 as bigint) = 0 and ((e.provisioner = $3 and s.removed_at is null) or exists \
+                 (select 1 from snapshot_copy c where c.snapshot_id = s.id and c.provisioner = $3))"
             }
             OrphanKind::Network => {
                 "select count(*) from environment where id = $1 and cast($2 as bigint) = 0 and deleted_at is null"
             }
         };
-        let count = sqlx::query_scalar::<_, i64>(sql).bind(subject.as_str()).bind(generation.unwrap_or(0));
+        let mut count = sqlx::query_scalar::<_, i64>(sql).bind(subject.as_str()).bind(generation.unwrap_or(0));
+        if orphan.kind == OrphanKind::Snapshot {
+            count = count.bind(provisioner);
+        }
         Ok(count.fetch_one(&mut *self.read().await?).await? > 0)
     }
 }

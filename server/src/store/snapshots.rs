@@ -355,6 +355,7 @@ pub(super) fn record(row: &AnyRow) -> Result<SnapshotRecord, StoreError> {
         reading: None,
         verifying: None,
         export: None,
+        copies: Vec::new(),
     };
     Ok(SnapshotRecord { view, contents: volumes })
 }

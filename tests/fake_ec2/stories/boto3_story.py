@@ -243,8 +243,17 @@ def snapshots(instance, volume):
     assert len(ec2.describe_fast_snapshot_restores()["FastSnapshotRestores"]) == 1
     ec2.disable_fast_snapshot_restores(**zones)
     west = client("ec2", region="eu-west-1")
-    copy = west.copy_snapshot(SourceRegion="eu-central-1", SourceSnapshotId=one["SnapshotId"])["SnapshotId"]
+    source = dict(SourceRegion="eu-central-1", SourceSnapshotId=one["SnapshotId"])
+    copy = west.copy_snapshot(**source)["SnapshotId"]
     west.get_waiter("snapshot_completed").wait(SnapshotIds=[copy], WaiterConfig=QUICK)
+    assert west.describe_snapshots(SnapshotIds=[copy])["Snapshots"][0]["Encrypted"]
+    # What is encrypted is read with the address that this client signs by itself, and not with any other.
+    wrong = west.copy_snapshot(PresignedUrl="https://ec2.eu-central-1.amazonaws.com/?Action=CopySnapshot", **source)
+    try:
+        west.get_waiter("snapshot_completed").wait(SnapshotIds=[wrong["SnapshotId"]], WaiterConfig=QUICK)
+        raise AssertionError("it was copied all the same")
+    except WaiterError as error:
+        assert error.last_response["Snapshots"][0]["State"] == "error", error
     golden = [snapshot for snapshot in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
               if snapshot["Description"].startswith("Created by CreateImage")]
     refused("InvalidSnapshot.InUse", ec2.delete_snapshot, SnapshotId=golden[0]["SnapshotId"])

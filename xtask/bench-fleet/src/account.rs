@@ -36,7 +36,7 @@ pub async fn open(fake: &Fake) -> Result<Ec2, String> {
     let parts = Parts {
         name: "frankfurt".to_owned(),
         config,
-        amazon: Amazon::new(client(fake)),
+        amazon: Amazon::new(client(fake), None),
         ledger: Arc::new(Pages::default()),
         installation: "0192-bench".to_owned(),
         portal: Portal {

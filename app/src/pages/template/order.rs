@@ -31,6 +31,7 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
     let change = typed("change").filter(|change| !change.is_empty());
     let (is_change, already) = (change.is_some(), draft.source.clone());
     let (data, snapshot) = (typed("data").filter(|data| !data.is_empty()), typed("snapshot"));
+    let at = typed("at").filter(|at| !at.is_empty());
     let (is_copy, owner) = (data.is_some(), typed("owner"));
     let button = says(entry, is_change);
     let name = typed("name").unwrap_or_else(|| draft.name.clone());
@@ -67,7 +68,7 @@ pub(super) fn order(visit: &Visit, template: &TemplateDetail, beginning: Beginni
             ))}
             {(!is_change).then(|| at_the_limit(&draft))}
             {change.map(|change| changed(change, &already, &entry.version))}
-            {data.map(|data| copied(data, &draft.source, snapshot.filter(|snapshot| !snapshot.is_empty())))}
+            {data.map(|data| copied(data, &draft.source, snapshot.filter(|snapshot| !snapshot.is_empty()), at))}
             {(posted.is_none() && !is_change && !is_copy).then(|| starts(visit, template, &draft))}
             <input type="hidden" name="request_id" value=request_id data-once=""/>
             <input type="hidden" name="version" value=entry.version.clone()/>
@@ -115,7 +116,7 @@ fn changed(environment: String, source: &DraftSource, version: &str) -> impl Int
 }
 
 /// Whose data the volumes begin with.
-fn copied(data: String, source: &DraftSource, snapshot: Option<String>) -> impl IntoView + use<> {
+fn copied(data: String, source: &DraftSource, snapshot: Option<String>, at: Option<String>) -> impl IntoView + use<> {
     let name = match source {
         DraftSource::Environment { environment } => environment,
         _ => &data,
@@ -125,10 +126,15 @@ fn copied(data: String, source: &DraftSource, snapshot: Option<String>) -> impl 
         "Its volumes begin with what those of {name} {moment}. All else is new: servers, addresses and secrets, which have to \
          be typed."
     );
+    let title = match &at {
+        None => format!("A copy of {name}"),
+        Some(at) => format!("A copy of {name}, at {at}"),
+    };
     view! {
-        {notice(Tone::Quiet, format!("A copy of {name}"), Some(text))}
+        {notice(Tone::Quiet, title, Some(text))}
         <input type="hidden" name="data" value=data/>
         {snapshot.map(|snapshot| view! { <input type="hidden" name="snapshot" value=snapshot/> })}
+        {at.map(|at| view! { <input type="hidden" name="at" value=at/> })}
     }
 }
 

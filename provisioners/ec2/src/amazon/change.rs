@@ -220,6 +220,31 @@ impl Amazon {
         made.snapshot_id.ok_or_else(|| nameless("CreateSnapshot"))
     }
 
+    /// A copy, in this region, of a snapshot in another one (region and id); encrypted by this region's usual key. `now` is Unix
+    /// milliseconds.
+    pub async fn copy_snapshot(
+        &self,
+        paid: Paid,
+        (region, snapshot): (&str, &str),
+        tags: &Tags,
+        now: i64,
+    ) -> Called<String> {
+        let call =
+            self.client.copy_snapshot().set_dry_run(self.dry_run).source_region(region).source_snapshot_id(snapshot);
+        // A rehearsal reads nothing.
+        let may_read = match self.dry_run {
+            Some(true) => None,
+            _ => Some(self.may_read(region, snapshot, now).await?),
+        };
+        let call = call
+            .set_destination_region(self.region().map(str::to_owned))
+            .set_presigned_url(may_read)
+            .encrypted(true)
+            .tag_specifications(specification(ResourceType::Snapshot, tags));
+        let made = self.answered("CopySnapshot", &paid, call.send().await)?;
+        made.snapshot_id.ok_or_else(|| nameless("CopySnapshot"))
+    }
+
     pub async fn delete_snapshot(&self, paid: Paid, snapshot: &str) -> Called<()> {
         let call = self.client.delete_snapshot().set_dry_run(self.dry_run).snapshot_id(snapshot);
         self.answered("DeleteSnapshot", &paid, call.send().await).map(drop)

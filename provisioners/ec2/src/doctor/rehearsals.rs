@@ -79,7 +79,11 @@ async fn on_volume(amazon: &Amazon, id: Option<&str>, server: Option<&str>) -> V
 
 async fn on_snapshot(amazon: &Amazon, id: Option<&str>) -> Vec<Called<()>> {
     let Some(id) = id else { return Vec::new() };
-    vec![amazon.delete_snapshot(pay(amazon, "DeleteSnapshot").await, id).await]
+    let here = (amazon.region().unwrap_or_default(), id);
+    vec![
+        amazon.delete_snapshot(pay(amazon, "DeleteSnapshot").await, id).await,
+        amazon.copy_snapshot(pay(amazon, "CopySnapshot").await, here, &tags(), 0).await.map(drop),
+    ]
 }
 
 async fn on_group(amazon: &Amazon, id: Option<&str>) -> Vec<Called<()>> {

@@ -40,6 +40,9 @@ pub struct CloneArguments {
     /// Begin with what this snapshot holds, by its id, or `latest`; one is taken now when absent
     #[arg(long)]
     pub snapshot: Option<String>,
+    /// At another provisioner, which has a complete copy of that snapshot (`latest`: the newest it has one of)
+    #[arg(long, value_name = "PROVISIONER", requires = "snapshot")]
+    pub at: Option<String>,
     /// Name of the new environment; made up from the template's name when absent
     #[arg(long)]
     pub name: Option<String>,

@@ -2,6 +2,7 @@
 
 mod agents;
 mod orphans;
+mod snapshot_copies;
 mod world;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,8 @@ pub fn unavailable(template: &Template, places: &Places) -> Option<String> {
     }
 }
 
-fn lacking(template: &Template, capabilities: &Capabilities) -> Option<String> {
+/// The same of a provisioner that can do this.
+pub fn lacking(template: &Template, capabilities: &Capabilities) -> Option<String> {
     let mut reasons: Vec<String> = Vec::new();
     let missing = match capabilities.host_software {
         true => missing_commands(template, &|file| is_program(Path::new(file))),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use provisioners::Capabilities;
 
+use super::host::lacking;
 use crate::domain::template::Template;
 
 /// See the module.
@@ -47,6 +48,16 @@ impl Places {
             _ => named()
                 .ok_or_else(|| format!("Its data is at the provisioner “{data_at}”, which this portal does not have.")),
         }
+    }
+
+    /// For what begins with a copy that another provisioner has of its data, wherever the template is for.
+    ///
+    /// # Errors
+    /// Why its servers cannot be there, for people.
+    pub fn elsewhere(&self, at: &str, template: &Template) -> Result<(&str, &Capabilities), String> {
+        let named = self.by_name.get_key_value(at);
+        let (name, capabilities) = named.ok_or_else(|| format!("This portal has no provisioner “{at}”."))?;
+        lacking(template, capabilities).map_or(Ok((name.as_str(), capabilities)), Err)
     }
 
     /// What an environment's own provisioner can do; `None` when this portal does not have it.

@@ -59,7 +59,7 @@ pub(super) async fn what_a_row_still_counts_on_is_nobodys_orphan(at: Fixture) {
     let (server, volume) = (observed.servers[0].id.to_string(), observed.volumes[0].id.to_string());
     let counts = async |kind: OrphanKind, subject: &str, generation: Option<i64>| {
         let orphan = orphan("i-1", kind, Some((subject.to_owned(), generation)));
-        at.store.counts_on(&orphan).await.unwrap()
+        at.store.counts_on("local", &orphan).await.unwrap()
     };
     assert!(counts(OrphanKind::Server, &server, Some(1)).await);
     assert!(!counts(OrphanKind::Server, &server, Some(2)).await, "another incarnation");
@@ -68,5 +68,5 @@ pub(super) async fn what_a_row_still_counts_on_is_nobodys_orphan(at: Fixture) {
     for kind in [OrphanKind::Server, OrphanKind::Volume, OrphanKind::Snapshot, OrphanKind::Network] {
         assert!(!counts(kind, "nothing-of-this-database", Some(1)).await, "{kind:?}");
     }
-    assert!(!at.store.counts_on(&orphan("i-1", OrphanKind::Server, None)).await.unwrap());
+    assert!(!at.store.counts_on("local", &orphan("i-1", OrphanKind::Server, None)).await.unwrap());
 }

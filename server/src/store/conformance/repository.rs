@@ -22,7 +22,7 @@ impl Fixture {
     }
 
     /// A complete snapshot of an environment, made by hand.
-    async fn complete(&self, environment: &str, id: &str, reason: &str) {
+    pub(super) async fn complete(&self, environment: &str, id: &str, reason: &str) {
         let statement = format!(
             "insert into snapshot (id, environment_id, reason, label, state, volumes, contents, requested_at, taken_at, pinned) \
              values ('{id}', '{environment}', '{reason}', '', 'complete', '[]', '[]', 1, 2, 0)"
@@ -32,7 +32,7 @@ impl Fixture {
         tx.commit().await.unwrap();
     }
 
-    async fn removed(&self, id: &str, at: i64) {
+    pub(super) async fn removed(&self, id: &str, at: i64) {
         let statement = format!("update snapshot set removal_requested_at = {at}, removed_at = {at} where id = '{id}'");
         let mut tx = self.store.write().await.unwrap();
         tx.connection().execute(sqlx::AssertSqlSafe(statement)).await.unwrap();

@@ -11,6 +11,8 @@ use crate::xml::Xml;
 
 /// Of one volume, pending at the same time.
 const MOST_PENDING: usize = 5;
+/// Copies under way to one region.
+const MOST_COPIES: usize = 20;
 const APART_MS: i64 = 15_000;
 
 pub fn create(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
@@ -136,12 +138,21 @@ pub fn copy(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(),
     if of.state(now) != SnapshotState::Completed {
         return Err(Problem::state(format!("Snapshot {id} is in invalid state - {}", of.state(now).name())));
     }
+    let is_under_way = |one: &&Snapshot| one.copy_of.is_some() && one.state(now) == SnapshotState::Pending;
+    if call.place.snapshots.all().filter(is_under_way).count() >= MOST_COPIES {
+        let message = "The maximum number of concurrent snapshot copies to this region has been reached.";
+        return Err(Problem::client("ResourceLimitExceeded", message));
+    }
     let tags = call.new_tags(asked, "snapshot", &["snapshot"])?;
     let encrypted = of.encrypted || asked.flag("Encrypted")?.unwrap_or(false);
     let copy = call.shared.id("snap");
     // Every copy to another region is a whole one.
     let takes = call.rules.delays.snapshot.of(seed, &copy)
         + of.gib * between(seed, &copy, 5, 40) / 100 * call.rules.delays.snapshot_per_gib.of(seed, &copy);
+    let end = match of.encrypted && !may_read(call, asked) {
+        true => SnapshotState::Error,
+        false => SnapshotState::Completed,
+    };
     let described = || format!("[Copied {id} from {}]", asked.text("SourceRegion").unwrap_or_default());
     call.place.snapshots.put(
         now,
@@ -156,13 +167,29 @@ pub fn copy(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(),
             started_ms: now,
             key: encrypted.then(|| super::volumes::key(call, asked)),
             encrypted,
-            course: Course::new(&[(now, SnapshotState::Pending), (now + takes, SnapshotState::Completed)]),
+            course: Course::new(&[(now, SnapshotState::Pending), (now + takes, end)]),
             tags: tags.clone(),
             gib: of.gib,
         },
     );
     xml.value("snapshotId", copy).tags(&tags);
     Ok(())
+}
+
+/// The address by which the source's region is shown that it may be read. A wrong one fails the copy later, Amazon says; that a missing
+/// one does, too, is this fake's reading. Its signature is not verified, as no signature is.
+fn may_read(call: &Call<'_>, asked: &Asked<'_>) -> bool {
+    let Some((_, query)) = asked.text("PresignedUrl").and_then(|url| url.split_once('?')) else { return false };
+    let shown: std::collections::HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
+    let is = |name: &str, value: Option<&str>| value.is_some() && shown.get(name).map(AsRef::as_ref) == value;
+    let region = asked.text("SourceRegion");
+    let scope = format!("/{}/ec2/aws4_request", region.unwrap_or_default());
+    is("Action", Some("CopySnapshot"))
+        && is("SourceRegion", region)
+        && is("SourceSnapshotId", asked.text("SourceSnapshotId"))
+        && is("DestinationRegion", Some(call.place.region.as_str()))
+        && shown.get("X-Amz-Credential").is_some_and(|credential| credential.ends_with(&scope))
+        && shown.get("X-Amz-Signature").is_some_and(|signature| signature.len() == 64)
 }
 
 pub fn enable_fast(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
