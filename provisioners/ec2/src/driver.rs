@@ -108,6 +108,8 @@ impl Active {
 /// What is known between passes; losing it costs a look.
 #[derive(Default)]
 struct Work {
+    /// When this driver's life began, Unix milliseconds.
+    began_at: i64,
     /// The last refresh found something else than the one before.
     news: bool,
     todo: BTreeMap<EnvironmentId, Vec<Errand>>,
@@ -127,7 +129,7 @@ struct Looked {
 
 /// Runs for as long as it is polled.
 pub(super) async fn drive(shared: Arc<Shared>) {
-    let mut work = Work::default();
+    let mut work = Work { began_at: (shared.now)(), ..Work::default() };
     let mut calls: JoinSet<(Call, Outcome)> = JoinSet::new();
     // One at a time; nobody waits for it who has something to ask for.
     let mut looks: JoinSet<Looked> = JoinSet::new();
@@ -233,9 +235,12 @@ impl Work {
         for (id, count) in environments {
             let records = records.remove(&id).unwrap_or_default();
             let Some(seen) = self.seen.get(&id) else {
-                // Nobody has looked yet, from which nothing follows; what is to be asked for need not wait for that.
-                let todo = errands(&id, &records, &Seen::default(), &shared.setting(place.as_deref()));
-                self.todo.insert(id, todo);
+                // Nobody has looked yet, from which nothing follows. Where no call can be under way that this life knows nothing
+                // of, what is to be asked for need not wait for that.
+                if self.told.contains_key(&id) || records.are_younger_than(self.began_at) {
+                    let todo = errands(&id, &records, &Seen::default(), &shared.setting(place.as_deref()));
+                    self.todo.insert(id, todo);
+                }
                 continue;
             };
             let records = shared.learnt(&id, records, seen).await?;

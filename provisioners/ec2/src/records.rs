@@ -387,6 +387,15 @@ impl Records {
         Ok(())
     }
 
+    /// All of them were written down after this moment.
+    pub fn are_younger_than(&self, moment: i64) -> bool {
+        let network = self.network.iter().map(|kept| kept.record.made_at);
+        let servers = self.servers.values().map(|kept| kept.record.asked_at);
+        let volumes = self.volumes.values().map(|kept| kept.record.asked_at);
+        let snapshots = self.snapshots.values().map(|kept| kept.record.taken_at);
+        network.chain(servers).chain(volumes).chain(snapshots).all(|at| at > moment)
+    }
+
     /// Nothing is there any more, and nothing is to come.
     pub fn are_over(&self) -> bool {
         self.network.as_ref().is_none_or(|network| network.record.deleted)
