@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ec2::Ec2;
 use fake_ec2::{Fake, Faults, Lag, Rules, TrueSnapshot};
@@ -12,10 +12,6 @@ use provisioners::{
     EnvironmentId, OrphanKind, ProvisionError, Provisioner, SnapshotId, SnapshotOrigin, SnapshotPlan, SnapshotState,
     SnapshotVolume, Step, VolumeId, VolumePlan, VolumeSource,
 };
-
-use serde_json::{Value, json};
-use tests::{Outcome, Portal, Setting};
-use tokio::net::TcpListener;
 
 use super::amazon::{Account, Pages, Trouble};
 
@@ -244,91 +240,4 @@ async fn a_copy_that_no_row_names_is_an_orphan_that_waits_for_a_person() {
     story.assert_one_of_each();
     portal.remove_orphan(orphan).await.expect("it goes");
     assert_eq!(story.copies(), vec![]);
-}
-
-/// One server with a volume.
-const SHELF: &str = r#"
-name: shelf
-version: "1.0.0"
-title: Shelf
-summary: A server with something on a volume.
-category: Basics
-provisioner: frankfurt
-servers:
-  box: {}
-volumes:
-  shelf: {size: 1 GiB, mounts: {box: /shelf}}
-"#;
-
-/// Two regions of one account, the first of which has its snapshots copied to the second.
-const REGIONS: &str = r#"
-[ec2.frankfurt]
-region = "eu-central-1"
-endpoint = "ENDPOINT"
-portal_url = "http://172.31.0.1:1"
-images.host = { owner = "amazon", name = "al2023-ami-2023.*-x86_64" }
-sizes = [{ types = ["t3.small"] }]
-snapshots.copy_to = "dublin"
-
-[ec2.dublin]
-region = "eu-west-1"
-endpoint = "ENDPOINT"
-portal_url = "http://172.31.0.1:1"
-images.host = { owner = "amazon", name = "al2023-ami-2023.*-x86_64" }
-sizes = [{ types = ["t3.small"] }]
-"#;
-
-async fn portal_on(fake: &Fake) -> Outcome<Portal> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(fake_ec2::serve(fake.clone(), listener));
-    let setting = Setting::new()?.template("shelf", SHELF)?;
-    let file = setting.home().join("provisioners.toml");
-    std::fs::write(&file, REGIONS.replace("ENDPOINT", &endpoint))?;
-    let setting = setting.options(&["--provisioners", &file.display().to_string()]);
-    setting.variable("AWS_ACCESS_KEY_ID", "AKIAFAKEOURS").variable("AWS_SECRET_ACCESS_KEY", "x").start().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_kept_in_one_region_begins_anew_in_another_with_the_copy_of_it() -> Outcome {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-    let fake = Fake::new(Rules { start_ms: i64::try_from(now)?, ..Rules::calm() });
-    let portal = portal_on(&fake).await?;
-    let api = portal.administrator().await?;
-    let ordered = api.order("shelf", "first").await?;
-    let id = ordered["id"].as_str().ok_or("it has no id")?.to_owned();
-    let runs = |region: &str| fake.truth().instances.iter().any(|one| one.region == region && one.state == "running");
-    // Its servers come after its volumes.
-    api.await_that("first", "started", |_| runs("eu-central-1")).await?;
-    let clone = |snapshot: Option<&str>, at: &str| {
-        let data = json!({ "environment": id, "snapshot": snapshot, "at": at });
-        json!({ "template": "shelf", "name": "second", "data": data })
-    };
-    let refused = api.post("/environments", clone(None, "dublin")).await?;
-    assert_eq!(refused.status, 409, "{:#}", refused.body);
-    let refused = api.post("/environments", clone(Some("latest"), "paris")).await?;
-    assert_eq!(refused.status, 422, "{:#}", refused.body);
-
-    api.act("first", "park").await?;
-    api.await_state("first", "parked").await?;
-    api.post("/environments/first/snapshots", json!({ "label": "to go far" })).await?.expect_success()?;
-    let complete = |all: &Value| all[0]["copies"][0]["state"] == "complete";
-    let kept = api.await_below(&id, "/snapshots", "copied", complete).await?;
-    assert_eq!(kept[0]["copies"][0]["provisioner"], "dublin");
-    let snapshot = kept[0]["id"].as_str().ok_or("it has no id")?;
-    let shown = portal.cli(&api, &["snapshot", "show", &id, snapshot]).await?;
-    let shown = String::from_utf8(shown.stdout)?;
-    assert!(shown.contains("to dublin, complete since "), "{shown}");
-
-    let page = reqwest::Client::builder().no_proxy().build()?.get(portal.url(&format!("/environments/{id}/snapshots")));
-    let page = page.bearer_auth(api.token()).send().await?.error_for_status()?.text().await?;
-    assert!(page.contains("Copied to dublin") && page.contains("&amp;at=dublin"), "{page}");
-
-    api.post("/environments", clone(Some("latest"), "dublin")).await?.expect_success()?;
-    let copies: Vec<TrueSnapshot> = fake.truth().snapshots.into_iter().filter(|one| one.copy_of.is_some()).collect();
-    assert_eq!(copies.len(), 1);
-    let begun = || fake.truth().volumes.into_iter().find(|one| one.snapshot.as_ref() == Some(&copies[0].id));
-    api.await_that("second", "begun in the other region", |_| begun().is_some() && runs(AWAY)).await?;
-    assert_eq!(begun().map(|volume| volume.region), Some(AWAY.to_owned()));
-    Ok(())
 }

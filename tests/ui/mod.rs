@@ -3,6 +3,7 @@
 mod cold;
 mod copies;
 mod dress;
+mod elsewhere;
 mod environment;
 mod environments;
 mod files;
@@ -43,4 +44,13 @@ pub async fn become_administrator(link: Option<&String>) -> Outcome<Browser> {
     browser.press("Create administrator").await?;
     browser.await_text("h1", "Catalog").await?;
     Ok(browser)
+}
+
+/// On a phone and on a desk, in both themes.
+pub async fn pictures(browser: &Browser, name: &str) -> Outcome {
+    for (width, theme) in [(390, "light"), (390, "dark"), (1440, "dark"), (1440, "light")] {
+        browser.dress(width, theme).await?;
+        browser.picture(&format!("{name}-{width}-{theme}")).await?;
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use tests::tryout::Tryout;
 use tests::{Browser, Outcome};
 
-use super::become_administrator;
+use super::{become_administrator, pictures};
 
 /// Two servers that are stopped and not taken away: 8 GiB of disk each, and 3 GiB of volumes.
 const WORKSHOP: &str = r#"
@@ -68,14 +68,6 @@ async fn whoever_parks_on_ec2_knows_before_and_meanwhile_what_stays_what_it_cost
 }
 
 /// Whole pages in both themes, on a phone and on a desk.
-async fn pictures(browser: &Browser, name: &str) -> Outcome {
-    for (width, theme) in [(390, "light"), (390, "dark"), (1440, "dark"), (1440, "light")] {
-        browser.dress(width, theme).await?;
-        browser.picture(&format!("{name}-{width}-{theme}")).await?;
-    }
-    Ok(())
-}
-
 async fn await_state(browser: &Browser, state: &str) -> Outcome {
     let badge = format!("return !!document.querySelector('.page-header .badge[data-state={state}]')");
     browser.await_script(&badge).await.map(drop)
