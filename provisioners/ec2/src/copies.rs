@@ -51,17 +51,8 @@ pub(super) async fn begin(shared: &Shared, environment: &EnvironmentId, origin: 
         |(volume, from): &(VolumeId, String)| CopiedPart { volume: volume.clone(), from: from.clone(), asked_at: None };
     let copied =
         Copied { region: origin.region.clone(), parts: origin.parts.iter().map(part).collect(), failure: None };
-    let record = Snapshot {
-        plan: origin.snapshot.clone(),
-        call: before.map_or(1, |kept| kept.record.call + 1),
-        taken_at: (shared.now)(),
-        accepted: false,
-        parts: Vec::new(),
-        complete: false,
-        delete_at: None,
-        deleted: false,
-        copied: Some(copied),
-    };
+    let call = before.map_or(1, |kept| kept.record.call + 1);
+    let record = Snapshot { copied: Some(copied), ..Snapshot::asked(origin.snapshot.clone(), call, (shared.now)()) };
     let written = shared.put(environment, before.map_or(0, |kept| kept.version), Record::Snapshot(Box::new(record)));
     written.await?;
     shared.active.ask(environment, true);

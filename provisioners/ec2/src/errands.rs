@@ -59,7 +59,7 @@ pub enum Errand {
         guessed: Option<i64>,
     },
     /// A snapshot of one of Amazon's volumes, to bring what it holds to another zone.
-    Copy {
+    CopyForMove {
         volume: VolumeId,
         id: String,
         token: String,
@@ -127,7 +127,7 @@ impl Errand {
             Errand::Terminate { instance, .. } => format!("terminate {instance}"),
             Errand::Turn { instance, turn, wish, .. } => turn_name(instance, *turn, *wish),
             Errand::Attach { volume, instance, .. } => format!("attach {volume} {instance}"),
-            Errand::Copy { token, .. } => format!("copy {token}"),
+            Errand::CopyForMove { token, .. } => format!("copy {token}"),
             Errand::Shift { server: (server, generation), zone } => format!("shift {server} {generation} to {zone}"),
             Errand::Settle { volume } => format!("settle {volume}"),
             Errand::CopySnapshot { snapshot, volume } => format!("copy {snapshot} {volume}"),
@@ -179,11 +179,11 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
                 });
                 all.extend(turn);
             }
-            (Some(_), Some(_)) if server.failure.is_none() && zones::refused(records, server).is_some() => {
-                let reason = zones::refused(records, server).unwrap_or_default();
-                all.push(Errand::GiveUp { server: key, reason });
-            }
             (Some(launch), Some(instance)) if server.stop_at.is_none() => {
+                if let Some(reason) = zones::refused(records, server).filter(|_| server.failure.is_none()) {
+                    all.push(Errand::GiveUp { server: key, reason });
+                    continue;
+                }
                 let shown = instance_of(server, seen);
                 let runs = shown.is_some_and(|shown| shown.state == InstanceState::Running);
                 let starts = server.ran_at.is_none() && shown.is_none_or(|shown| shown.state == InstanceState::Pending);
@@ -253,7 +253,7 @@ fn of_volume(records: &Records, volume: &Volume, now: i64) -> Vec<Errand> {
     }
     let copy = volume.moving.as_ref().and_then(|moving| moving.copy.as_ref()).filter(|copy| copy.snapshot.is_none());
     if let (Some(copy), Some(amazons), false) = (copy, &volume.volume, refused) {
-        all.push(Errand::Copy { volume: id.clone(), id: amazons.clone(), token: copy.token.clone() });
+        all.push(Errand::CopyForMove { volume: id.clone(), id: amazons.clone(), token: copy.token.clone() });
     }
     if zones::settled(records, volume, now).is_some() {
         all.push(Errand::Settle { volume: id.clone() });

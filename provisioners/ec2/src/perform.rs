@@ -81,7 +81,7 @@ pub fn costs(errand: &Errand) -> Vec<(Bucket, u32)> {
             of_servers("RunInstances", servers)
         }
         Errand::GiveUp { .. } | Errand::Shift { .. } | Errand::Settle { .. } => Vec::new(),
-        Errand::Copy { .. } => call("CreateSnapshot"),
+        Errand::CopyForMove { .. } => call("CreateSnapshot"),
         Errand::Terminate { .. } => of_servers("TerminateInstances", 1),
         Errand::Turn { turn, .. } => of_servers(turn::action(*turn), 1),
         Errand::Attach { .. } => call("AttachVolume"),
@@ -213,7 +213,9 @@ async fn one(
                 Err(error) => Ok(Outcome::Again(error.to_string())),
             }
         }
-        Errand::Copy { volume, id, token } => copy(shared, environment, (volume, id), token, paid).await,
+        Errand::CopyForMove { volume, id, token } => {
+            copy_for_move(shared, environment, (volume, id), token, paid).await
+        }
         Errand::Shift { server, zone } => {
             let (rate, now) = (shared.config.volume_initialization_mib_per_second, (shared.now)());
             let records = shared.records_of(environment).await?;
@@ -287,7 +289,7 @@ async fn one(
 }
 
 /// A snapshot of a volume that no server has; the same again when it is not known whether there is one: any of them will do.
-async fn copy(
+async fn copy_for_move(
     shared: &Shared,
     environment: &EnvironmentId,
     (volume, id): (&VolumeId, &str),

@@ -231,7 +231,7 @@ pub struct Move {
     pub zone: String,
     pub begun_at: i64,
     /// By what its data goes; `None`: it has none but what it began with.
-    pub copy: Option<Copy>,
+    pub copy: Option<MoveCopy>,
     /// What it is until a server has been had with the one in the other zone, from when there is to be one there.
     pub original: Option<Original>,
     /// The one in the other zone was seen to be there.
@@ -242,7 +242,7 @@ pub struct Move {
 
 /// A snapshot that is taken for a move alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Copy {
+pub struct MoveCopy {
     /// Each move's own, on the snapshot as a tag.
     pub token: String,
     /// How many servers had been had with the volume when it was asked for: with one more it is not all there is.
@@ -442,6 +442,29 @@ impl Records {
 }
 
 impl Volume {
+    /// One that nothing was asked of Amazon for yet, and that begins with nothing.
+    pub fn asked(token: String, plan: VolumePlan, zone: String, size_gib: i32, asked_at: i64) -> Self {
+        Self {
+            token,
+            plan,
+            zone,
+            from: None,
+            size_gib,
+            reading_rate: None,
+            asked_at,
+            volume: None,
+            ready: false,
+            warm: false,
+            delete_at: None,
+            deleted: false,
+            failure: None,
+            moving: None,
+            discarded: Vec::new(),
+            began_with: None,
+            spent: Vec::new(),
+        }
+    }
+
     /// Nothing is left of what it was before.
     fn is_alone(&self) -> bool {
         self.discarded.iter().all(|past| past.deleted)
@@ -449,6 +472,21 @@ impl Volume {
 }
 
 impl Snapshot {
+    /// One that nothing was asked of Amazon for yet.
+    pub fn asked(plan: SnapshotPlan, call: i64, taken_at: i64) -> Self {
+        Self {
+            plan,
+            call,
+            taken_at,
+            accepted: false,
+            parts: Vec::new(),
+            complete: false,
+            delete_at: None,
+            deleted: false,
+            copied: None,
+        }
+    }
+
     pub fn part_of(&self, volume: &VolumeId) -> Option<&Part> {
         self.parts.iter().find(|part| part.volume == *volume)
     }

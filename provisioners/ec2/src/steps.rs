@@ -114,24 +114,11 @@ async fn create_volume(shared: &Shared, environment: &EnvironmentId, token: &str
         }
     };
     let place = shared.known_place()?;
+    let (zone, size) = (place.home(environment).zone.clone(), gib(plan.size_bytes));
     let record = Volume {
-        token: token.to_owned(),
-        plan: plan.clone(),
-        zone: place.home(environment).zone.clone(),
         reading_rate: from.as_ref().and(shared.config.volume_initialization_mib_per_second),
         from,
-        size_gib: gib(plan.size_bytes),
-        asked_at: (shared.now)(),
-        volume: None,
-        ready: false,
-        warm: false,
-        delete_at: None,
-        deleted: false,
-        failure: None,
-        moving: None,
-        discarded: Vec::new(),
-        began_with: None,
-        spent: Vec::new(),
+        ..Volume::asked(token.to_owned(), plan.clone(), zone, size, (shared.now)())
     };
     shared.put(environment, 0, Record::Volume(Box::new(record))).await
 }
@@ -290,17 +277,7 @@ async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64
             .push((wanted.volume.clone(), id.ok_or_else(|| soon(format!("volume {} is not there yet", wanted.name)))?));
     }
     let from = known.map_or(0, |kept| kept.version);
-    let mut record = Snapshot {
-        plan: plan.clone(),
-        call,
-        taken_at: (shared.now)(),
-        accepted: false,
-        parts: Vec::new(),
-        complete: false,
-        delete_at: None,
-        deleted: false,
-        copied: None,
-    };
+    let mut record = Snapshot::asked(plan.clone(), call, (shared.now)());
     shared.put(environment, from, Record::Snapshot(Box::new(record.clone()))).await?;
     let (number, name) = (call.to_string(), format!("{} {}", environment, plan.id));
     let taken = volumes.iter().map(|(volume, id)| {

@@ -14,7 +14,7 @@ use provisioners::{ServerId, VolumeId};
 
 use super::errands::digest;
 use super::look::Seen;
-use super::records::{Copy, Discarded, Disk, Kept, Move, Original, Record, Records, Server, Volume};
+use super::records::{Discarded, Disk, Kept, Move, MoveCopy, Original, Record, Records, Server, Volume};
 
 /// A volume that is older than this may hold data whatever is remembered of its servers: a portal's database may have been set
 /// back.
@@ -187,7 +187,7 @@ pub fn told(records: &Records, server: &Server) -> Option<String> {
 
 fn begin(records: &Records, volume: &Volume, zone: &str, now: i64) -> Volume {
     let token = digest(&format!("{} leaves {} at {now}", volume.token, volume.zone));
-    let copy = Some(Copy { token, servers: servers_had(records, volume), snapshot: None, complete: false });
+    let copy = Some(MoveCopy { token, servers: servers_had(records, volume), snapshot: None, complete: false });
     let moving = Move { zone: zone.to_owned(), begun_at: now, copy, original: None, made: false, refused: None };
     Volume { moving: Some(moving), ..without_copy(volume) }
 }

@@ -39,7 +39,7 @@ pub use cloud::{
 };
 pub use fake::{Fake, Lost};
 pub use faults::{Fault, Faults};
-pub use optimum::{Need, Optimum, optimum};
+pub use optimum::{Need, Optimum, optimum, optimum_of_start};
 pub use problem::Problem;
 pub use query::{Caller, Request};
 pub use rules::{Account, Delays, Lag, Role, Rules, Spread};

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::buckets::{Size, requests, resources};
-use crate::rules::Rules;
+use crate::rules::{Delays, Rules};
 
 /// What cannot be quicker, and which bucket says so.
 #[derive(Debug, PartialEq)]
@@ -21,6 +21,23 @@ pub struct Need {
     pub calls: usize,
     pub servers: usize,
     pub after_ms: i64,
+}
+
+/// Of environments, each with a volume, and all their servers together. `own_ms`: what a server takes after it runs; `answers` as in
+/// [`optimum`].
+pub fn optimum_of_start(environments: usize, servers: usize, own_ms: i64, answers: i64) -> Optimum {
+    let after_ms = Delays::lifelike().pending.1 + own_ms;
+    let need = |action| Need { action, calls: environments, servers: 0, after_ms };
+    let needs = [
+        need("CreateSecurityGroup"),
+        need("AuthorizeSecurityGroupIngress"),
+        need("AuthorizeSecurityGroupEgress"),
+        need("RevokeSecurityGroupEgress"),
+        need("CreateVolume"),
+        Need { servers, ..need("RunInstances") },
+        Need { after_ms: own_ms, ..need("AttachVolume") },
+    ];
+    optimum(&needs, Rules::lifelike(1).lag.changes_ms, answers)
 }
 
 /// `before_ms`: the first moment at which the last call can be made, whatever is in the buckets. `answers` have to be waited for

@@ -3,27 +3,15 @@
 //!
 //! Needed are as few calls as anybody could make: one RunInstances for the servers of an environment (they share a security
 //! group with nobody else), all terminations together, one call for each volume, attachment, security group and
-//! kind of rule. Looking is
-//! free.
+//! kind of rule. Looking is free.
 
-use fake_ec2::{Delays, Need, Optimum, Rules, optimum};
+use fake_ec2::{Delays, Need, Optimum, optimum, optimum_of_start};
 
 use crate::fleet::Fleet;
 
 pub fn start(fleet: &Fleet) -> Optimum {
-    let (each, after_ms) = (fleet.environments, Delays::lifelike().pending.1);
-    let need = |action| Need { action, calls: each, servers: 0, after_ms };
-    let needs = [
-        need("CreateSecurityGroup"),
-        need("AuthorizeSecurityGroupIngress"),
-        need("AuthorizeSecurityGroupEgress"),
-        need("RevokeSecurityGroupEgress"),
-        need("CreateVolume"),
-        Need { servers: fleet.all_servers(), ..need("RunInstances") },
-        Need { after_ms: 0, ..need("AttachVolume") },
-    ];
     // The group, its rules, the servers, a volume.
-    optimum(&needs, Rules::lifelike(1).lag.changes_ms, 4)
+    optimum_of_start(fleet.environments, fleet.all_servers(), 0, 4)
 }
 
 pub fn stop(fleet: &Fleet) -> Optimum {

@@ -133,25 +133,8 @@ fn tags() -> Tags {
 }
 
 fn volume(zone: &str) -> Volume {
-    Volume {
-        token: INSTEAD.to_owned(),
-        plan: VolumePlan { id: VolumeId::new(INSTEAD), name: INSTEAD.to_owned(), size_bytes: 1 << 30, from: None },
-        zone: zone.to_owned(),
-        from: None,
-        size_gib: 1,
-        reading_rate: None,
-        asked_at: 0,
-        volume: None,
-        ready: false,
-        warm: false,
-        delete_at: None,
-        deleted: false,
-        failure: None,
-        moving: None,
-        discarded: Vec::new(),
-        began_with: None,
-        spent: Vec::new(),
-    }
+    let plan = VolumePlan { id: VolumeId::new(INSTEAD), name: INSTEAD.to_owned(), size_bytes: 1 << 30, from: None };
+    Volume::asked(INSTEAD.to_owned(), plan, zone.to_owned(), 1, 0)
 }
 
 fn launch(config: &Config, subnet: &Subnet, image: &MachineImage, instance_type: &str, tags: Tags) -> Launch {

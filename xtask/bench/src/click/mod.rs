@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use fake_ec2::{Delays, Need, Optimum, Rules};
+use fake_ec2::{Optimum, Rules};
 
 use self::agents::{BOOT, Lives, WORK};
 use self::amazon::{Amazon, Call};
@@ -188,22 +188,10 @@ impl Bench {
     }
 }
 
-/// As `bench fleet` has it, and the server's own part after that.
+/// The group, its rules, the server; and the server's own part after that.
 fn best(environments: usize) -> Optimum {
-    let own = BOOT.1 + i64::try_from(WORK.as_millis()).unwrap_or(0);
-    let after_ms = Delays::lifelike().pending.1 + own;
-    let need = |action| Need { action, calls: environments, servers: 0, after_ms };
-    let needs = [
-        need("CreateSecurityGroup"),
-        need("AuthorizeSecurityGroupIngress"),
-        need("AuthorizeSecurityGroupEgress"),
-        need("RevokeSecurityGroupEgress"),
-        need("CreateVolume"),
-        Need { servers: environments, ..need("RunInstances") },
-        Need { after_ms: own, ..need("AttachVolume") },
-    ];
-    // The group, its rules, the server.
-    fake_ec2::optimum(&needs, Rules::lifelike(1).lag.changes_ms, 3)
+    let own_ms = BOOT.1 + i64::try_from(WORK.as_millis()).unwrap_or(0);
+    fake_ec2::optimum_of_start(environments, environments, own_ms, 3)
 }
 
 fn ms(time: Duration) -> f64 {
