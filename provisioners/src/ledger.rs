@@ -46,6 +46,13 @@ pub trait Ledger: Send + Sync {
     /// When they cannot be read now.
     async fn read(&self, environments: &[EnvironmentId]) -> Result<Vec<Page>, LedgerError>;
 
+    /// What other provisioners that keep their pages in the same place remember of these environments, each one's for itself: two
+    /// of them may have the same account and region, or this one may have had another name before.
+    ///
+    /// # Errors
+    /// When they cannot be read now.
+    async fn read_others(&self, environments: &[EnvironmentId]) -> Result<Vec<Vec<Page>>, LedgerError>;
+
     /// Environments that have any page.
     ///
     /// # Errors

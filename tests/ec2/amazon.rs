@@ -100,33 +100,49 @@ impl Moments {
     }
 }
 
-/// A ledger in memory that outlives portals.
+/// One provisioner's pages in a database in memory, which outlives portals.
 #[derive(Default)]
 pub struct Pages {
-    pages: Mutex<BTreeMap<(EnvironmentId, String), (i64, String)>>,
+    provisioner: String,
+    database: Arc<Mutex<BTreeMap<String, Own>>>,
     moments: Arc<Moments>,
+}
+
+/// By environment and key: version and body.
+type Own = BTreeMap<(EnvironmentId, String), (i64, String)>;
+
+fn pages_of(own: &Own, environments: &[EnvironmentId]) -> Vec<Page> {
+    let of = |environment: &EnvironmentId| {
+        let from = (environment.clone(), String::new());
+        let pages = own.range(from..).take_while(|((of, _), _)| of == environment);
+        let page = |((environment, key), (version, body)): (&(EnvironmentId, String), &(i64, String))| Page {
+            environment: environment.clone(),
+            key: key.clone(),
+            version: *version,
+            body: body.clone(),
+        };
+        pages.map(page).collect::<Vec<_>>()
+    };
+    environments.iter().flat_map(of).collect()
 }
 
 #[async_trait]
 impl Ledger for Pages {
     async fn read(&self, environments: &[EnvironmentId]) -> Result<Vec<Page>, LedgerError> {
-        let pages = self.pages.lock().expect("a lock");
-        let of = |environment: &EnvironmentId| {
-            let from = (environment.clone(), String::new());
-            let own = pages.range(from..).take_while(|((of, _), _)| of == environment);
-            let page = |((environment, key), (version, body)): (&(EnvironmentId, String), &(i64, String))| Page {
-                environment: environment.clone(),
-                key: key.clone(),
-                version: *version,
-                body: body.clone(),
-            };
-            own.map(page).collect::<Vec<_>>()
-        };
-        Ok(environments.iter().flat_map(of).collect())
+        let database = self.database.lock().expect("a lock");
+        Ok(database.get(&self.provisioner).map(|own| pages_of(own, environments)).unwrap_or_default())
+    }
+
+    async fn read_others(&self, environments: &[EnvironmentId]) -> Result<Vec<Vec<Page>>, LedgerError> {
+        let database = self.database.lock().expect("a lock");
+        let others = database.iter().filter(|(name, _)| **name != self.provisioner);
+        Ok(others.map(|(_, own)| pages_of(own, environments)).collect())
     }
 
     async fn environments(&self) -> Result<Vec<EnvironmentId>, LedgerError> {
-        let mut all: Vec<EnvironmentId> = self.pages.lock().expect("a lock").keys().map(|(of, _)| of.clone()).collect();
+        let database = self.database.lock().expect("a lock");
+        let own = database.get(&self.provisioner).into_iter().flatten();
+        let mut all: Vec<EnvironmentId> = own.map(|((of, _), _)| of.clone()).collect();
         all.dedup();
         Ok(all)
     }
@@ -149,8 +165,15 @@ impl Pages {
         Self { moments, ..Self::default() }
     }
 
+    /// Those of another provisioner in the same database.
+    pub fn of(&self, provisioner: &str) -> Self {
+        let provisioner = provisioner.to_owned();
+        Self { provisioner, database: self.database.clone(), moments: self.moments.clone() }
+    }
+
     fn apply(&self, changes: &[PageChange]) -> bool {
-        let mut pages = self.pages.lock().expect("a lock");
+        let mut database = self.database.lock().expect("a lock");
+        let pages = database.entry(self.provisioner.clone()).or_default();
         let mut new = pages.clone();
         for change in changes {
             let at = (change.environment.clone(), change.key.clone());
@@ -179,9 +202,14 @@ impl Account {
         Self { fake, ledger, moments, installation: installation.to_owned(), region: "eu-central-1".to_owned() }
     }
 
-    /// The same account in another region, as another provisioner has it: with a ledger of its own.
+    /// As another provisioner has it, of this name: with pages of its own in the same database.
+    pub fn of_another(&self, provisioner: &str) -> Self {
+        Self { ledger: Arc::new(self.ledger.of(provisioner)), ..self.clone() }
+    }
+
+    /// The same account in another region.
     pub fn in_region(&self, region: &str) -> Self {
-        Self { region: region.to_owned(), ..Self::of(self.fake.clone(), &self.installation) }
+        Self { region: region.to_owned(), ..self.of_another(region) }
     }
 
     /// A portal that starts now opens the provisioner.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fake_ec2::{Fake, Rules, Touch, Truth};
 use provisioners::{
-    MachineState, ObservedEnvironment, ObservedServer, Orphan, OrphanKind, ProvisionError, Provisioner, SnapshotId,
-    SnapshotPlan, SnapshotVolume, Step, VolumeId, VolumePlan,
+    EnvironmentId, MachineState, ObservedEnvironment, ObservedServer, Orphan, OrphanKind, ProvisionError, Provisioner,
+    SnapshotId, SnapshotPlan, SnapshotVolume, Step, VolumeId, VolumePlan,
 };
 
 use super::amazon::{Account, Pages};
@@ -107,15 +107,9 @@ async fn what_nothing_remembered_names_is_found_and_goes_one_by_one_and_nothing_
     let mut untouchable: BTreeSet<String> = kept.union(&of(&fake.truth(), THEIRS)).cloned().collect();
     untouchable.extend(foreign.iter().cloned());
     let others = of(&fake.truth(), THEIRS);
-    for id in kept.iter().chain(&others).chain(foreign.iter().step_by(5_000)) {
-        let kind = match id.split('-').next() {
-            Some("i") => OrphanKind::Server,
-            Some("vol") => OrphanKind::Volume,
-            Some("snap") => OrphanKind::Snapshot,
-            _ => OrphanKind::Network,
-        };
-        for environment in [&back.environment, &lost.environment, &theirs.environment] {
-            let named = Orphan { kind, id: id.clone(), environment: environment.clone(), ..machine.clone() };
+    let asked = kept.iter().chain(&others).chain(foreign.iter().step_by(5_000)).cloned().collect();
+    for environment in [&back.environment, &lost.environment, &theirs.environment] {
+        for named in as_orphans(&asked, environment) {
             match back.portal().remove_orphan(&named).await {
                 Err(ProvisionError::Rejected { .. }) | Ok(()) => {}
                 other => panic!("{named:?}: {other:?}"),
@@ -151,4 +145,56 @@ async fn what_was_made_a_moment_ago_is_no_orphan_yet() {
     assert!(kinds().await.iter().all(|kind| *kind == OrphanKind::Network));
     tokio::time::sleep(LONG).await;
     assert_eq!(kinds().await.len(), 4);
+}
+
+/// As leftovers, of whichever environment.
+fn as_orphans(ids: &BTreeSet<String>, environment: &EnvironmentId) -> Vec<Orphan> {
+    let kind = |id: &String| match id.split('-').next() {
+        Some("i") => OrphanKind::Server,
+        Some("vol") => OrphanKind::Volume,
+        Some("snap") => OrphanKind::Snapshot,
+        _ => OrphanKind::Network,
+    };
+    let named = |id: &String| Orphan {
+        kind: kind(id),
+        id: id.clone(),
+        environment: environment.clone(),
+        subject: None,
+        about: String::new(),
+        made_at: None,
+        monthly_cents: None,
+    };
+    ids.iter().map(named).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_table_of_the_same_account_and_region_has_is_no_orphan_nor_what_it_had_under_another_name() {
+    let mut small = Life::begin(9, Rules { buckets: false, ..Rules::lifelike(9) }).await;
+    let (fake, environment) = (small.account.fake.clone(), small.environment.clone());
+    let gpu = small.account.of_another("gpu").open().await;
+    bring_up(&mut small).await;
+    let theirs = of(&fake.truth(), OURS);
+    assert_eq!(theirs.len(), 5, "two servers, a volume, a snapshot, a group: {theirs:?}");
+    let lets_alone = async |portal: &ec2::Ec2| {
+        // Right after they were made, and when they are old.
+        for _ in 0..4 {
+            assert_eq!(portal.orphans().await, Ok(Vec::new()));
+            tokio::time::sleep(LONG / 3).await;
+        }
+        let before = fake.touches();
+        for orphan in as_orphans(&theirs, &environment) {
+            let refused = portal.remove_orphan(&orphan).await;
+            assert!(matches!(refused, Err(ProvisionError::Rejected { .. })), "{orphan:?}: {refused:?}");
+        }
+        assert_eq!(touches(&fake, &theirs, &before), []);
+    };
+    lets_alone(&gpu).await;
+
+    // Its table has another name from now on.
+    small.stop();
+    lets_alone(&small.account.of_another("renamed").open().await).await;
+
+    // What no table remembers is still found, whoever looks.
+    let fresh = Account { ledger: Arc::new(Pages::default()), ..small.account.clone() };
+    assert_eq!(ids(&fresh.open().await.orphans().await.expect("an answer")), theirs);
 }

@@ -71,6 +71,11 @@ impl Amazon {
         Self { client, credentials, buckets: Arc::default(), dry_run: None }
     }
 
+    /// The same, waiting for the same tokens as others of its account and region.
+    pub fn sharing(self, buckets: Arc<Buckets>) -> Self {
+        Self { buckets, ..self }
+    }
+
     pub fn region(&self) -> Option<&str> {
         self.client.config().region().map(AsRef::as_ref)
     }

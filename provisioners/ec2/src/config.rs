@@ -58,7 +58,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotPolicy {
-    /// Another table of the file: the same account, in another region as a rule.
+    /// Another table of the file: the same account, in another region.
     pub copy_to: String,
     #[serde(default)]
     pub copy: Copied,
@@ -217,8 +217,15 @@ impl Config {
 /// What it copies its snapshots to is another one that there is.
 fn has_copies(name: &str, config: &Config, all: &BTreeMap<String, Config>) -> Result<(), String> {
     let Some(to) = config.snapshots.as_ref().map(|policy| policy.copy_to.as_str()) else { return Ok(()) };
-    if to != name && all.contains_key(to) {
-        return Ok(());
+    match all.get(to).filter(|_| to != name) {
+        Some(other) if other.region != config.region => return Ok(()),
+        Some(_) => {
+            return Err(format!(
+                "`snapshots.copy_to` is {to:?}, which is in {}, too; name another region",
+                config.region
+            ));
+        }
+        None => {}
     }
     let others: Vec<&str> = all.keys().map(String::as_str).filter(|other| *other != name).collect();
     Err(match others.as_slice() {
@@ -281,6 +288,14 @@ mod tests {
         assert_eq!(with("snapshots.copy_to = \"dublin\"").unwrap(), Some(all.clone()));
         let kept = with("snapshots = { copy_to = \"dublin\", copy = \"kept\" }").unwrap();
         assert_eq!(kept, Some(SnapshotPolicy { copy: Copied::Kept, ..all }));
+        let near = "snapshots.copy_to = \"dublin\"\n";
+        let near = read(&format!(
+            "{}\n{}",
+            SMALLEST.replace("region =", &format!("{near}region =")),
+            dublin.replace("eu-west-1", "eu-central-1")
+        ));
+        let near = near.unwrap_err().to_string();
+        assert!(near.contains("is in eu-central-1, too; name another region"), "{near}");
         let nobody = with("snapshots.copy_to = \"paris\"").unwrap_err().to_string();
         assert!(nobody.contains("name another table of this file: dublin"), "{nobody}");
     }

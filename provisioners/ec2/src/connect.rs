@@ -1,5 +1,7 @@
 //! A client for one account and region, with the credentials an operator named.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
@@ -12,6 +14,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, tls};
 
 use super::amazon::Amazon;
+use super::buckets::Buckets;
 use super::config::Config;
 use super::quotas::Quotas;
 
@@ -20,6 +23,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// What a session at Amazon is called in its logs.
 const SESSION: &str = "bookend";
+
+/// Connections that know of each other: those of one account and region have Amazon's buckets in common.
+#[derive(Default)]
+pub struct Connections(BTreeMap<Whose, Arc<Buckets>>);
+
+/// What decides on account and region. Two roles or profiles may be of one account all the same; then each counts for itself, and
+/// learns from Amazon's refusals that there is less than it thought.
+type Whose = (String, Option<String>, Option<String>, Option<String>);
+
+impl Connections {
+    /// As [`connect`].
+    pub async fn connect(&mut self, config: &Config) -> Amazon {
+        let role = config.assume_role.as_ref().map(|role| role.arn.clone());
+        let whose = (config.region.clone(), config.endpoint.clone(), config.profile.clone(), role);
+        let buckets = self.0.entry(whose).or_default().clone();
+        connect(config).await.sharing(buckets)
+    }
+}
 
 /// Nothing is asked yet.
 pub async fn connect(config: &Config) -> Amazon {
@@ -65,5 +86,29 @@ async fn load(config: &Config, credentials: Option<Credentials>) -> SdkConfig {
             let provider = aws_sdk_ec2::config::SharedCredentialsProvider::new(assume.build().await);
             base.into_builder().credentials_provider(provider).build()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn tables_of_one_account_and_region_wait_for_the_same_tokens() {
+        let config = |region: &str| {
+            let text = format!(
+                "[ec2.one]\nregion = \"{region}\"\nimages.host = {{ owner = \"amazon\", name = \"a\" }}\n\
+                 sizes = [{{ types = [\"t3.small\"] }}]\n"
+            );
+            crate::config::read(&text).unwrap().remove("one").unwrap()
+        };
+        let mut connections = Connections::default();
+        let mut buckets = async |config: &Config| connections.connect(config).await.buckets;
+        let small = buckets(&config("eu-central-1")).await;
+        let gpu = Config { sizes: Vec::new(), ..config("eu-central-1") };
+        assert!(Arc::ptr_eq(&small, &buckets(&gpu).await));
+        assert!(!Arc::ptr_eq(&small, &buckets(&config("eu-west-1")).await), "another region");
+        let another = Config { profile: Some("another".to_owned()), ..config("eu-central-1") };
+        assert!(!Arc::ptr_eq(&small, &buckets(&another).await), "another account");
     }
 }

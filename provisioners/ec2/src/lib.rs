@@ -64,7 +64,7 @@ use tokio::task::JoinHandle;
 
 use self::amazon::Amazon;
 use self::config::Config;
-pub use self::connect::{connect, connect_as, connect_quotas};
+pub use self::connect::{Connections, connect, connect_as, connect_quotas};
 use self::driver::Active;
 use self::errands::Setting;
 use self::look::{Lookout, Seen};

@@ -3,13 +3,16 @@
 //!
 //! Found by a look at everything that carries the installation's tag, against the ledger as it stands after that look: each
 //! call is written down before it is made, so what a record does not name when it is shown, no call under way is about to name.
-//! [`OLD_ENOUGH_MS`] comes on top. Removed only one by one, by its id, after a look of its own at its environment and another
+//! Read is what all provisioners of the database remember: another one may have the same account and region, and this one may have
+//! had another name. [`OLD_ENOUGH_MS`] comes on top. Removed only one by one, by its id, after a look of its own at its environment and another
 //! reading of the ledger; who asks for it has asked the database.
 //!
 //! Deliberately absent: volumes at an instance (they go with it, or are data of somebody's who attached them), and what carries
 //! the installation's tag but no environment's, as the security group that environments share does.
 
-use provisioners::{EnvironmentId, Orphan, OrphanKind, ProvisionError};
+use std::collections::BTreeMap;
+
+use provisioners::{EnvironmentId, LedgerError, Orphan, OrphanKind, ProvisionError, ServerId};
 
 use super::Shared;
 use super::amazon::{CallError, EbsSnapshot, EbsVolume, Instance, InstanceState, VolumeState};
@@ -18,7 +21,7 @@ use super::errands::Errand;
 use super::look::{self, Seen};
 use super::perform;
 use super::prices::Prices;
-use super::records::{Kept, Records, Server, Snapshot, Volume};
+use super::records::{Kept, Network, Records, Server, Snapshot, Volume};
 use super::steps::refused;
 use super::tags::{GENERATION, MOVE, SERVER, SNAPSHOT, Tags, VOLUME};
 
@@ -31,12 +34,42 @@ pub(super) async fn find(shared: &Shared) -> Result<Vec<Orphan>, ProvisionError>
     let seen = look::all(&shared.amazon, &shared.installation, None).await;
     let seen = seen.map_err(|error| unseen(error.to_string()))?;
     let environments: Vec<EnvironmentId> = seen.keys().cloned().collect();
-    let records = shared.records(&environments).await.map_err(|error| unseen(error.to_string()))?;
-    let (now, nothing) = ((shared.now)(), Records::default());
+    let known = remembered(shared, &environments).await.map_err(|error| unseen(error.to_string()))?;
+    let (now, nothing) = ((shared.now)(), Known::default());
     let of = |(environment, seen): (&EnvironmentId, &Seen)| {
-        orphans(environment, records.get(environment).unwrap_or(&nothing), seen, &shared.config.prices, now)
+        orphans(environment, known.get(environment).unwrap_or(&nothing), seen, &shared.config.prices, now)
     };
     Ok(seen.iter().flat_map(of).collect())
+}
+
+/// What is remembered of an environment.
+#[derive(Debug, Default)]
+struct Known {
+    own: Records,
+    /// By other provisioners.
+    others: Vec<Records>,
+}
+
+impl Known {
+    fn all(&self) -> impl Iterator<Item = &Records> {
+        std::iter::once(&self.own).chain(&self.others)
+    }
+}
+
+async fn remembered(
+    shared: &Shared,
+    environments: &[EnvironmentId],
+) -> Result<BTreeMap<EnvironmentId, Known>, LedgerError> {
+    let mut known: BTreeMap<EnvironmentId, Known> = BTreeMap::new();
+    for pages in shared.ledger.read_others(environments).await? {
+        for (environment, records) in Records::read(pages)? {
+            known.entry(environment).or_default().others.push(records);
+        }
+    }
+    for (environment, own) in shared.records(environments).await? {
+        known.entry(environment).or_default().own = own;
+    }
+    Ok(known)
 }
 
 /// One that [`find`] told of; nothing happens when it is one no more. That Amazon does not know it any more is fine.
@@ -56,8 +89,9 @@ pub(super) async fn remove(shared: &Shared, orphan: &Orphan) -> Result<(), Provi
     };
     let paid = shared.amazon.buckets.acquire(&perform::costs(&errand)).await;
     // Last, so that nothing comes between this and the call.
-    let records = shared.records_of(environment).await.map_err(|error| unseen(error.to_string()))?;
-    let found = orphans(environment, &records, &seen, &shared.config.prices, (shared.now)());
+    let known = remembered(shared, std::slice::from_ref(environment)).await;
+    let known = known.map_err(|error| unseen(error.to_string()))?.remove(environment).unwrap_or_default();
+    let found = orphans(environment, &known, &seen, &shared.config.prices, (shared.now)());
     if !found.iter().any(|found| found.id == orphan.id && found.kind == orphan.kind) {
         return match seen.shows(&orphan.id) {
             false => Ok(()),
@@ -89,17 +123,17 @@ impl Seen {
 }
 
 /// Those of one environment. Pure.
-fn orphans(environment: &EnvironmentId, records: &Records, seen: &Seen, prices: &Prices, now: i64) -> Vec<Orphan> {
+fn orphans(environment: &EnvironmentId, known: &Known, seen: &Seen, prices: &Prices, now: i64) -> Vec<Orphan> {
     let old = |made_at: i64| now >= made_at + OLD_ENOUGH_MS;
     let mut all = Vec::new();
     for one in seen.instances.iter().filter(|one| one.state < InstanceState::ShuttingDown && old(one.launched_at)) {
-        if !records.servers.values().any(|kept| is_server(&kept.record, one, now)) {
+        if !known.all().any(|records| records.servers.values().any(|kept| is_server(&kept.record, one, now))) {
             let disks: i32 =
                 seen.volumes.iter().filter(|disk| disk.attached_to.as_ref() == Some(&one.id)).map(size).sum();
             let runs = one.state <= InstanceState::Running;
             all.push(Orphan {
                 kind: OrphanKind::Server,
-                subject: server_of(one, records),
+                subject: server_of(one, known),
                 about: format!("{} in {}{}", one.instance_type, one.zone, if runs { "" } else { ", stopped" }),
                 made_at: Some(one.launched_at),
                 monthly_cents: prices.server(&one.instance_type, runs, disks),
@@ -109,9 +143,9 @@ fn orphans(environment: &EnvironmentId, records: &Records, seen: &Seen, prices: 
     }
     let loose = |one: &&EbsVolume| one.state != VolumeState::Deleting && one.attached_to.is_none() && old(one.made_at);
     for one in seen.volumes.iter().filter(loose) {
-        if !records.volumes.values().any(|kept| is_volume(&kept.record, one, now)) {
-            let subject =
-                tag(&one.tags, VOLUME).filter(|id| !records.volumes.keys().any(|known| known.as_str() == *id));
+        if !known.all().any(|records| records.volumes.values().any(|kept| is_volume(&kept.record, one, now))) {
+            let is_known = |id: &str| known.all().any(|records| records.volumes.keys().any(|one| one.as_str() == id));
+            let subject = tag(&one.tags, VOLUME).filter(|id| !is_known(id));
             all.push(Orphan {
                 kind: OrphanKind::Volume,
                 subject: subject.map(|id| (id.to_owned(), None)),
@@ -123,12 +157,14 @@ fn orphans(environment: &EnvironmentId, records: &Records, seen: &Seen, prices: 
         }
     }
     for one in seen.snapshots.iter().filter(|one| old(one.made_at)) {
-        let copies = records.volumes.values().any(|kept| is_copy(&kept.record, one));
-        if !copies && !records.snapshots.values().any(|kept| is_snapshot(&kept.record, one, now)) {
-            let known = |id: &str| records.snapshots.keys().any(|known| known.as_str() == id);
+        let copies = known.all().any(|records| records.volumes.values().any(|kept| is_copy(&kept.record, one)));
+        let own = known.own.snapshots.values().any(|kept| is_snapshot(&kept.record, one, now));
+        let anothers = |records: &Records| records.snapshots.values().any(|kept| is_part(&kept.record, one, now));
+        if !copies && !own && !known.others.iter().any(anothers) {
+            let is_known = |id: &str| known.own.snapshots.keys().any(|one| one.as_str() == id);
             all.push(Orphan {
                 kind: OrphanKind::Snapshot,
-                subject: tag(&one.tags, SNAPSHOT).filter(|id| !known(id)).map(|id| (id.to_owned(), None)),
+                subject: tag(&one.tags, SNAPSHOT).filter(|id| !is_known(id)).map(|id| (id.to_owned(), None)),
                 about: format!("of {}, {} GiB", one.volume, one.size_gib),
                 made_at: Some(one.made_at),
                 monthly_cents: Some(prices.snapshot(one.size_gib)),
@@ -137,14 +173,15 @@ fn orphans(environment: &EnvironmentId, records: &Records, seen: &Seen, prices: 
         }
     }
     for one in &seen.groups {
-        let named = records.network.as_ref().is_some_and(|Kept { record: network, .. }| {
+        let named = |Kept { record: network, .. }: &Kept<Network>| {
             let over = network.deleted && network.delete_at.is_some_and(old);
             !over && network.group.as_ref().is_none_or(|group| *group == one.id)
-        });
-        if !named {
+        };
+        let networks = || known.all().filter_map(|records| records.network.as_ref());
+        if !networks().any(named) {
             all.push(Orphan {
                 kind: OrphanKind::Network,
-                subject: records.network.is_none().then(|| (environment.to_string(), None)),
+                subject: networks().next().is_none().then(|| (environment.to_string(), None)),
                 about: "security group".to_owned(),
                 monthly_cents: Some(0),
                 ..blank(environment, &one.id)
@@ -174,12 +211,13 @@ fn size(volume: &EbsVolume) -> i32 {
     volume.size_gib
 }
 
-/// The server it was for, when the ledger has nothing of that one.
-fn server_of(instance: &Instance, records: &Records) -> Option<(String, Option<i64>)> {
+/// The server it was for, when no ledger has anything of that one.
+fn server_of(instance: &Instance, known: &Known) -> Option<(String, Option<i64>)> {
     let server = tag(&instance.tags, SERVER)?;
     let generation = tag(&instance.tags, GENERATION)?.parse().ok()?;
-    let known = records.servers.keys().any(|(id, known)| id.as_str() == server && *known == generation);
-    (!known).then(|| (server.to_owned(), Some(generation)))
+    let is_it = |(id, of): &(ServerId, i64)| id.as_str() == server && *of == generation;
+    let is_known = known.all().any(|records| records.servers.keys().any(is_it));
+    (!is_known).then(|| (server.to_owned(), Some(generation)))
 }
 
 /// By what it is, or by a token that a call of this server ever had.
@@ -217,4 +255,11 @@ fn is_snapshot(snapshot: &Snapshot, shown: &EbsSnapshot, now: i64) -> bool {
     !over
         && (tag(&shown.tags, SNAPSHOT) == Some(snapshot.plan.id.as_str())
             || snapshot.parts.iter().any(|part| part.snapshot == shown.id))
+}
+
+/// As [`is_snapshot`], where another provisioner has it: that may be in another region, and this a copy of it here which nothing
+/// remembers. Until it is complete, any of its tag may become a part of it.
+fn is_part(snapshot: &Snapshot, shown: &EbsSnapshot, now: i64) -> bool {
+    let may_be = !snapshot.accepted || snapshot.parts.iter().any(|part| part.snapshot == shown.id);
+    may_be && is_snapshot(snapshot, shown, now)
 }

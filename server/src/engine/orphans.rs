@@ -26,6 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(5 * 60);
 const POLICY: &str = "orphan policy";
 
 pub(super) async fn run(shared: Arc<Shared>) {
+    let names: Vec<&str> = shared.provisioners.values().map(|provisioner| provisioner.name()).collect();
+    if let Err(error) = shared.store.forget_orphans_but_of(&names).await {
+        tracing::warn!(%error, "leftovers are shown of provisioners that there are no more");
+    }
     loop {
         for provisioner in shared.provisioners.values() {
             if let Err(error) = look(&shared.store, provisioner.as_ref(), shared.clock.now()).await {

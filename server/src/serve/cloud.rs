@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ec2::config::Config;
-use ec2::{Ec2, Parts, Portal};
+use ec2::{Connections, Ec2, Parts, Portal};
 use provisioners::{AgentProgram, Provisioner};
 
 use super::StartError;
@@ -17,7 +17,7 @@ use crate::store::{Store, StoredLedger};
 /// What `bookend serve` is told of provisioners.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CloudOptions {
-    /// File with provisioners beyond this machine (TOML): a table [ec2.NAME] for each account and region.
+    /// File with provisioners beyond this machine (TOML): tables [ec2.NAME], each with an account and region.
     #[arg(long, value_name = "FILE", env = "BOOKEND_PROVISIONERS")]
     pub provisioners: Option<PathBuf>,
 
@@ -76,7 +76,12 @@ impl CloudOptions {
 ///
 /// # Errors
 /// Why it cannot, and what to do.
-pub(super) async fn open(name: &str, config: Config, ground: &Ground<'_>) -> Result<Arc<dyn Provisioner>, StartError> {
+pub(super) async fn open(
+    name: &str,
+    config: Config,
+    ground: &Ground<'_>,
+    connections: &mut Connections,
+) -> Result<Arc<dyn Provisioner>, StartError> {
     let failed = |why: String| StartError::Provisioners(format!("[ec2.{name}] {why}"));
     let url = config.portal_url.as_deref().or(ground.public_url);
     let url =
@@ -92,7 +97,7 @@ pub(super) async fn open(name: &str, config: Config, ground: &Ground<'_>) -> Res
     let (key, clock) = (ground.key.clone(), ground.clock.clone());
     let parts = Parts {
         name: name.to_owned(),
-        amazon: ec2::connect(&config).await,
+        amazon: connections.connect(&config).await,
         config,
         ledger: Arc::new(StoredLedger { store: ground.store.clone(), provisioner: name.to_owned() }),
         installation: ground.installation.to_owned(),

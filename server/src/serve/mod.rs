@@ -125,8 +125,9 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         let public_url = options.public_url.as_deref();
         let (store, key, clock) = (&store, &key, &clock);
         let ground = cloud::Ground { store, key, clock, program: &program, public_url, installation: &installation };
+        let mut connections = ec2::Connections::default();
         for (name, config) in named {
-            provisioners.push(cloud::open(&name, config, &ground).await?);
+            provisioners.push(cloud::open(&name, config, &ground, &mut connections).await?);
         }
     }
     let mut capabilities = BTreeMap::new();

@@ -29,7 +29,10 @@ use describe::what_people_say_of_an_environment_is_kept_and_found;
 use ledger::of_two_who_change_a_page_one_is_told_to_read_again;
 use lists::{a_list_in_any_order_is_the_same_whole_or_in_pages, lists_are_filtered_and_come_in_pages};
 use logs::log_lines_are_kept_once_in_order_and_within_a_bound;
-use orphans::{what_a_row_still_counts_on_is_nobodys_orphan, what_nobody_owns_is_counted_from_when_it_was_first_seen};
+use orphans::{
+    what_a_row_still_counts_on_is_nobodys_orphan, what_nobody_owns_is_counted_from_when_it_was_first_seen,
+    what_two_provisioners_find_is_shown_once_and_nothing_of_those_that_are_gone,
+};
 use records::{
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
     how_long_coming_back_took_is_told_by_what_happened_lately_to_the_like,
@@ -494,6 +497,7 @@ on_both! {
     an_agent_enrols_once_per_generation_and_its_news_are_kept,
     of_two_who_change_a_page_one_is_told_to_read_again,
     what_nobody_owns_is_counted_from_when_it_was_first_seen,
+    what_two_provisioners_find_is_shown_once_and_nothing_of_those_that_are_gone,
     what_a_row_still_counts_on_is_nobodys_orphan,
     a_snapshot_is_copied_as_its_rule_says_and_its_copy_goes_with_it,
     log_lines_are_kept_once_in_order_and_within_a_bound,

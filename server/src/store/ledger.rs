@@ -22,6 +22,15 @@ impl Ledger for StoredLedger {
         self.store.ledger_pages(&self.provisioner, environments).await.map_err(told)
     }
 
+    async fn read_others(&self, environments: &[EnvironmentId]) -> Result<Vec<Vec<Page>>, LedgerError> {
+        let others = self.store.ledger_provisioners().await.map_err(told)?;
+        let mut all = Vec::new();
+        for other in others.iter().filter(|other| **other != self.provisioner) {
+            all.push(self.store.ledger_pages(other, environments).await.map_err(told)?);
+        }
+        Ok(all)
+    }
+
     async fn environments(&self) -> Result<Vec<EnvironmentId>, LedgerError> {
         self.store.ledger_environments(&self.provisioner).await.map_err(told)
     }
@@ -60,6 +69,12 @@ impl Store {
             }
         }
         Ok(pages)
+    }
+
+    /// Those of tables that are not in the file any more, too.
+    async fn ledger_provisioners(&self) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query_scalar("select distinct provisioner from ledger_page order by provisioner");
+        Ok(rows.fetch_all(&mut *self.read().await?).await?)
     }
 
     async fn ledger_environments(&self, provisioner: &str) -> Result<Vec<EnvironmentId>, StoreError> {

@@ -46,7 +46,8 @@ impl Store {
         Ok(claimed.rows_affected() == 1)
     }
 
-    /// What a look has found, all of it; says which are new.
+    /// What a look has found, all of it; says which are new. What another provisioner has found already, which has the same account
+    /// and region then, is shown once.
     ///
     /// # Errors
     /// When the database refuses it.
@@ -68,7 +69,12 @@ impl Store {
                 .execute(tx.connection())
                 .await?;
         }
-        for orphan in found {
+        let others: Vec<String> = sqlx::query_scalar("select id from orphan where provisioner <> $1")
+            .bind(provisioner)
+            .fetch_all(tx.connection())
+            .await?;
+        let found: Vec<&Orphan> = found.iter().filter(|orphan| !others.contains(&orphan.id)).collect();
+        for orphan in &found {
             sqlx::query(
                 "insert into orphan (provisioner, id, body, first_seen_at) values ($1, $2, $3, $4) \
                  on conflict (provisioner, id) do update set body = excluded.body, \
@@ -88,7 +94,25 @@ impl Store {
             .execute(tx.connection())
             .await?;
         tx.commit().await?;
-        Ok(found.iter().filter(|orphan| !known.contains(&orphan.id)).cloned().collect())
+        Ok(found.into_iter().filter(|orphan| !known.contains(&orphan.id)).cloned().collect())
+    }
+
+    /// Of provisioners that there are no more nothing is shown; whoever has their account and region finds what is theirs.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn forget_orphans_but_of(&self, provisioners: &[&str]) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let known: Vec<String> =
+            sqlx::query_scalar("select provisioner from orphan_look").fetch_all(tx.connection()).await?;
+        for gone in known.iter().filter(|known| !provisioners.contains(&known.as_str())) {
+            for statement in
+                ["delete from orphan where provisioner = $1", "delete from orphan_look where provisioner = $1"]
+            {
+                sqlx::query(statement).bind(gone.as_str()).execute(tx.connection()).await?;
+            }
+        }
+        tx.commit().await
     }
 
     /// A look could not be done.
@@ -152,7 +176,8 @@ impl Store {
         rows.fetch_all(&mut *self.read().await?).await?.iter().map(look).collect()
     }
 
-    /// Whether a row here still counts on what this was made for at this provisioner, which remembers nothing of that.
+    /// Whether a row here still counts on what this was made for, of which nothing is remembered: a snapshot is counted on where its
+    /// environment is, and elsewhere unless it is remembered there, for then it is another one.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -168,8 +193,10 @@ impl Store {
             }
             OrphanKind::Snapshot => {
                 "select count(*) from snapshot s join environment e on e.id = s.environment_id \
-                 where s.id = $1 and cast($2 as bigint) = 0 and ((e.provisioner = $3 and s.removed_at is null) or exists \
-                 (select 1 from snapshot_copy c where c.snapshot_id = s.id and c.provisioner = $3))"
+                 where s.id = $1 and cast($2 as bigint) = 0 and ((s.removed_at is null and (e.provisioner = $3 \
+                 or not exists (select 1 from ledger_page p where p.provisioner = e.provisioner \
+                 and p.environment_id = e.id and p.page = 'snapshot/' || s.id))) \
+                 or exists (select 1 from snapshot_copy c where c.snapshot_id = s.id and c.provisioner = $3))"
             }
             OrphanKind::Network => {
                 "select count(*) from environment where id = $1 and cast($2 as bigint) = 0 and deleted_at is null"

@@ -86,6 +86,10 @@ impl Ledger for Pages {
         Ok(environments.iter().flat_map(of).collect())
     }
 
+    async fn read_others(&self, _: &[EnvironmentId]) -> Result<Vec<Vec<Page>>, LedgerError> {
+        Ok(Vec::new())
+    }
+
     async fn environments(&self) -> Result<Vec<EnvironmentId>, LedgerError> {
         Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect())
     }

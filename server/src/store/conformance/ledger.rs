@@ -32,6 +32,10 @@ pub(super) async fn of_two_who_change_a_page_one_is_told_to_read_again(fixture: 
     };
     assert_eq!(frankfurt.read(&[one.clone(), other.clone()]).await, Ok(vec![page(&one, 2, "3"), page(&other, 1, "2")]));
     assert_eq!(frankfurt.read(&[]).await, Ok(vec![]));
+    assert_eq!(ledger("renamed").read(std::slice::from_ref(&one)).await, Ok(vec![]));
+    let others = ledger("renamed").read_others(std::slice::from_ref(&one)).await;
+    assert_eq!(others, Ok(vec![vec![page(&one, 1, "1")], vec![page(&one, 2, "3")]]), "each one's for itself");
+    assert_eq!(frankfurt.read_others(std::slice::from_ref(&other)).await, Ok(vec![vec![]]));
 
     assert_eq!(frankfurt.write(&[change(&other, "network", 2, None)]).await, Ok(false));
     assert_eq!(frankfurt.write(&[change(&other, "network", 1, None)]).await, Ok(true));

@@ -52,6 +52,21 @@ pub(super) async fn what_nobody_owns_is_counted_from_when_it_was_first_seen(at: 
     assert_eq!(seen().await, []);
 }
 
+pub(super) async fn what_two_provisioners_find_is_shown_once_and_nothing_of_those_that_are_gone(at: Fixture) {
+    let store = &at.store;
+    for name in ["small", "gpu"] {
+        assert!(store.claim_orphan_look(name, NOW, NOW + 900).await.unwrap());
+    }
+    let one = [orphan("snap-1", OrphanKind::Snapshot, None)];
+    assert_eq!(store.write_orphans("small", &one, NOW).await.unwrap(), one);
+    assert_eq!(store.write_orphans("gpu", &one, NOW + 1).await.unwrap(), []);
+    assert_eq!(store.count_orphans().await.unwrap(), 1);
+    store.forget_orphans_but_of(&["gpu", "local"]).await.unwrap();
+    assert_eq!(store.count_orphans().await.unwrap(), 0);
+    assert_eq!(store.orphan_looks().await.unwrap().len(), 1);
+    assert_eq!(store.write_orphans("gpu", &one, NOW + 2).await.unwrap(), one, "who has the same account shows it now");
+}
+
 pub(super) async fn what_a_row_still_counts_on_is_nobodys_orphan(at: Fixture) {
     let environment = at.ordered("shop").await;
     let id = environment.summary.id.clone();
