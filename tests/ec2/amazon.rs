@@ -48,6 +48,8 @@ pub enum Trouble {
     Kill,
     /// The call or write breaks off there, and the portal lives on.
     Break,
+    /// What is under way meets a bug of ours, and the portal lives on.
+    Panic,
 }
 
 /// Counts the moments; trouble strikes at one of them.
@@ -87,11 +89,14 @@ impl Moments {
         match armed {
             Some((at, trouble)) if at == now => {
                 self.struck.store(true, Ordering::SeqCst);
-                if trouble == Trouble::Kill {
-                    self.killed.notify_one();
-                    std::future::pending::<()>().await;
+                match trouble {
+                    Trouble::Kill => {
+                        self.killed.notify_one();
+                        std::future::pending().await
+                    }
+                    Trouble::Break => true,
+                    Trouble::Panic => panic!("a bug of ours"),
                 }
-                true
             }
             // A dead portal does nothing more.
             Some((at, Trouble::Kill)) if now > at => std::future::pending().await,

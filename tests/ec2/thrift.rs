@@ -6,11 +6,11 @@ use std::time::Duration;
 use ec2::Ec2;
 use fake_ec2::{Lag, Rules, Spread};
 use futures::future::join_all;
-use provisioners::conformance::{effect, server};
+use provisioners::conformance::{effect, server, settled};
 use provisioners::{EnvironmentId, MachineState, Provisioner, ServerId, ServerPlan, Step, VolumeId, VolumePlan};
 use tokio::time::sleep;
 
-use super::amazon::Account;
+use super::amazon::{Account, Trouble};
 
 const NAMES: [&str; 4] = ["web", "db", "queue", "worker"];
 
@@ -44,6 +44,23 @@ async fn four_servers_cost_one_launch_one_name_each_and_one_end() {
     let wanted = ["CreateVolume", "RevokeSecurityGroupEgress", "RunInstances", "TerminateInstances"].map(made);
     assert!(wanted.iter().all(|(count, _)| *count == 1), "{wanted:?}");
     assert_eq!(counts.of("CreateTags"), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_meets_a_bug_is_made_again_and_those_beside_it_are_not() {
+    let account = Account::new(fake_ec2::Fake::new(Rules { latency: Spread(5_000, 5_000), ..Rules::calm() }));
+    let portal = account.open().await;
+    let environment = EnvironmentId::new("env");
+    let volume = |name: &str| {
+        let (id, name) = (VolumeId::new(name), name.to_owned());
+        Step::CreateVolume { volume: VolumePlan { id, name, size_bytes: 1 << 20, from: None } }
+    };
+    ask(&portal, &environment, NAMES.map(volume).into()).await;
+    // The last of four calls, before it leaves; the others are on their way.
+    account.moments.arm(Trouble::Panic, 3);
+    let observed = settled(&portal, &environment).await;
+    assert!(account.moments.struck() && observed.volumes.len() == NAMES.len(), "{observed:?}");
+    assert_eq!(account.fake.counts().of("CreateVolume"), 4);
 }
 
 /// All of these at the same moment.

@@ -3,9 +3,11 @@
 //! and goes on.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use provisioners::{EnvironmentId, LedgerError, ObservedEnvironment};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
@@ -371,8 +373,7 @@ impl Work {
         let (call, outcome) = match done {
             Ok(done) => done,
             Err(error) => {
-                tracing::error!(%error, "a call to Amazon broke off");
-                self.busy.clear();
+                tracing::error!(%error, "a call to Amazon was given up");
                 return;
             }
         };
@@ -415,10 +416,15 @@ fn in_turn<'a>(
     all
 }
 
+/// Whatever breaks off is under way no more, and nothing else is.
 fn spawn(shared: &Arc<Shared>, calls: &mut JoinSet<(Call, Outcome)>, call: Call, paid: Paid) {
     let shared = shared.clone();
     calls.spawn(async move {
-        let outcome = perform::perform(&shared, &call, paid).await;
+        let performed = AssertUnwindSafe(perform::perform(&shared, &call, paid)).catch_unwind().await;
+        let outcome = performed.unwrap_or_else(|_| {
+            tracing::error!(errands = ?call.errands(), "a call to Amazon broke off: this is a bug");
+            Outcome::Again("it broke off".to_owned())
+        });
         (call, outcome)
     });
 }
