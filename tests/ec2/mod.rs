@@ -15,5 +15,6 @@ mod spot;
 mod standing;
 mod start;
 mod thrift;
+mod volumes;
 mod warm;
 mod zones;

@@ -121,6 +121,17 @@ async fn a_rate_that_is_asked_for_tells_when_it_is_done_and_what_exceeds_the_acc
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_refused_for_another_reason_than_a_limit_is_not_asked_for_in_another_way() {
+    let story = Story::begin(Config { volume_initialization_mib_per_second: Some(300), ..config() }).await;
+    let calls = || story.account.fake.counts().of("CreateVolume");
+    let before = calls();
+    story.account.fake.set_denied(["CreateVolume"]);
+    story.restore("second").await;
+    tokio::time::sleep(LOOKS).await;
+    assert_eq!(calls() - before, 1, "a call with a token of its own may bring another volume");
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_volumes_are_asked_about_together_and_one_that_is_gone_hides_no_other() {
     let story = Story::begin(config()).await;
     for number in 0..40 {

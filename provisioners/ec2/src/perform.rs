@@ -128,9 +128,11 @@ async fn one(
             let records = shared.records_of(environment).await?;
             let Some(kept) = records.volumes.get(volume) else { return Ok(Outcome::Changed) };
             let mut record = kept.record.clone();
-            let name = [(VOLUME, volume.as_str()), (NAME, record.plan.name.as_str())];
-            let tags = tags::of(&shared.tags, environment.as_str(), &name);
-            match shared.amazon.create_volume(paid, &record, &tags).await {
+            if record.tags.is_empty() {
+                let name = [(VOLUME, volume.as_str()), (NAME, record.plan.name.as_str())];
+                record.tags = tags::of(&shared.tags, environment.as_str(), &name);
+            }
+            match shared.amazon.create_volume(paid, &record).await {
                 Ok(id) => record.volume = Some(id),
                 // A snapshot that is complete here may not be there yet for the call.
                 Err(CallError::Refused { code, message, .. })
@@ -139,8 +141,9 @@ async fn one(
                 {
                     return Ok(Outcome::Again(message));
                 }
-                // More at once than the account may have read in: slowly is better than not at all. It is another call.
-                Err(CallError::Refused { .. }) if record.reading_rate.is_some() => {
+                // Perhaps more at once than the account may have read in: slowly is better than not at all. It is another call, for this
+                // one has brought nothing, or its repetition would have been answered with what it brought.
+                Err(error) if record.reading_rate.is_some() && names_a_limit(error.code()) => {
                     record.token = digest(&format!("{} as Amazon likes", record.token));
                     record.reading_rate = None;
                 }
@@ -353,6 +356,11 @@ async fn delete_group(
         })
         .await?;
     Ok(Outcome::Changed)
+}
+
+/// Which one it is when data is to be read in too fast, Amazon does not say ("Initialize Amazon EBS volumes").
+fn names_a_limit(code: &str) -> bool {
+    code.ends_with("LimitExceeded") || code.contains("Quota")
 }
 
 /// Refusals after which the next type or zone is tried.

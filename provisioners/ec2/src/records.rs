@@ -1,5 +1,5 @@
 //! What is remembered of an environment on Amazon: one page of the ledger for its network, each incarnation of a server, each
-//! volume, each snapshot. Every call that costs something stands here, exactly as it is made, before it is made.
+//! volume, each snapshot. Every call that costs something stands here, as it is made, before it is made.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -127,8 +127,9 @@ pub enum Phase {
     Rising,
 }
 
-/// A call of RunInstances, for one or several servers, exactly as it is made each time. What is secret in its user data is
-/// derived anew.
+/// A call of RunInstances, for one or several servers, as it is made each time. Its user data is made anew from this: what is secret
+/// is derived, and the script is the portal's own. Where a newer portal has another one and repeats a call of the one before it,
+/// Amazon refuses that (`IdempotentParameterMismatch`), and the servers are replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     /// The client token.
@@ -196,6 +197,9 @@ pub struct Volume {
     /// How fast its data is to be read in, MiB a second; `None`: as Amazon likes.
     #[serde(default)]
     pub reading_rate: Option<i32>,
+    /// As the call has them; empty where an earlier Bookend asked, which had those of its configuration.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     pub asked_at: i64,
     /// Amazon's id.
     pub volume: Option<String>,
@@ -451,6 +455,7 @@ impl Volume {
             from: None,
             size_gib,
             reading_rate: None,
+            tags: BTreeMap::new(),
             asked_at,
             volume: None,
             ready: false,

@@ -115,7 +115,9 @@ async fn create_volume(shared: &Shared, environment: &EnvironmentId, token: &str
     };
     let place = shared.known_place()?;
     let (zone, size) = (place.home(environment).zone.clone(), gib(plan.size_bytes));
+    let name = [(VOLUME, plan.id.as_str()), (NAME, plan.name.as_str())];
     let record = Volume {
+        tags: tags::of(&shared.tags, environment.as_str(), &name),
         reading_rate: from.as_ref().and(shared.config.volume_initialization_mib_per_second),
         from,
         ..Volume::asked(token.to_owned(), plan.clone(), zone, size, (shared.now)())

@@ -176,7 +176,8 @@ impl Amazon {
         self.answered("StartInstances", &paid, call.send().await).map(drop)
     }
 
-    pub async fn create_volume(&self, paid: Paid, volume: &Volume, tags: &Tags) -> Called<String> {
+    /// Exactly the same call each time, whoever makes it.
+    pub async fn create_volume(&self, paid: Paid, volume: &Volume) -> Called<String> {
         let call = self.client.create_volume().set_dry_run(self.dry_run).client_token(&volume.token);
         let call = call
             .availability_zone(&volume.zone)
@@ -185,7 +186,7 @@ impl Amazon {
             .set_volume_initialization_rate(volume.reading_rate)
             .encrypted(true)
             .volume_type(types::VolumeType::Gp3)
-            .tag_specifications(specification(ResourceType::Volume, tags));
+            .tag_specifications(specification(ResourceType::Volume, &volume.tags));
         let made = self.answered("CreateVolume", &paid, call.send().await)?;
         made.volume_id.ok_or_else(|| nameless("CreateVolume"))
     }

@@ -18,7 +18,8 @@ pub const INSTEAD: &str = "doctor";
 pub async fn making(amazon: &Amazon, config: &Config, subnet: &Subnet, image: Option<&MachineImage>) -> Vec<Finding> {
     let mut tags = tags();
     tags.extend(config.tags.clone());
-    let volume = amazon.create_volume(pay(amazon, "CreateVolume").await, &volume(&subnet.zone), &tags).await;
+    let volume = Volume { tags: tags.clone(), ..volume(&subnet.zone) };
+    let volume = amazon.create_volume(pay(amazon, "CreateVolume").await, &volume).await;
     let paid = pay(amazon, "CreateSecurityGroup").await;
     let group = amazon.create_security_group(paid, &subnet.vpc, "bookend-doctor", "A rehearsal", &tags).await;
     let mut findings = vec![
