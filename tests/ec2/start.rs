@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use ec2::config::ImageAlias;
+use ec2::config::{Config, ImageAlias, Size};
 use fake_ec2::{Fake, Faults, Rules};
 use provisioners::conformance::{effect, server, settled};
 use provisioners::{EnvironmentId, MachineState, ProvisionError, Provisioner, ServerPlan, Step};
 
-use super::amazon::{Account, config};
+use super::amazon::{Account, Trouble, config};
 
 #[tokio::test(start_paused = true)]
 async fn an_amazon_that_does_not_answer_keeps_no_portal_from_starting_and_work_begins_when_it_does() {
@@ -36,6 +36,38 @@ async fn an_amazon_that_does_not_answer_keeps_no_portal_from_starting_and_work_b
     }
     let observed = settled(&portal, &environment).await;
     assert_eq!(observed.servers.iter().map(|server| &server.state).collect::<Vec<_>>(), [&MachineState::Running]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_had_is_not_tried_again_however_the_list_of_what_there_is_to_try_changes() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let types = |types: [&str; 2]| {
+        let size = Size { types: types.map(str::to_owned).into() };
+        Config { sizes: vec![size], ..config() }
+    };
+    let portal = account.open_with(types(["t3.small", "t3a.small"])).await.expect("a region that can be used");
+    let environment = EnvironmentId::new("env");
+    assert_eq!(portal.request(&effect(&environment, &Step::CreateNetwork)).await, Ok(()));
+    let room = |there: bool| {
+        let zones = ["eu-central-1a", "eu-central-1b", "eu-central-1c"];
+        zones.iter().for_each(|zone| account.fake.set_capacity("t3.small", zone, (!there).then_some(0)));
+    };
+    room(false);
+    let start = ServerPlan { mounts: Vec::new(), ..server("web", 1) };
+    let start = effect(&environment, &Step::StartServer { server: Box::new(start) });
+    assert_eq!(portal.request(&start).await, Ok(()));
+    // The portal ends when the first refusal is written down: after that of the call and the call itself.
+    account.moments.arm(Trouble::Kill, 5);
+    account.moments.killed().await;
+    drop(portal);
+    account.moments.disarm();
+    assert_eq!(account.fake.counts().of("RunInstances"), 1);
+    room(true);
+    let portal = account.open_with(types(["t3a.small", "t3.small"])).await.expect("the same region");
+    settled(&portal, &environment).await;
+    tokio::time::sleep(Duration::from_secs(900)).await;
+    let had: Vec<_> = account.fake.truth().instances.into_iter().map(|one| (one.instance_type, one.state)).collect();
+    assert_eq!(had, [("t3a.small".to_owned(), "running".to_owned())]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -335,7 +335,8 @@ fn launches(
         // What no zone is to blame for no other zone helps.
         let leaves = |zone: &String| home.is_some_and(|home| home != zone) && !server.refusals.is_empty();
         let may = |candidate: &&Candidate| server.zone_full || !leaves(&candidate.subnet.zone);
-        let Some(candidate) = candidates.get(server.candidate).filter(may) else {
+        let tried = |candidate: &&Candidate| server.tried.contains(&candidate.possibility());
+        let Some(candidate) = candidates.iter().find(|candidate| !tried(candidate)).filter(may) else {
             errands.push(give_up(server.refusals.join("; ")));
             continue;
         };

@@ -427,7 +427,7 @@ async fn start(
                     match (elsewhere, several) {
                         (true, true) => server.alone = true,
                         (true, false) => {
-                            server.candidate += 1;
+                            server.tried.push(launch.possibility());
                             server.zone_full |= !LIMITS.contains(&error.code());
                             server.refusals.push(why.clone());
                         }

@@ -13,6 +13,7 @@ use tokio::net::lookup_host;
 use super::Shared;
 use super::amazon::{Amazon, CallError, MachineImage, Rule, Subnet, TypeFacts};
 use super::config::{Config, HOST_IMAGE, ImageAlias};
+use super::records::Possibility;
 
 /// The processors our agent is built for, in Amazon's words.
 const ARCHITECTURE: &str = "x86_64";
@@ -62,6 +63,13 @@ pub struct Candidate<'a> {
     pub spot: bool,
     /// It is to hibernate, and can: GiB of its memory.
     pub hibernation_gib: Option<i32>,
+}
+
+impl Candidate<'_> {
+    pub fn possibility(&self) -> Possibility {
+        let (instance_type, subnet) = (self.instance_type.to_owned(), self.subnet.id.clone());
+        Possibility { instance_type, subnet, spot: self.spot }
+    }
 }
 
 /// Why a region cannot be used as it is configured.

@@ -51,9 +51,10 @@ pub struct Server {
     #[serde(default)]
     pub internet_group: Option<String>,
     pub asked_at: i64,
-    /// Number of the next possibility (type and place) to try.
-    pub candidate: usize,
-    /// What became of those before, in words.
+    /// Where it could not be had. What there is to try changes from hour to hour; what was tried does not.
+    #[serde(default)]
+    pub tried: Vec<Possibility>,
+    /// What became of those, in words.
     #[serde(default)]
     pub refusals: Vec<String>,
     /// A zone was full, or has not what it needs: another one may do. Limits of the account are the same in all of them.
@@ -96,6 +97,14 @@ pub struct Server {
     /// `None`: it was never asked to stand by.
     #[serde(default)]
     pub rest: Option<Rest>,
+}
+
+/// A type in a place on a market.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Possibility {
+    pub instance_type: String,
+    pub subnet: String,
+    pub spot: bool,
 }
 
 /// What became of having a server stand by and wake.
@@ -442,6 +451,13 @@ impl Records {
         let volumes = self.volumes.values().map(|kept| (format!("volume/{}", kept.record.plan.id), kept.version));
         let snapshots = self.snapshots.values().map(|kept| (format!("snapshot/{}", kept.record.plan.id), kept.version));
         network.chain(servers).chain(volumes).chain(snapshots).collect()
+    }
+}
+
+impl Launch {
+    pub fn possibility(&self) -> Possibility {
+        let (instance_type, subnet) = (self.instance_type.clone(), self.subnet.clone());
+        Possibility { instance_type, subnet, spot: self.spot }
     }
 }
 
