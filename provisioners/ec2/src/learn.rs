@@ -96,7 +96,8 @@ fn volume(volume: &mut Volume, seen: &Seen) -> bool {
     }
     let moves = volume.moving.as_ref().is_some_and(|moving| moving.original.is_some());
     match shown {
-        Some(VolumeState::Available | VolumeState::InUse) => volume.ready = true,
+        // Whatever a later call was answered: one has brought it.
+        Some(VolumeState::Available | VolumeState::InUse) => (volume.ready, volume.failure) = (true, None),
         Some(VolumeState::Failed) if !volume.ready && !moves => volume.failure = Some(NOT_MADE.to_owned()),
         Some(VolumeState::Deleting) if volume.delete_at.is_some() => volume.deleted = true,
         None if volume.delete_at.is_some() && volume.volume.is_none() && volume.failure.is_some() => {

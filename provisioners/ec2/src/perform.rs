@@ -149,7 +149,13 @@ async fn one(
                 }
                 Err(error @ CallError::Refused { .. }) => match &mut record.moving {
                     Some(moving) => moving.refused = Some(plain(&error)),
-                    None => record.failure = Some(plain(&error)),
+                    None => {
+                        record.failure = Some(plain(&error));
+                        // An earlier Bookend has asked otherwise: never again with this token.
+                        if error.code() == "IdempotentParameterMismatch" {
+                            record.token = digest(&format!("{} again", record.token));
+                        }
+                    }
                 },
                 Err(error) => return Ok(Outcome::Again(error.to_string())),
             }
@@ -522,7 +528,7 @@ pub fn plain(error: &CallError) -> String {
     let CallError::Refused { call, code, message } = error else { return error.to_string() };
     let hint = match code.as_str() {
         "UnauthorizedOperation" | "AccessDenied" => {
-            let message = message.split(" Encoded authorization").next().unwrap_or(message);
+            let message = message.split(" Encoded authorization").next().unwrap_or(message).trim_end_matches('.');
             return format!(
                 "Bookend may not do this on Amazon ({call}): {message}. `bookend doctor ec2` says what is missing."
             );

@@ -9,6 +9,8 @@ use provisioners::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::errands::digest;
+
 /// Everything remembered of one environment. Times are Unix milliseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Records {
@@ -224,6 +226,9 @@ pub struct Volume {
     pub deleted: bool,
     #[serde(default)]
     pub failure: Option<String>,
+    /// By which request: a later one has it tried once more.
+    #[serde(default)]
+    pub asked_by: String,
     /// It is on its way to another zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moving: Option<Move>,
@@ -479,11 +484,26 @@ impl Volume {
             delete_at: None,
             deleted: false,
             failure: None,
+            asked_by: String::new(),
             moving: None,
             discarded: Vec::new(),
             began_with: None,
             spent: Vec::new(),
         }
+    }
+
+    /// As it is once it is asked for again, after it could not be had. The call is the same as before: if one of those whose answer
+    /// nobody heard has brought it after all, it is that one. Only what Amazon began and could not finish is given up for another.
+    pub fn once_more(&self, asked_by: String, now: i64) -> Self {
+        let mut volume = Self { failure: None, asked_by, ..self.clone() };
+        if !volume.ready {
+            volume.asked_at = now;
+            if let Some(unfinished) = volume.volume.take() {
+                volume.token = digest(&format!("{} again at {now}", volume.token));
+                volume.discarded.push(Discarded { volume: unfinished, at: now, deleted: false });
+            }
+        }
+        volume
     }
 
     /// Nothing is left of what it was before.

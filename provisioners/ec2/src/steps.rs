@@ -30,7 +30,7 @@ pub(super) async fn request(shared: &Shared, effect: &Effect) -> Accepted {
     let accepted = match &effect.step {
         Step::CreateNetwork => network::create(shared, environment).await,
         Step::DeleteNetwork => network::delete(shared, environment).await,
-        Step::CreateVolume { volume } => create_volume(shared, environment, effect.token.as_str(), volume).await,
+        Step::CreateVolume { volume } => create_volume(shared, effect, volume).await,
         Step::DeleteVolume { volume } => delete_volume(shared, environment, volume).await,
         Step::StartServer { server } => start_server(shared, environment, effect.token.as_str(), server).await,
         Step::StopServer { server, generation } => stop_server(shared, environment, server, *generation).await,
@@ -89,13 +89,19 @@ impl Shared {
     }
 }
 
-async fn create_volume(shared: &Shared, environment: &EnvironmentId, token: &str, plan: &VolumePlan) -> Accepted {
+async fn create_volume(shared: &Shared, effect: &Effect, plan: &VolumePlan) -> Accepted {
+    let (environment, token) = (&effect.environment, effect.token.as_str());
+    let asked_by = format!("{token} {}", effect.call);
     let records = shared.known(environment).await?;
     if let Some(kept) = records.volumes.get(&plan.id) {
         return match (&kept.record.failure, kept.record.delete_at) {
             (_, Some(_)) => Err(rejected(format!("volume {} was deleted", plan.name))),
-            (Some(failure), None) => Err(rejected(failure.clone())),
             (None, None) => Ok(()),
+            (Some(failure), None) if kept.record.asked_by == asked_by => Err(rejected(failure.clone())),
+            (Some(_), None) => {
+                let record = kept.record.once_more(asked_by, (shared.now)());
+                shared.put(environment, kept.version, Record::Volume(Box::new(record))).await
+            }
         };
     }
     let from = match &plan.from {
@@ -117,6 +123,7 @@ async fn create_volume(shared: &Shared, environment: &EnvironmentId, token: &str
     let (zone, size) = (place.home(environment).zone.clone(), gib(plan.size_bytes));
     let name = [(VOLUME, plan.id.as_str()), (NAME, plan.name.as_str())];
     let record = Volume {
+        asked_by,
         tags: tags::of(&shared.tags, environment.as_str(), &name),
         reading_rate: from.as_ref().and(shared.config.volume_initialization_mib_per_second),
         from,

@@ -128,6 +128,13 @@ pub struct Asked {
     pub rejected: i64,
 }
 
+impl Asked {
+    /// When what was asked for last was accepted; `None`: it was not.
+    pub fn accepted_at(&self) -> Option<i64> {
+        self.latest.as_ref().filter(|latest| latest.outcome == Outcome::Accepted)?.finished_at
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
     pub outcome: Outcome,

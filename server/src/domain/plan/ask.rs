@@ -73,6 +73,22 @@ impl Draft {
         }
     }
 
+    /// As [`pursue`](Self::pursue), for what was accepted and then could not be had, for this reason: told at once, and asked for
+    /// once more when a person asks again.
+    pub(super) fn pursue_again(&mut self, wish: Wish<'_>, reason: &str) -> Progress {
+        match wish.asked.accepted_at() {
+            None => self.pursue(wish),
+            Some(at) if at < self.desired_at => {
+                let attempt = wish.asked.rejected;
+                self.request(wish, attempt)
+            }
+            Some(_) => {
+                self.refused(&wish, reason.to_owned());
+                Progress::NotYet
+            }
+        }
+    }
+
     fn request(&mut self, wish: Wish<'_>, attempt: i64) -> Progress {
         let Wish { step, generation, after, gently, freeze, note, .. } = wish;
         self.work.requests.push(Request { step, generation, attempt, after, gently, freeze, note });

@@ -2,7 +2,7 @@
 //! replaced by a new generation, with backoff, until that has failed too often.
 
 use agent::api::{Phase, Status};
-use provisioners::{Host, MachineState, ServerPlan, Step, VolumeMount};
+use provisioners::{Host, MachineState, RestoreState, ServerPlan, Step, VolumeMount};
 
 use super::ask::{Progress, Wish};
 use super::{
@@ -289,7 +289,7 @@ fn volume_progress<'a>(draft: &mut Draft, observed: &Observed, volume: &'a Volum
         });
         return (&volume.name, Progress::NotYet);
     }
-    let progress = draft.pursue(Wish {
+    let wish = Wish {
         step: Step::CreateVolume { volume: volume.plan() },
         generation: 1,
         asked: &volume.create,
@@ -299,7 +299,11 @@ fn volume_progress<'a>(draft: &mut Draft, observed: &Observed, volume: &'a Volum
         gently: None,
         freeze: Vec::new(),
         note: None,
-    });
+    };
+    let progress = match &volume.restore {
+        Some(RestoreState::Failed { reason }) => draft.pursue_again(wish, reason),
+        _ => draft.pursue(wish),
+    };
     (&volume.name, progress)
 }
 

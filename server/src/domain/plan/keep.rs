@@ -118,13 +118,16 @@ pub(super) fn restore(draft: &mut Draft, topology: &Topology, observed: &Observe
     }
 }
 
-/// Asks for a volume that begins with what a snapshot held; gives why it never will be there.
+/// Asks for a volume that begins with what a snapshot held; gives why it never will be there, unless a person has asked again since
+/// that was known.
 fn make(draft: &mut Draft, volume: &Volume) -> Option<String> {
     let refused = volume.create.latest.as_ref().filter(|effect| {
         effect.outcome == Outcome::Rejected && effect.finished_at.is_some_and(|at| at >= draft.desired_at)
     });
+    let asked_again = volume.create.latest.as_ref().and_then(|latest| latest.finished_at);
+    let asked_again = asked_again.is_some_and(|at| at < draft.desired_at);
     match (&volume.restore, refused) {
-        (Some(RestoreState::Failed { reason }), _) => return Some(reason.clone()),
+        (Some(RestoreState::Failed { reason }), _) if !asked_again => return Some(reason.clone()),
         (None, Some(refused)) => {
             return Some(refused.message.clone().unwrap_or_else(|| "it was refused".to_owned()));
         }
@@ -132,11 +135,15 @@ fn make(draft: &mut Draft, volume: &Volume) -> Option<String> {
             let text = format!("volume {}: {}", volume.name, words(progress));
             draft.wait(None, text, draft.now + WATCH_MS);
         }
-        (None, None) => {
+        (failed, _) => {
             let step = Step::CreateVolume { volume: volume.plan() };
             let note = Note::new("volume_restoring", format!("Restoring volume {}", volume.name));
             let what = format!("volume {} to be restored", volume.name);
-            draft.pursue(Wish { note: Some(note), ..wish(step, &volume.create, what) });
+            let wish = Wish { note: Some(note), ..wish(step, &volume.create, what) };
+            match failed {
+                Some(RestoreState::Failed { reason }) => draft.pursue_again(wish, reason),
+                _ => draft.pursue(wish),
+            };
         }
     }
     None
@@ -170,7 +177,8 @@ pub(super) fn bring_back(draft: &mut Draft, observed: &Observed, volume: &Volume
             step: format!("bringing volume {} back", volume.name),
             cause,
             lines: Vec::new(),
-            remedy: "Restore an earlier snapshot, or this one again: nothing is lost that they hold.".to_owned(),
+            remedy: "Put right what the cause names, then choose Retry; or restore an earlier snapshot. Nothing is lost that they hold."
+                .to_owned(),
         });
     }
     Progress::NotYet

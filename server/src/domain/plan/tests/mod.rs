@@ -249,6 +249,27 @@ fn what_is_parked_by_snapshot_has_its_volumes_go_and_made_again_before_anything_
 }
 
 #[test]
+fn a_volume_that_could_not_be_had_is_told_at_once_and_asked_for_again_when_a_person_retries() {
+    let mut parked = up(ParkMode::Snapshot);
+    steps_of(&mut parked, Action::Park);
+    parked.ask(Action::Resume);
+    for mut simulation in [Simulation::new(), parked] {
+        simulation.world.refuses_volumes = true;
+        let began_at = simulation.now;
+        let Decision::GiveUp(failure) = simulation.come_to_rest() else { panic!("it cannot come up") };
+        assert_eq!(failure.cause, "Bookend may not do this");
+        assert!(failure.remedy.contains("choose Retry"), "{failure:?}");
+        assert!(simulation.now < began_at + 5_000, "told after {} ms", simulation.now - began_at);
+
+        simulation.world.refuses_volumes = false;
+        simulation.ask(Action::Retry);
+        let retried_at = simulation.now;
+        assert_eq!(simulation.come_to_rest(), Decision::Settled);
+        assert!(simulation.world.is_whole() && simulation.now < retried_at + 5_000);
+    }
+}
+
+#[test]
 fn volumes_stay_until_the_snapshot_that_takes_their_place_counts() {
     for lost in [Luck::Forgotten, Luck::UnknownDone, Luck::UnknownNotDone, Luck::Retryable] {
         let mut simulation = up(ParkMode::Snapshot);

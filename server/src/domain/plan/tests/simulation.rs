@@ -185,6 +185,7 @@ impl Simulation {
         for volume in &mut observed.volumes {
             volume.seen |= new.contains(&volume.id);
             volume.present = self.world.volumes.contains_key(&volume.id);
+            volume.restore = self.world.refusal(&volume.id);
         }
         observed.volumes.retain(|volume| volume.role != VolumeRole::Outgoing || !volume.is_gone());
         for snapshot in &mut observed.snapshots {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use provisioners::{MachineState, ServerId, SnapshotId, Step, VolumeId};
+use provisioners::{MachineState, RestoreState, ServerId, SnapshotId, Step, VolumeId};
 
 #[derive(Debug, Default)]
 pub struct World {
@@ -14,6 +14,9 @@ pub struct World {
     pub machines: BTreeMap<ServerId, (i64, MachineState)>,
     /// With how often what is in each was written.
     pub volumes: BTreeMap<VolumeId, u64>,
+    /// Volumes are accepted, and cannot be had.
+    pub refuses_volumes: bool,
+    refused: BTreeSet<VolumeId>,
     /// With the call that took each.
     pub snapshots: BTreeMap<SnapshotId, (i64, BTreeMap<VolumeId, u64>)>,
     /// How often each volume was written, by name, whatever became of it.
@@ -28,7 +31,8 @@ pub struct World {
 impl World {
     /// Whether a provisioner would have this step tried again later: an accident that the plan has not seen is in its way.
     pub fn defers(&self, step: &Step) -> bool {
-        self.network_lost && matches!(step, Step::StartServer { .. })
+        let Step::StartServer { server } = step else { return false };
+        self.network_lost || server.mounts.iter().any(|mount| self.refused.contains(&mount.volume))
     }
 
     /// Whatever runs writes all the time.
@@ -56,6 +60,11 @@ impl World {
             }
             Step::CreateVolume { volume } => {
                 if self.volumes.contains_key(&volume.id) {
+                    return;
+                }
+                self.refused.remove(&volume.id);
+                if self.refuses_volumes {
+                    self.refused.insert(volume.id.clone());
                     return;
                 }
                 assert!(!self.used.contains(&volume.id), "{} comes back empty", volume.name);
@@ -110,6 +119,12 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Why a volume cannot be had.
+    pub fn refusal(&self, volume: &VolumeId) -> Option<RestoreState> {
+        let refused = self.refused.contains(volume);
+        refused.then(|| RestoreState::Failed { reason: "Bookend may not do this".to_owned() })
     }
 
     pub fn kill(&mut self, server: &ServerId) {
