@@ -1,10 +1,10 @@
 //! Zones without room: servers go on in another one, with all their volumes held, and nothing is there twice or left behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ec2::Ec2;
-use fake_ec2::{Fake, Faults, Lag, Rules, Touch, TrueVolume};
+use fake_ec2::{Fake, Fault, Faults, Lag, Rules, Touch, TrueVolume};
 use provisioners::conformance::{Performed, Place, Trouble, effect, settled};
 use provisioners::{
     EnvironmentId, MachineState, ObservedEnvironment, ProvisionError, Provisioner, SnapshotId, SnapshotPlan,
@@ -21,6 +21,8 @@ use super::seeds::{Life, all_run, server, stop};
 const ZONES: [&str; 3] = ["eu-central-1a", "eu-central-1b", "eu-central-1c"];
 /// After so long nothing may be left; twice as long as describes lag.
 const SWEPT: Duration = Duration::from_secs(40 * 60);
+/// A server that nobody counts on is ended after so long: between two patrols, what Amazon lags, and the call.
+const SOON_ENDED: Duration = Duration::from_secs(7 * 60);
 
 fn have_room(fake: &Fake, zones: &[&str], is_there: bool) {
     for zone in zones {
@@ -455,7 +457,7 @@ async fn whatever_goes_wrong_while_zones_lose_their_room_there_is_one_server_for
     for seed in [1, 3, 5, 8] {
         let rules = Rules::lifelike(seed);
         let mut life = Life::begin(seed, rules).await;
-        // A call that was refused, and arrives once more when there is room, brings a server that nobody counts on.
+        // What a refused call brings that arrives once more is more than one for each, for minutes: a story of its own, below.
         life.account.fake.set_faults(Faults { twice: 0.0, ..Faults::everywhere(0.03) });
         let open = usize::try_from(seed).unwrap_or(0) % ZONES.len();
         let others = ZONES.iter().enumerate().filter(|(number, _)| *number != open);
@@ -465,6 +467,46 @@ async fn whatever_goes_wrong_while_zones_lose_their_room_there_is_one_server_for
         moved += snapshots.iter().filter(|one| one.tags.contains_key("bookend:move")).count();
     }
     assert!(moved > 3, "only {moved} times data went to another zone: where is the trouble?");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_call_that_arrives_once_more_when_there_is_room_brings_a_server_that_counts_for_nothing_and_is_ended()
+{
+    let lag = Lag { describes_ms: 60_000, changes_ms: 0, wavering: true };
+    for late in [2_000_u64, 600_000] {
+        let story = Story::on(Rules { lag, ..Rules::calm() }).await;
+        let (fake, zone) = (&story.account.fake, story.present().zone);
+        fake.set_capacity("t3.small", &zone, Some(0));
+        let at = BTreeMap::from([(1, Fault::Twice(late.cast_signed()))]);
+        fake.set_faults(Faults { at, only: vec!["RunInstances".to_owned()], ..Faults::default() });
+        let start = server("db", 1, Some("data"));
+        assert_eq!(story.portal.request(&effect(&story.environment, &start)).await, Ok(()));
+        while fake.counts().of("RunInstances") == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        fake.set_capacity("t3.small", &zone, None);
+        let arrives = tokio::time::Instant::now() + Duration::from_millis(late);
+        settled(&story.portal, &story.environment).await;
+
+        // Whatever is there besides, one server is told of, and it is the one that has the volume.
+        let alive = || fake.truth().instances.into_iter().filter(|one| one.is_alive()).collect::<Vec<_>>();
+        let mut strayed = false;
+        while tokio::time::Instant::now() < arrives + SOON_ENDED {
+            strayed |= alive().len() > 1;
+            let now = story.portal.observe(std::slice::from_ref(&story.environment)).await.expect("a look").remove(0);
+            assert_eq!((now.servers.len(), state(&now)), (1, &MachineState::Running));
+            assert!(now.servers[0].limits.starts_with("t3a.small"), "{now:?}");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        let alive = alive();
+        assert!(strayed, "it arrived {late} ms later, and there was room");
+        assert_eq!(
+            alive.iter().map(|one| one.instance_type.as_str()).collect::<Vec<_>>(),
+            ["t3a.small"],
+            "{late} ms late"
+        );
+        assert_eq!(story.present().attached.map(|(to, _)| to).as_ref(), Some(&alive[0].id));
+    }
 }
 
 const NOTES: &str = r#"
