@@ -10,6 +10,7 @@ mod orphans;
 mod place;
 mod reach;
 mod rest;
+mod role;
 mod seeds;
 mod spot;
 mod standing;

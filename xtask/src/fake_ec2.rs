@@ -106,6 +106,7 @@ fn provisioners(endpoint: &str, port: u16) -> String {
 [ec2.{NAME}]
 region = "eu-central-1"
 endpoint = "{endpoint}"
+endpoints = {{ sts = "{endpoint}", service_quotas = "{endpoint}" }}
 images.host = {{ owner = "amazon", name = "al2023-ami-2023.*-x86_64" }}
 sizes = [{{ types = ["t3.small", "t3a.small"] }}, {{ types = ["m6i.large"] }}]
 portal_url = "http://{GATEWAY}:{port}"

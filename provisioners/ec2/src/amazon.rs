@@ -125,9 +125,19 @@ pub(super) fn understood<T, E: ProvideErrorMetadata + std::error::Error + 'stati
         SdkError::ConstructionFailure(_) => {
             Err(CallError::Refused { call, code: "InvalidRequest".to_owned(), message: told(&error) })
         }
+        SdkError::DispatchFailure(_) if told(&error).contains(ROLE_REFUSED) => {
+            let message = format!(
+                "the role of `assume_role` is not given to these credentials, or not with this `external_id`: {}",
+                told(&error)
+            );
+            Err(CallError::Refused { call, code: ROLE_REFUSED.to_owned(), message })
+        }
         _ => unknown(told(&error)),
     }
 }
+
+/// What STS answers; then the call itself never left.
+const ROLE_REFUSED: &str = "AccessDenied";
 
 /// An error with its causes, in one line.
 fn told(error: &dyn std::error::Error) -> String {

@@ -18,8 +18,11 @@ pub struct Config {
     /// Of `~/.aws/config`; absent, the usual chain of credentials is asked (environment, web identity, instance).
     pub profile: Option<String>,
     pub assume_role: Option<AssumeRole>,
-    /// Absent: Amazon itself.
+    /// Of EC2 alone, as an interface endpoint of a VPC is; absent: the region's own.
     pub endpoint: Option<String>,
+    /// Of the services that are asked besides.
+    #[serde(default)]
+    pub endpoints: Endpoints,
     /// Absent: the region's default VPC.
     pub vpc: Option<String>,
     /// In the order in which their zones are tried; absent: every subnet that is its zone's default.
@@ -52,6 +55,16 @@ pub struct Config {
     pub orphans: OrphanPolicy,
     /// Absent: snapshots stay where they are.
     pub snapshots: Option<SnapshotPolicy>,
+}
+
+/// Absent: the region's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoints {
+    /// For `assume_role`.
+    pub sts: Option<String>,
+    /// For `bookend doctor ec2`.
+    pub service_quotas: Option<String>,
 }
 
 /// Where snapshots go besides, once they are complete.
@@ -207,8 +220,13 @@ impl Config {
         if let Some(network) = self.portal_networks.iter().find(|network| !is_network(network)) {
             return Err(format!("`portal_networks` has {network:?}; write networks like \"10.0.0.0/16\""));
         }
-        if let Some(endpoint) = self.endpoint.as_deref().filter(|endpoint| !endpoint.starts_with("http")) {
-            return Err(format!("`endpoint` is {endpoint:?}; it begins with https:// (or http://)"));
+        let Endpoints { sts, service_quotas } = &self.endpoints;
+        for (name, endpoint) in
+            [("endpoint", &self.endpoint), ("endpoints.sts", sts), ("endpoints.service_quotas", service_quotas)]
+        {
+            if let Some(endpoint) = endpoint.as_deref().filter(|endpoint| !endpoint.starts_with("http")) {
+                return Err(format!("`{name}` is {endpoint:?}; it begins with https:// (or http://)"));
+            }
         }
         Ok(())
     }
@@ -313,6 +331,8 @@ mod tests {
             ("region", "portal_networks = [\"10.0.0.0\"]\nregion", "write networks like \"10.0.0.0/16\""),
             ("region", "volume_initialization_mib_per_second = 50\nregion", "is 50; Amazon has 100 to 300"),
             ("region", "endpoint = \"localhost:1\"\nregion", "it begins with https://"),
+            ("region", "endpoints.sts = \"localhost:1\"\nregion", "`endpoints.sts` is \"localhost:1\"; it begins with"),
+            ("region", "endpoints.ec2 = \"https://a\"\nregion", "unknown field `ec2`"),
             ("region", "orphans.servers_after_hours = \"soon\"\nregion", "is a number of hours, or \"never\""),
             ("region", "snapshots.copy_to = \"dublin\"\nregion", "write a table for that region into this file"),
             ("region", "snapshots.copy_to = \"frankfurt\"\nregion", "write a table for that region into this file"),

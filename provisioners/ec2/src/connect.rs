@@ -49,15 +49,24 @@ pub async fn connect(config: &Config) -> Amazon {
 
 /// As [`connect`], with these credentials in the place of the usual chain's.
 pub async fn connect_as(config: &Config, credentials: Option<Credentials>) -> Amazon {
-    let config = load(config, credentials).await;
-    Amazon::new(Client::new(&config), config.credentials_provider())
+    let found = load(config, credentials).await;
+    let mut own = aws_sdk_ec2::config::Builder::from(&found);
+    if let Some(endpoint) = &config.endpoint {
+        own = own.endpoint_url(endpoint);
+    }
+    Amazon::new(Client::from_conf(own.build()), found.credentials_provider())
 }
 
 /// To ask what the account may have at most.
 pub async fn connect_quotas(config: &Config) -> Quotas {
-    Quotas::new(aws_sdk_servicequotas::Client::new(&load(config, None).await))
+    let mut own = aws_sdk_servicequotas::config::Builder::from(&load(config, None).await);
+    if let Some(endpoint) = &config.endpoints.service_quotas {
+        own = own.endpoint_url(endpoint);
+    }
+    Quotas::new(aws_sdk_servicequotas::Client::from_conf(own.build()))
 }
 
+/// Whose region, credentials and patience; each service has an endpoint of its own.
 async fn load(config: &Config, credentials: Option<Credentials>) -> SdkConfig {
     let http = Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_PATIENCE).operation_timeout(PATIENCE).build();
@@ -72,14 +81,13 @@ async fn load(config: &Config, credentials: Option<Credentials>) -> SdkConfig {
     if let Some(profile) = &config.profile {
         loader = loader.profile_name(profile);
     }
-    if let Some(endpoint) = &config.endpoint {
-        loader = loader.endpoint_url(endpoint);
-    }
     let base = loader.load().await;
     match &config.assume_role {
         None => base,
         Some(role) => {
-            let mut assume = AssumeRoleProvider::builder(&role.arn).session_name(SESSION).configure(&base);
+            let mut asks = base.clone().into_builder();
+            asks.set_endpoint_url(config.endpoints.sts.clone().or(base.endpoint_url().map(str::to_owned)));
+            let mut assume = AssumeRoleProvider::builder(&role.arn).session_name(SESSION).configure(&asks.build());
             if let Some(external_id) = &role.external_id {
                 assume = assume.external_id(external_id);
             }
