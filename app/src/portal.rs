@@ -192,6 +192,15 @@ pub trait Portal: Send + Sync + 'static {
         change: SnapshotChange,
     ) -> Result<SnapshotView, ApiError>;
     async fn delete_snapshot(&self, actor: &Actor, environment: &str, snapshot: &str) -> Result<(), ApiError>;
+    /// Has volumes that begin with it be at full speed at once, for so many hours from now, which cost what its warmth says; `None`: no
+    /// longer.
+    async fn keep_snapshot_warm(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        snapshot: &str,
+        hours: Option<u32>,
+    ) -> Result<SnapshotView, ApiError>;
     /// Reads a whole snapshot and compares it with what was written down when it was taken. Who stops listening stops it.
     async fn verify_snapshot(
         &self,

@@ -224,6 +224,33 @@ pub trait Provisioner: Send + Sync {
         Ok(())
     }
 
+    /// What keeping a snapshot of so many volumes warm costs; `None`: it is not offered here, or not now.
+    fn warm_offer(&self, _environment: &EnvironmentId, _volumes: usize) -> Option<WarmOffer> {
+        None
+    }
+
+    /// Has volumes that begin with a snapshot be at full speed at once, until a moment (Unix milliseconds); `None`: not any more. It
+    /// ends by itself then, and with its snapshot. Asking again is harmless, and with another moment changes that.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Rejected`] when it cannot be had.
+    async fn keep_warm(
+        &self,
+        _environment: &EnvironmentId,
+        _snapshot: &SnapshotId,
+        _until: Option<i64>,
+    ) -> Result<(), ProvisionError> {
+        Err(ProvisionError::Rejected { message: format!("“{}” keeps no snapshots warm.", self.name()) })
+    }
+
+    /// Those of an environment's snapshots for which that was asked.
+    ///
+    /// # Errors
+    /// When what is remembered cannot be read.
+    async fn kept_warm(&self, _environment: &EnvironmentId) -> Result<Vec<KeptWarm>, ProvisionError> {
+        Ok(Vec::new())
+    }
+
     /// Environments of this installation that have anything at all here, known to the database or not. Snapshots alone do
     /// not count: see [`kept_snapshots`](Self::kept_snapshots).
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError>;

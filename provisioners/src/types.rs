@@ -510,6 +510,40 @@ impl RestPrice {
     pub const NOTHING: RestPrice = RestPrice { disks_cents: Some(0), snapshot_gib_millis: 0 };
 }
 
+/// What it takes for volumes to begin with a snapshot at full speed, instead of reading slowly at first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WarmOffer {
+    /// Where the environment's new volumes are made.
+    pub zones: Vec<String>,
+    /// US cents each hour, at list prices.
+    pub hour_cents: u64,
+}
+
+/// A snapshot that somebody asked to be kept warm: volumes that begin with it are at full speed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptWarm {
+    pub snapshot: SnapshotId,
+    pub offer: WarmOffer,
+    /// Unix milliseconds.
+    pub until: i64,
+    pub state: Warmth,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warmth {
+    /// How far that is, in a word or two.
+    Preparing {
+        doing: String,
+    },
+    Ready,
+    /// It is not to be any more, and may still be paid for.
+    Ending,
+    Ended,
+    Refused {
+        reason: String,
+    },
+}
+
 /// A single thing of this installation that nothing remembered names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orphan {

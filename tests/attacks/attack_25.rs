@@ -66,6 +66,7 @@ const MATRIX: &[(&str, [u16; 6])] = &[
     ("take_snapshot", [401, 404, 404, 403, 409, 409]),
     ("change_snapshot", [401, 404, 404, 403, 404, 404]),
     ("delete_snapshot", [401, 404, 404, 403, 404, 404]),
+    ("keep_snapshot_warm", [401, 404, 404, 403, 404, 404]),
     ("restore", [401, 404, 404, 403, 404, 404]),
     ("verify_snapshot", [401, 404, 404, 403, 404, 404]),
     ("stop_verification", [401, 404, 404, 403, 404, 404]),
@@ -196,6 +197,7 @@ async fn call(world: &World, method: &str, actor: &Actor, environment: &str) -> 
             portal.change_snapshot(actor, environment, "latest", SnapshotChange::default()).await.map(drop)
         }
         "delete_snapshot" => portal.delete_snapshot(actor, environment, "latest").await,
+        "keep_snapshot_warm" => portal.keep_snapshot_warm(actor, environment, "latest", Some(1)).await.map(drop),
         "restore" => portal.restore(actor, environment, RestoreRequest::default()).await.map(drop),
         "verify_snapshot" => portal.verify_snapshot(actor, environment, "latest").await.map(drop),
         "stop_verification" => portal.stop_verification(actor, environment, "latest").await,
@@ -283,9 +285,10 @@ async fn no_route_with_an_id_in_it_gives_anything_of_another_team_away() -> Outc
                         };
                         stranger.handshake(&path, &[("authorization", &token)]).await?.status
                     } else {
-                        let body = match path.ends_with("/snapshot-rule") {
-                            true => json!({ "rule": "never" }),
-                            false => json!({}),
+                        let body = match path.rsplit('/').next() {
+                            Some("snapshot-rule") => json!({ "rule": "never" }),
+                            Some("warm") => json!({ "hours": 1 }),
+                            _ => json!({}),
                         };
                         stranger.request(method.parse()?, &path).json(&body).send().await?.status()
                     };

@@ -17,7 +17,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use ec2::amazon::Amazon;
-use ec2::config::Config;
+use ec2::config::{Config, SnapshotPolicy};
 use ec2::quotas::Quotas;
 use ec2::{Ec2, Now, Parts, PlaceError, Portal};
 use fake_ec2::{Fake, carry};
@@ -300,6 +300,12 @@ pub fn config() -> Config {
         tags.team = "stories"
     "#;
     ec2::config::read(text).expect("a good file").remove("frankfurt").expect("its table")
+}
+
+/// The same, whose operator lets people keep snapshots warm.
+pub fn keeps_warm() -> Config {
+    let snapshots = SnapshotPolicy { fast_restore: true, ..SnapshotPolicy::default() };
+    Config { snapshots: Some(snapshots), ..config() }
 }
 
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use ec2::doctor::{Finding, examine};
 use fake_ec2::{Fake, Rules};
 
-use super::amazon::{Account, config};
+use super::amazon::{Account, config, keeps_warm};
 use super::orphans::bring_up;
 use super::seeds::Life;
 
@@ -79,7 +79,7 @@ async fn whichever_permission_is_taken_away_from_a_portal_with_an_environment_is
     let mut life = Life::begin(7, Rules::calm()).await;
     bring_up(&mut life).await;
     let account = life.account.clone();
-    assert_eq!(missing(&account, &config()).await, Vec::<String>::new());
+    assert_eq!(missing(&account, &keeps_warm()).await, Vec::<String>::new());
     let before = account.fake.touches();
     let policy = ec2::doctor::policy(None);
     let actions = policy["Statement"].as_array().expect("statements").iter().flat_map(|statement| {
@@ -90,7 +90,7 @@ async fn whichever_permission_is_taken_away_from_a_portal_with_an_environment_is
         let action = action.as_str().expect("an action");
         let (_, call) = action.split_once(':').expect("a service");
         account.fake.set_denied([call]);
-        let missing = missing(&account, &config()).await;
+        let missing = missing(&account, &keeps_warm()).await;
         assert!(
             missing.iter().any(|one| one.contains(&format!("give these credentials {action}"))),
             "{action}: {missing:?}"

@@ -55,6 +55,10 @@ impl Api {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    pub async fn put(&self, path: &str, body: Value) -> Outcome<Answer> {
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
     /// Orders an environment; the answer must say that it is confirmed.
     pub async fn order(&self, template: &str, name: &str) -> Outcome<Value> {
         self.post("/environments", json!({ "template": template, "name": name })).await?.expect_success()

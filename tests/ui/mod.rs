@@ -7,6 +7,7 @@ mod elsewhere;
 mod environment;
 mod environments;
 mod files;
+mod full_speed;
 mod journey;
 mod logs;
 mod notifications;

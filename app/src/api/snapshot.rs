@@ -137,6 +137,52 @@ pub struct SnapshotView {
     /// Its copies at other provisioners, as these are configured to have them.
     #[serde(default)]
     pub copies: Vec<SnapshotCopyView>,
+    /// How it stands with beginning with it at full speed; absent where that is neither offered nor asked for.
+    #[serde(default)]
+    pub warmth: Option<SnapshotWarmth>,
+}
+
+/// A snapshot that is kept warm: volumes that begin with it are at full speed at once, instead of reading slowly at first. Somebody
+/// pays for each hour of it. Times are Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct SnapshotWarmth {
+    pub state: SnapshotWarmthState,
+    /// Where: a volume that is made elsewhere gains nothing by it.
+    pub zones: Vec<String>,
+    /// US cents for each hour, at list prices.
+    pub hour_cents: u64,
+    /// How far it is: “optimising”.
+    pub doing: Option<String>,
+    /// It ends by itself then.
+    pub until: Option<i64>,
+    /// Why it is refused.
+    pub failure: Option<String>,
+    /// It can be asked for.
+    pub offered: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotWarmthState {
+    /// Nobody asked for it.
+    Cold,
+    Preparing,
+    Ready,
+    /// It is not wanted any more, and may still be paid for.
+    Ending,
+    Ended,
+    Refused,
+}
+
+/// For how long a snapshot is to be kept warm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct WarmRequest {
+    /// From now on, 1 to 168.
+    pub hours: u32,
 }
 
 /// How it stands with a snapshot's copy at another provisioner. Times are Unix milliseconds.

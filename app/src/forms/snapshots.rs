@@ -72,6 +72,15 @@ async fn done(visit: &Visit, environment: &str, fields: &Fields) -> Result<Strin
             portal.export_snapshot(actor, environment, snapshot).await?;
             "export"
         }
+        "warm" => {
+            let hours = value("hours").parse().map_err(|_| ApiError::field("hours", "is a number from 1 to 168"))?;
+            portal.keep_snapshot_warm(actor, environment, snapshot, Some(hours)).await?;
+            "warm"
+        }
+        "cool" => {
+            portal.keep_snapshot_warm(actor, environment, snapshot, None).await?;
+            "cool"
+        }
         "delete" => {
             portal.delete_snapshot(actor, environment, snapshot).await?;
             "delete"

@@ -2,6 +2,7 @@
 //! by `fresh.js`.
 
 mod cards;
+mod warmth;
 
 use axum::extract::Path;
 use axum::response::Response;
@@ -9,6 +10,7 @@ use leptos::either::Either;
 use leptos::prelude::*;
 
 use self::cards::{drill_card, rule_card};
+use self::warmth::{warm_form, warm_line};
 use super::repository;
 use crate::api::{
     ApiError, EnvironmentDetail, EnvironmentSummary, ExportState, SnapshotCopyState, SnapshotCopyView, SnapshotReason,
@@ -124,6 +126,8 @@ fn said(what: &str) -> Option<(&'static str, &'static str)> {
             ("The verification was stopped", "Whether the snapshot is what was taken was not found out this time.")
         }
         "label" => ("The snapshot has another name", "It is what it was."),
+        "warm" => ("The snapshot is being got ready", "Its line says when what is restored from it is at full speed."),
+        "cool" => ("It is being ended", "Its line says when nothing of it is paid for any more."),
         "unpin" => ("The snapshot is not pinned any more", "It goes when there are newer ones enough."),
         _ => return None,
     })
@@ -172,6 +176,8 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
     let elsewhere: Vec<_> = one.copies.iter().map(|copy| copy_line(now, copy)).collect();
     let begin_there = one.copies.iter().filter(|copy| restorable && copy.state == SnapshotCopyState::Complete);
     let begin_there: Vec<_> = begin_there.map(|copy| begin_at(copies, &one.id, &copy.provisioner)).collect();
+    let warm = one.warmth.as_ref().and_then(|warmth| warm_line(now, warmth));
+    let warmer = one.warmth.as_ref().filter(|_| restorable).and_then(|warmth| warm_form(address, &one.id, warmth));
     let labelled = theirs.then(|| relabel(address, &one.id, &one.label));
     let (id, pinned) = (one.id.clone(), one.pinned);
     let again =
@@ -184,6 +190,7 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
                 <a class="button" data-kind="plain" data-size="small" href=format!("{copies}&snapshot={id}")>{icon("layers")}"Copy"</a>
             })}
             {begin_there}
+            {warmer}
             {(readable && one.verifying.is_none()).then(|| button(address, &id, "verify", "Verify", "shield-check"))}
             {exportable.then(|| button(address, &id, "export", "Export", "database"))}
             {labelled}
@@ -208,6 +215,7 @@ fn snapshot(now: Signal<i64>, around: &Around, before: Option<String>, one: Snap
                 })}
                 {links}
                 {one.export.map(|export| repository::export_line(now, export))}
+                {warm}
                 {elsewhere}
                 {one.failure.map(|why| view! { <p class="list__more">{why}</p> })}
             </div>

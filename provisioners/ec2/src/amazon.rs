@@ -18,8 +18,8 @@ use aws_sdk_ec2::types::Tag;
 
 pub use self::change::Rule;
 pub use self::describe::{
-    EbsSnapshot, EbsVolume, Instance, InstanceState, MachineImage, Reading, SecurityGroup, SnapshotState, Subnet,
-    TypeFacts, VolumeState,
+    EbsSnapshot, EbsVolume, FastState, Instance, InstanceState, MachineImage, Reading, SecurityGroup, SnapshotState,
+    Subnet, TypeFacts, VolumeState,
 };
 use super::buckets::{Buckets, Paid};
 use super::tags::Tags;

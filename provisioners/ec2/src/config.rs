@@ -53,7 +53,6 @@ pub struct Config {
     pub prices: Prices,
     #[serde(default)]
     pub orphans: OrphanPolicy,
-    /// Absent: snapshots stay where they are.
     pub snapshots: Option<SnapshotPolicy>,
 }
 
@@ -67,14 +66,17 @@ pub struct Endpoints {
     pub service_quotas: Option<String>,
 }
 
-/// Where snapshots go besides, once they are complete.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// What may become of snapshots, once they are complete.
+#[derive(Default, Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotPolicy {
-    /// Another table of the file: the same account, in another region.
-    pub copy_to: String,
+    /// Another table of the file, which has copies of them: the same account, in another region. Absent: they stay where they are.
+    pub copy_to: Option<String>,
+    /// Absent: all of them.
+    pub copy: Option<Copied>,
+    /// Whether people may keep them warm, which Amazon asks for by the hour.
     #[serde(default)]
-    pub copy: Copied,
+    pub fast_restore: bool,
 }
 
 /// What becomes of what nothing remembered names. Volumes and snapshots hold data: only people remove those.
@@ -234,7 +236,13 @@ impl Config {
 
 /// What it copies its snapshots to is another one that there is.
 fn has_copies(name: &str, config: &Config, all: &BTreeMap<String, Config>) -> Result<(), String> {
-    let Some(to) = config.snapshots.as_ref().map(|policy| policy.copy_to.as_str()) else { return Ok(()) };
+    let Some(policy) = &config.snapshots else { return Ok(()) };
+    let Some(to) = policy.copy_to.as_deref() else {
+        return match policy.copy {
+            None => Ok(()),
+            Some(_) => Err("`snapshots.copy` needs `snapshots.copy_to`, the table that has the copies".into()),
+        };
+    };
     match all.get(to).filter(|_| to != name) {
         Some(other) if other.region != config.region => return Ok(()),
         Some(_) => {
@@ -302,10 +310,10 @@ mod tests {
             read(&format!("{frankfurt}\n{dublin}")).map(|mut all| all.remove("frankfurt").unwrap().snapshots)
         };
         assert_eq!(with("").unwrap(), None);
-        let all = SnapshotPolicy { copy_to: "dublin".into(), copy: Copied::All };
+        let all = SnapshotPolicy { copy_to: Some("dublin".into()), ..SnapshotPolicy::default() };
         assert_eq!(with("snapshots.copy_to = \"dublin\"").unwrap(), Some(all.clone()));
         let kept = with("snapshots = { copy_to = \"dublin\", copy = \"kept\" }").unwrap();
-        assert_eq!(kept, Some(SnapshotPolicy { copy: Copied::Kept, ..all }));
+        assert_eq!(kept, Some(SnapshotPolicy { copy: Some(Copied::Kept), ..all }));
         let near = "snapshots.copy_to = \"dublin\"\n";
         let near = read(&format!(
             "{}\n{}",
@@ -314,6 +322,8 @@ mod tests {
         ));
         let near = near.unwrap_err().to_string();
         assert!(near.contains("is in eu-central-1, too; name another region"), "{near}");
+        let warm = SnapshotPolicy { fast_restore: true, ..SnapshotPolicy::default() };
+        assert_eq!(with("snapshots.fast_restore = true").unwrap(), Some(warm));
         let nobody = with("snapshots.copy_to = \"paris\"").unwrap_err().to_string();
         assert!(nobody.contains("name another table of this file: dublin"), "{nobody}");
     }
@@ -336,7 +346,7 @@ mod tests {
             ("region", "orphans.servers_after_hours = \"soon\"\nregion", "is a number of hours, or \"never\""),
             ("region", "snapshots.copy_to = \"dublin\"\nregion", "write a table for that region into this file"),
             ("region", "snapshots.copy_to = \"frankfurt\"\nregion", "write a table for that region into this file"),
-            ("region", "snapshots.copy = \"all\"\nregion", "missing field `copy_to`"),
+            ("region", "snapshots.copy = \"all\"\nregion", "needs `snapshots.copy_to`"),
             ("region", "profile = \"a\"\nassume_role = { arn = \"b\" }\nregion", "keep one"),
         ] {
             let error = read(&SMALLEST.replace(from, to)).unwrap_err().to_string();

@@ -30,13 +30,17 @@ pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_u
     let mut findings = Vec::new();
     let of = [rehearsals::INSTEAD.to_owned()];
     let ours: [(&str, &[String]); 1] = [(INSTALLATION, &of)];
-    let looks = [
+    let mut looks = vec![
         ("instances", amazon.instances(&ours).await.map(drop)),
         ("volumes", amazon.volumes(&ours).await.map(drop)),
         ("what volumes read in", amazon.may_ask_for_readings().await),
         ("snapshots", amazon.snapshots(&ours).await.map(drop)),
         ("security groups", amazon.security_groups(&ours).await.map(drop)),
     ];
+    let offers = config.snapshots.as_ref().is_some_and(|policy| policy.fast_restore);
+    if offers {
+        looks.push(("fast snapshot restores", amazon.fast_restores().await.map(drop)));
+    }
     if let (_, Err(error)) = &looks[0]
         && !is_permission(error)
     {
@@ -71,7 +75,7 @@ pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_u
     if let Some(subnet) = subnets.iter().flatten().next() {
         findings.extend(rehearsals::making(&amazon.rehearsing(), config, subnet, host.as_ref()).await);
     }
-    findings.extend(rehearsals::changing(&amazon.rehearsing()).await);
+    findings.extend(rehearsals::changing(&amazon.rehearsing(), zones.first().copied().filter(|_| offers)).await);
     findings.push(portal(config, portal_url).await);
     findings
 }
@@ -220,6 +224,8 @@ mod tests {
             "Copy",
             "Create",
             "Delete",
+            "Disable",
+            "Enable",
             "Run",
             "Start",
             "Stop",

@@ -246,6 +246,7 @@ impl Work {
                 continue;
             };
             let records = shared.learnt(&id, records, seen).await?;
+            shared.fasts.note(&id, &records);
             let there = conclude(&id, &records, seen, now);
             if self.told.get(&id) != Some(&there) {
                 self.told.insert(id.clone(), there);

@@ -83,7 +83,8 @@ fn volume(volume: &mut Volume, seen: &Seen) -> bool {
     if volume.volume.is_none() && !volume.deleted {
         volume.volume = new.next().map(|shown| shown.id.clone());
     }
-    let state = |id: Option<&String>| seen.volumes.iter().find(|shown| Some(&shown.id) == id).map(|shown| shown.state);
+    let one = |id: Option<&String>| seen.volumes.iter().find(|shown| Some(&shown.id) == id);
+    let state = |id: Option<&String>| one(id).map(|shown| shown.state);
     for past in volume.discarded.iter_mut().filter(|past| !past.deleted) {
         past.deleted = state(Some(&past.volume)) == Some(VolumeState::Deleting);
     }
@@ -91,6 +92,9 @@ fn volume(volume: &mut Volume, seen: &Seen) -> bool {
         return *volume != before;
     }
     let shown = state(volume.volume.as_ref());
+    // One that a rate was asked for is read in at that rate all the same.
+    volume.warm |=
+        volume.reading_rate.is_none() && one(volume.volume.as_ref()).is_some_and(|shown| shown.fast_restored);
     if let Some(moving) = &mut volume.moving {
         learn_move(moving, shown, seen);
     }

@@ -11,6 +11,7 @@
 //! | what a look confirms, what there is, what is to be asked next (pure) | `learn`, `conclude`, `errands` |
 //! | volumes that follow their server into another zone (pure) | `zones` |
 //! | volumes that are not read in yet | `warm` |
+//! | snapshots with which volumes begin at full speed | `fast` |
 //! | what nothing remembered names | `orphans`, [`prices`] |
 //! | asking, as fast as may be | `driver`, `perform`, `buckets` |
 //! | servers that stand by and wake | `turn` |
@@ -33,6 +34,7 @@ mod copies;
 pub mod doctor;
 mod driver;
 mod errands;
+mod fast;
 mod learn;
 mod look;
 mod network;
@@ -56,8 +58,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use provisioners::{
-    AtRest, Capabilities, CopyRule, Effect, EnvironmentId, Ledger, LedgerError, ObservedEnvironment, Orphan,
+    AtRest, Capabilities, CopyRule, Effect, EnvironmentId, KeptWarm, Ledger, LedgerError, ObservedEnvironment, Orphan,
     PageChange, ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId, SnapshotOrigin,
+    WarmOffer,
 };
 use tokio::sync::{OnceCell, broadcast};
 use tokio::task::JoinHandle;
@@ -67,6 +70,7 @@ use self::config::Config;
 pub use self::connect::{Connections, connect, connect_as, connect_quotas};
 use self::driver::Active;
 use self::errands::Setting;
+use self::fast::Fasts;
 use self::look::{Lookout, Seen};
 pub use self::perform::MOST_AT_ONCE;
 use self::place::Place;
@@ -122,6 +126,7 @@ struct Shared {
     now: Now,
     active: Active,
     warming: Warming,
+    fasts: Fasts,
     changes: broadcast::Sender<EnvironmentId>,
 }
 
@@ -150,6 +155,7 @@ impl Ec2 {
             changes: broadcast::channel(1024).0,
             active: Active::default(),
             warming: Warming::default(),
+            fasts: Fasts::default(),
             name,
             config,
             amazon,
@@ -168,6 +174,7 @@ impl Ec2 {
             tokio::spawn(driver::drive(shared.clone())),
             tokio::spawn(place::keep_current(shared.clone())),
             tokio::spawn(warm::watch(shared.clone())),
+            tokio::spawn(fast::watch(shared.clone())),
         ];
         Ok(Self { shared, tasks })
     }
@@ -305,7 +312,7 @@ impl Provisioner for Ec2 {
 
     fn copy_rule(&self) -> Option<CopyRule> {
         let rule = self.shared.config.snapshots.as_ref()?;
-        Some(CopyRule { to: rule.copy_to.clone(), which: rule.copy })
+        Some(CopyRule { to: rule.copy_to.clone()?, which: rule.copy.unwrap_or_default() })
     }
 
     async fn snapshot_origin(
@@ -322,6 +329,23 @@ impl Provisioner for Ec2 {
 
     async fn remove_copy(&self, environment: &EnvironmentId, snapshot: &SnapshotId) -> Result<(), ProvisionError> {
         copies::remove(&self.shared, environment, snapshot).await
+    }
+
+    fn warm_offer(&self, environment: &EnvironmentId, volumes: usize) -> Option<WarmOffer> {
+        fast::offer(&self.shared, environment, volumes)
+    }
+
+    async fn keep_warm(
+        &self,
+        environment: &EnvironmentId,
+        snapshot: &SnapshotId,
+        until: Option<i64>,
+    ) -> Result<(), ProvisionError> {
+        fast::ask(&self.shared, environment, snapshot, until).await
+    }
+
+    async fn kept_warm(&self, environment: &EnvironmentId) -> Result<Vec<KeptWarm>, ProvisionError> {
+        fast::kept(&self.shared, environment).await
     }
 
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError> {

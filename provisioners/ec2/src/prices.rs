@@ -5,7 +5,8 @@
 //! (<https://aws.amazon.com/ec2/pricing/on-demand/>, <https://aws.amazon.com/ebs/pricing/>); other regions are up to half as much
 //! again. Each family was compared in November 2026 with the copy of Amazon's price list that apache-libcloud 3.9.1 carries
 //! (`libcloud/data/pricing.json` of 2 March 2025; where that has the price of a dedicated machine for `large`, with another size of
-//! the family); volumes and snapshots with what several public tools state for us-east-1. No more exact source could be asked.
+//! the family); volumes and snapshots with what several public tools state for us-east-1, fast snapshot restore with "How AWS
+//! Pricing Works" (docs.aws.amazon.com/whitepapers/latest/how-aws-pricing-works/amazon-ebs.html). No more exact source could be asked.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,8 @@ pub struct Prices {
     volume_gib_month: Option<Dollars>,
     /// Of a GiB of a snapshot for a month.
     snapshot_gib_month: Option<Dollars>,
+    /// Of a snapshot's fast restore in one zone, for an hour.
+    fast_restore_hour: Option<Dollars>,
 }
 
 /// Millionths.
@@ -34,6 +37,7 @@ const HOURS: u64 = 730;
 const CENT: u64 = 10_000;
 const VOLUME: Dollars = Dollars(80_000);
 const SNAPSHOT: Dollars = Dollars(50_000);
+const FAST_RESTORE: Dollars = Dollars(750_000);
 /// Millionths an hour of the size `large`; each size is twice the one before.
 const LARGE: [(&str, u64); 20] = [
     ("t2", 92_800),
@@ -85,6 +89,11 @@ impl Prices {
         cents(self.snapshot_gib_month.unwrap_or(SNAPSHOT).0 * u64::try_from(gib).unwrap_or(0))
     }
 
+    /// Cents an hour for so many pairs of a snapshot and a zone.
+    pub fn fast_restore(&self, pairs: usize) -> u64 {
+        cents(self.fast_restore_hour.unwrap_or(FAST_RESTORE).0 * u64::try_from(pairs).unwrap_or(u64::MAX))
+    }
+
     /// Thousandths of a dollar for each GiB of a snapshot.
     pub fn snapshot_gib_millis(&self) -> u64 {
         self.snapshot_gib_month.unwrap_or(SNAPSHOT).0 / 1000
@@ -131,6 +140,7 @@ mod tests {
         assert_eq!((list.volume(100), list.snapshot(100)), (800, 500));
         let said: Prices = toml::from_str("hour.\"t3.small\" = 1\nvolume_gib_month = 0.0952").unwrap();
         assert_eq!((said.server("t3.small", true, 0), said.volume(100)), (Some(73_000), 952));
+        assert_eq!((list.fast_restore(2), list.fast_restore(0)), (150, 0));
         assert!(toml::from_str::<Prices>("volume_gib_month = -1").is_err());
     }
 }

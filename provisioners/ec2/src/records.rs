@@ -9,6 +9,7 @@ use provisioners::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::amazon::FastState;
 use super::errands::digest;
 
 /// Everything remembered of one environment. Times are Unix milliseconds.
@@ -307,6 +308,30 @@ pub struct Snapshot {
     /// `Some`: it is a copy of one in another region, and its parts come one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copied: Option<Copied>,
+    /// `Some`: volumes were to begin with it at full speed, for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fast: Option<Fast>,
+}
+
+/// A fast snapshot restore that was asked for, of all of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fast {
+    /// How far it was seen to be in each zone; `None`: nothing was seen yet.
+    pub zones: BTreeMap<String, Option<FastState>>,
+    /// From then on it is not wanted.
+    pub until: i64,
+    /// When Amazon was asked for it last; `None`: it never was.
+    pub called_at: Option<i64>,
+    /// Amazon has answered that call.
+    pub accepted: bool,
+    /// It was accepted, and is not shown since then.
+    pub missing_since: Option<i64>,
+    /// Amazon does not do it, for this reason; it is not wanted any more.
+    pub failure: Option<String>,
+    /// When Amazon last accepted its end.
+    pub ended_at: Option<i64>,
+    /// Nothing is there of it, nor to come.
+    pub over: bool,
 }
 
 /// What a snapshot is a copy of.
@@ -525,6 +550,7 @@ impl Snapshot {
             delete_at: None,
             deleted: false,
             copied: None,
+            fast: None,
         }
     }
 
@@ -537,6 +563,22 @@ impl Snapshot {
             (Some(_), _) => self.deleted,
             (None, Some(copied)) => self.complete || copied.failure.is_some(),
             (None, None) => self.complete || !self.accepted,
+        }
+    }
+}
+
+impl Fast {
+    /// One that nothing was asked of Amazon for yet.
+    pub fn asked(zones: Vec<String>, until: i64) -> Self {
+        Self {
+            zones: zones.into_iter().map(|zone| (zone, None)).collect(),
+            until,
+            called_at: None,
+            accepted: false,
+            missing_since: None,
+            failure: None,
+            ended_at: None,
+            over: false,
         }
     }
 }

@@ -12,6 +12,7 @@ use provisioners::{
 use super::Shared;
 use super::amazon::CallError;
 use super::buckets::Bucket;
+use super::fast;
 use super::network;
 use super::perform::plain;
 use super::place::Place;
@@ -104,6 +105,9 @@ async fn create_volume(shared: &Shared, effect: &Effect, plan: &VolumePlan) -> A
             }
         };
     }
+    let place = shared.known_place()?;
+    let (zone, now) = (place.home(environment).zone.clone(), (shared.now)());
+    let mut reading_rate = None;
     let from = match &plan.from {
         None => None,
         Some(source) => {
@@ -115,19 +119,21 @@ async fn create_volume(shared: &Shared, effect: &Effect, plan: &VolumePlan) -> A
                 shared.active.begin(&source.environment);
                 return Err(soon("the snapshot it is to begin with is still being copied by Amazon"));
             }
+            // A rate would count before a fast restore.
+            let slowly = !fast::is_ready(kept, &zone, now);
+            reading_rate = shared.config.volume_initialization_mib_per_second.filter(|_| slowly);
             let part = kept.part_of(&source.volume);
             Some(part.ok_or_else(|| rejected("the snapshot has nothing of that volume"))?.snapshot.clone())
         }
     };
-    let place = shared.known_place()?;
-    let (zone, size) = (place.home(environment).zone.clone(), gib(plan.size_bytes));
+    let size = gib(plan.size_bytes);
     let name = [(VOLUME, plan.id.as_str()), (NAME, plan.name.as_str())];
     let record = Volume {
         asked_by,
         tags: tags::of(&shared.tags, environment.as_str(), &name),
-        reading_rate: from.as_ref().and(shared.config.volume_initialization_mib_per_second),
+        reading_rate,
         from,
-        ..Volume::asked(token.to_owned(), plan.clone(), zone, size, (shared.now)())
+        ..Volume::asked(token.to_owned(), plan.clone(), zone, size, now)
     };
     shared.put(environment, 0, Record::Volume(Box::new(record))).await
 }

@@ -1,10 +1,8 @@
 //! Volumes that begin with a snapshot's data read slowly until Amazon has read all of it in ("Initialize Amazon EBS volumes",
 //! docs.aws.amazon.com/ebs/latest/userguide/initalize-volume.html). How far they are is asked for all of them together, told to
 //! whoever looks at them, and decides nothing but when the snapshot may go by which a volume has moved (`zones`). That one is done
-//! stands in its record; all else here is found out anew by the next portal.
-//!
-//! Deliberately absent: fast snapshot restore. It costs by the hour for each snapshot and zone, a new snapshot takes up to an hour
-//! to be ready for it, and parks take a new one each time.
+//! stands in its record; all else here is found out anew by the next portal. What was made by a fast snapshot restore (`fast`) is
+//! read in from the beginning, as a look at it shows.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

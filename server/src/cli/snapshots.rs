@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use app::api::{
     DrillReach, DrillResult, DrillView, EnvironmentDetail, EnvironmentSummary, FileChangeKind, Page, RestoreRequest,
     SnapshotChange, SnapshotComparison, SnapshotCopyState, SnapshotCopyView, SnapshotRequest, SnapshotRule,
-    SnapshotState, SnapshotVerification, SnapshotView, State, VolumePresence,
+    SnapshotState, SnapshotVerification, SnapshotView, SnapshotWarmth, SnapshotWarmthState, State, VolumePresence,
+    WarmRequest,
 };
+use app::words::dollars;
 use reqwest::Method;
 use serde_json::json;
 
@@ -69,6 +71,7 @@ pub async fn snapshot(client: &Client, command: SnapshotCommand, output: Output)
             let change_to = SnapshotChange { label: None, pinned: Some(false) };
             change(client, &one, change_to, "is not pinned", output).await
         }
+        SnapshotCommand::Warm { one, hours, off } => warm(client, &one, hours, off, output).await,
         SnapshotCommand::Rule { environment, cron, time_zone, template, never } => {
             let wanted = match (cron, template, never) {
                 (Some(cron), ..) => Some(SnapshotRule::At { cron, time_zone }),
@@ -142,6 +145,46 @@ async fn change(
     output.result(&changed, || format!("{} {words}", changed.id))
 }
 
+async fn warm(
+    client: &Client,
+    one: &OneSnapshot,
+    hours: Option<u32>,
+    off: bool,
+    output: Output,
+) -> Result<(), Failure> {
+    let path = ["environments", &one.environment, "snapshots", &one.snapshot, "warm"];
+    let found: SnapshotView = match hours {
+        Some(hours) => client.put(&path, &WarmRequest { hours }).await?,
+        None => {
+            if off {
+                client.delete(&path, &[]).await?;
+            }
+            find(client, one).await?
+        }
+    };
+    output.result(&found, || match &found.warmth {
+        Some(warmth) => format!("{}: {}", found.id, warmth_in_words(warmth)),
+        None => format!("{}: nobody keeps it warm, and that is not offered here", found.id),
+    })
+}
+
+fn warmth_in_words(warmth: &SnapshotWarmth) -> String {
+    let price = format!("about {} an hour", dollars(warmth.hour_cents));
+    let zones = clean(&warmth.zones.join(", "));
+    let until = warmth.until.map(|at| format!(" until {}", time(at))).unwrap_or_default();
+    let doing = warmth.doing.as_deref().map(|doing| format!(" ({})", clean(doing))).unwrap_or_default();
+    match warmth.state {
+        SnapshotWarmthState::Cold => format!("not kept warm; in {zones} it would be for {price} (--hours)"),
+        SnapshotWarmthState::Preparing => format!("getting ready{doing} in {zones}{until}, {price}"),
+        SnapshotWarmthState::Ready => format!("back at full speed in {zones}{until}, {price}"),
+        SnapshotWarmthState::Ending => format!("being ended in {zones}"),
+        SnapshotWarmthState::Ended => format!("was back at full speed in {zones}{until}"),
+        SnapshotWarmthState::Refused => {
+            format!("not kept warm in {zones}: {}", clean(warmth.failure.as_deref().unwrap_or_default()))
+        }
+    }
+}
+
 async fn find(client: &Client, one: &OneSnapshot) -> Result<SnapshotView, Failure> {
     let mut all = all(client, &one.environment).await?.into_iter();
     let found = match one.snapshot.as_str() {
@@ -193,6 +236,8 @@ fn shown(one: &SnapshotView) -> String {
     also("Verified", one.verified_at.map(time));
     also("Goes", one.expires_at.filter(|_| !one.pinned).map(time));
     also("Pinned", one.pinned.then(|| "it never goes by itself".to_owned()));
+    let asked = |warmth: &&SnapshotWarmth| warmth.state != SnapshotWarmthState::Cold;
+    rows.extend(one.warmth.iter().filter(asked).map(|warmth| ("Warm", warmth_in_words(warmth))));
     rows.extend(one.copies.iter().map(|copy| ("Copied", copied(copy))));
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let facts: String = rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect();

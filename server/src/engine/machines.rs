@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use app::api::ApiError;
 use provisioners::{
-    AtRest, Capabilities, Capacity, Effect, EffectToken, EnvironmentId, OrphanKind, ProvisionError, Provisioner,
-    ReadingIn, Remains, RestPrice, Step,
+    AtRest, Capabilities, Capacity, Effect, EffectToken, EnvironmentId, KeptWarm, OrphanKind, ProvisionError,
+    Provisioner, ReadingIn, Remains, RestPrice, SnapshotId, Step, WarmOffer,
 };
 use sha2::{Digest, Sha256};
 
@@ -90,6 +90,41 @@ impl Machines {
     pub fn price_at_rest(&self, provisioner: &str, kept: &AtRest) -> Option<RestPrice> {
         let provisioner = self.provisioner(provisioner);
         provisioner.map(|provisioner| provisioner.price_at_rest(kept))
+    }
+
+    /// What keeping a snapshot of so many volumes warm costs; `None` where that is not offered.
+    pub fn warm_offer(&self, provisioner: &str, environment: &EnvironmentId, volumes: usize) -> Option<WarmOffer> {
+        self.provisioner(provisioner)?.warm_offer(environment, volumes)
+    }
+
+    /// # Errors
+    /// As [`Provisioner::keep_warm`].
+    pub async fn keep_warm(
+        &self,
+        provisioner: &str,
+        environment: &EnvironmentId,
+        snapshot: &SnapshotId,
+        until: Option<i64>,
+    ) -> Result<(), ProvisionError> {
+        match self.provisioner(provisioner) {
+            Some(provisioner) => provisioner.keep_warm(environment, snapshot, until).await,
+            None => {
+                Err(ProvisionError::Rejected { message: format!("This portal does not have “{provisioner}”.") })
+            }
+        }
+    }
+
+    /// # Errors
+    /// As [`Provisioner::kept_warm`].
+    pub async fn kept_warm(
+        &self,
+        provisioner: &str,
+        environment: &EnvironmentId,
+    ) -> Result<Vec<KeptWarm>, ProvisionError> {
+        match self.provisioner(provisioner) {
+            Some(provisioner) => provisioner.kept_warm(environment).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// # Errors

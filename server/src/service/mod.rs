@@ -32,6 +32,7 @@ mod snapshots;
 mod trouble;
 mod verify;
 mod view;
+mod warmth;
 mod work;
 
 use std::sync::Arc;
@@ -312,6 +313,15 @@ impl Portal for Service {
     }
     async fn delete_snapshot(&self, actor: &Actor, environment: &str, snapshot: &str) -> Result<(), ApiError> {
         snapshots::delete(self, access::person(actor)?, environment, snapshot).await
+    }
+    async fn keep_snapshot_warm(
+        &self,
+        actor: &Actor,
+        environment: &str,
+        snapshot: &str,
+        hours: Option<u32>,
+    ) -> Result<SnapshotView, ApiError> {
+        warmth::keep(self, access::person(actor)?, environment, snapshot, hours).await
     }
     async fn verify_snapshot(
         &self,

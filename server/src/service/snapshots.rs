@@ -9,7 +9,7 @@ use provisioners::EnvironmentId;
 use serde_json::json;
 
 use super::trouble::{failed, no_such, overtaken};
-use super::{Service, access, environments, orders, repository, work};
+use super::{Service, access, environments, orders, repository, warmth, work};
 use crate::domain::actions::Change;
 use crate::domain::facts::Desired;
 use crate::domain::note::Note;
@@ -47,6 +47,7 @@ pub(super) async fn snapshots(
     for view in &mut all {
         view.copies = copies.remove(&view.id).unwrap_or_default();
     }
+    warmth::tell(service, &record, &mut all).await;
     Ok(all)
 }
 

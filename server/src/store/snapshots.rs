@@ -356,6 +356,7 @@ pub(super) fn record(row: &AnyRow) -> Result<SnapshotRecord, StoreError> {
         verifying: None,
         export: None,
         copies: Vec::new(),
+        warmth: None,
     };
     Ok(SnapshotRecord { view, contents: volumes })
 }

@@ -34,8 +34,8 @@ pub use bodies::{Bodies, GATEWAY, LIFELINE, SURROUNDINGS, run_lifeline, run_surr
 
 pub use client::{Wire, carry};
 pub use cloud::{
-    Answer, Census, Cloud, Counts, Touch, TrueGroup, TrueInstance, TrueInterface, TrueSnapshot, TrueVolume, Truth,
-    Unknown,
+    Answer, Census, Cloud, Counts, Touch, TrueFastRestore, TrueGroup, TrueInstance, TrueInterface, TrueSnapshot,
+    TrueVolume, Truth, Unknown,
 };
 pub use fake::{Fake, Lost};
 pub use faults::{Fault, Faults};

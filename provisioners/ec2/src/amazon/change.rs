@@ -251,6 +251,28 @@ impl Amazon {
         self.answered("DeleteSnapshot", &paid, call.send().await).map(drop)
     }
 
+    /// Has volumes that begin with these snapshots in these zones be at full speed at once; repeated, it changes nothing. What is
+    /// refused of it is told of the first that was.
+    pub async fn enable_fast_restores(&self, paid: Paid, snapshots: &[String], zones: &[String]) -> Called<()> {
+        let call = self.client.enable_fast_snapshot_restores().set_dry_run(self.dry_run);
+        let call = call.set_source_snapshot_ids(Some(snapshots.to_vec()));
+        let call = call.set_availability_zones(Some(zones.to_vec()));
+        let answer = self.answered("EnableFastSnapshotRestores", &paid, call.send().await)?;
+        let mut refused = answer.unsuccessful().iter().flat_map(|one| one.fast_snapshot_restore_state_errors());
+        let Some(error) = refused.find_map(|one| one.error()) else { return Ok(()) };
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let (code, message) = (text(error.code()), text(error.message()));
+        Err(CallError::Refused { call: "EnableFastSnapshotRestores", code, message })
+    }
+
+    /// The end of that. What is refused of it alone was not on, or a look shows that it is.
+    pub async fn disable_fast_restores(&self, paid: Paid, snapshots: &[String], zones: &[String]) -> Called<()> {
+        let call = self.client.disable_fast_snapshot_restores().set_dry_run(self.dry_run);
+        let call = call.set_source_snapshot_ids(Some(snapshots.to_vec()));
+        let call = call.set_availability_zones(Some(zones.to_vec()));
+        self.answered("DisableFastSnapshotRestores", &paid, call.send().await).map(drop)
+    }
+
     pub async fn create_tags(&self, paid: Paid, resources: &[String], tags: &Tags) -> Called<()> {
         let call = self
             .client

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::describe_volume_status::builders::DescribeVolumeStatusFluentBuilder;
 use aws_sdk_ec2::types::{self, Filter};
+use serde::{Deserialize, Serialize};
 
 use super::{Amazon, Called, plain};
 use crate::buckets::Bucket;
@@ -13,6 +14,8 @@ use crate::tags::Tags;
 
 /// Amazon's most.
 const PAGE: i32 = 1000;
+/// The same of fast snapshot restores.
+const FAST_PAGE: i32 = 200;
 
 /// An instance as Amazon describes it, perhaps as it was minutes ago.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +55,8 @@ pub struct EbsVolume {
     pub attached_to: Option<String>,
     pub tags: Tags,
     pub made_at: i64,
+    /// It had all of its data when it was made.
+    pub fast_restored: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +86,15 @@ pub struct EbsSnapshot {
     pub message: String,
     pub tags: Tags,
     pub made_at: i64,
+}
+
+/// How far a snapshot is from where volumes begin with it at full speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FastState {
+    Enabling,
+    Optimizing,
+    Enabled,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +187,16 @@ impl Amazon {
         let ask = |next| call.clone().max_results(PAGE).set_next_token(next).send();
         let pages = self.pages("DescribeSnapshots", ask, |page| page.next_token.clone()).await?;
         Ok(pages.into_iter().flat_map(|page| page.snapshots.unwrap_or_default()).filter_map(snapshot).collect())
+    }
+
+    /// All fast snapshot restores of the account that are on, or about to be, by snapshot and zone.
+    pub async fn fast_restores(&self) -> Called<BTreeMap<(String, String), FastState>> {
+        let on = ["enabling", "optimizing", "enabled"].map(str::to_owned);
+        let call = self.client.describe_fast_snapshot_restores().filters(filter("state", &on)).max_results(FAST_PAGE);
+        let ask = |next| call.clone().set_next_token(next).send();
+        let pages = self.pages("DescribeFastSnapshotRestores", ask, |page| page.next_token.clone()).await?;
+        let found = pages.into_iter().flat_map(|page| page.fast_snapshot_restores.unwrap_or_default());
+        Ok(found.filter_map(fast_restore).collect())
     }
 
     /// As [`instances`](Self::instances).
@@ -333,6 +357,7 @@ fn volume(described: types::Volume) -> Option<EbsVolume> {
         attached_to: described.attachments.unwrap_or_default().into_iter().find_map(|one| one.instance_id),
         tags: plain(described.tags),
         made_at: milliseconds(described.create_time),
+        fast_restored: described.fast_restored.unwrap_or_default(),
     })
 }
 
@@ -353,6 +378,16 @@ fn snapshot(described: types::Snapshot) -> Option<EbsSnapshot> {
         tags: plain(described.tags),
         made_at: milliseconds(described.start_time),
     })
+}
+
+fn fast_restore(described: types::DescribeFastSnapshotRestoreSuccessItem) -> Option<((String, String), FastState)> {
+    let state = match described.state? {
+        types::FastSnapshotRestoreStateCode::Enabling => FastState::Enabling,
+        types::FastSnapshotRestoreStateCode::Optimizing => FastState::Optimizing,
+        types::FastSnapshotRestoreStateCode::Enabled => FastState::Enabled,
+        _ => return None,
+    };
+    Some(((described.snapshot_id?, described.availability_zone?), state))
 }
 
 fn type_facts(described: types::InstanceTypeInfo) -> Option<TypeFacts> {

@@ -35,8 +35,8 @@ pub async fn making(amazon: &Amazon, config: &Config, subnet: &Subnet, image: Op
 }
 
 /// What is done with what there is, rehearsed on one of each kind of what an installation, whichever, made: for anything else
-/// Amazon would say no to who may change no more than that.
-pub async fn changing(amazon: &Amazon) -> Vec<Finding> {
+/// Amazon would say no to who may change no more than that. `fast_in`: a zone for fast snapshot restores, where those are offered.
+pub async fn changing(amazon: &Amazon, fast_in: Option<&str>) -> Vec<Finding> {
     let any = ["*".to_owned()];
     let made: [(&str, &[String]); 1] = [(INSTALLATION, &any)];
     // What may not be looked at was told before.
@@ -51,7 +51,7 @@ pub async fn changing(amazon: &Amazon) -> Vec<Finding> {
     vec![
         judged("changing servers", &on_server(amazon, server.as_deref()).await),
         judged("changing volumes", &on_volume(amazon, volume.as_deref(), server.as_deref()).await),
-        judged("changing snapshots", &on_snapshot(amazon, snapshot.as_deref()).await),
+        judged("changing snapshots", &on_snapshot(amazon, snapshot.as_deref(), fast_in).await),
         judged("changing security groups", &on_group(amazon, group.as_deref()).await),
     ]
 }
@@ -78,13 +78,21 @@ async fn on_volume(amazon: &Amazon, id: Option<&str>, server: Option<&str>) -> V
     outcomes
 }
 
-async fn on_snapshot(amazon: &Amazon, id: Option<&str>) -> Vec<Called<()>> {
+async fn on_snapshot(amazon: &Amazon, id: Option<&str>, fast_in: Option<&str>) -> Vec<Called<()>> {
     let Some(id) = id else { return Vec::new() };
     let here = (amazon.region().unwrap_or_default(), id);
-    vec![
+    let mut outcomes = vec![
         amazon.delete_snapshot(pay(amazon, "DeleteSnapshot").await, id).await,
         amazon.copy_snapshot(pay(amazon, "CopySnapshot").await, here, &tags(), 0).await.map(drop),
-    ]
+    ];
+    if let Some(zone) = fast_in {
+        let (ids, zones) = ([id.to_owned()], [zone.to_owned()]);
+        let paid = pay(amazon, "EnableFastSnapshotRestores").await;
+        outcomes.push(amazon.enable_fast_restores(paid, &ids, &zones).await);
+        let paid = pay(amazon, "DisableFastSnapshotRestores").await;
+        outcomes.push(amazon.disable_fast_restores(paid, &ids, &zones).await);
+    }
+    outcomes
 }
 
 async fn on_group(amazon: &Amazon, id: Option<&str>) -> Vec<Called<()>> {

@@ -47,6 +47,17 @@ pub enum SnapshotCommand {
     Pin(OneSnapshot),
     /// Let it go when it is one of many
     Unpin(OneSnapshot),
+    /// Have what is restored from one be at full speed at once; alone: how that stands, and what an hour costs
+    Warm {
+        #[command(flatten)]
+        one: OneSnapshot,
+        /// For so many hours from now, which are paid for
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=168))]
+        hours: Option<u32>,
+        /// No longer
+        #[arg(long, conflicts_with = "hours")]
+        off: bool,
+    },
     /// Copy one to the portable repository, now
     Export(ExportArguments),
     /// Make an environment of what the portable repository has; alone: list that

@@ -107,6 +107,7 @@ pub fn router() -> (Router<SharedEdge>, utoipa::openapi::OpenApi) {
         .routes(routes!(snapshots::drill))
         .routes(routes!(snapshots::verify, snapshots::stop_verification))
         .routes(routes!(snapshots::compare))
+        .routes(routes!(snapshots::keep_warm, snapshots::let_cool))
         .routes(routes!(files::files))
         .routes(routes!(files::download_file, files::upload_file))
         .routes(routes!(files::restore_file))

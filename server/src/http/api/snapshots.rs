@@ -2,7 +2,7 @@
 
 use app::api::{
     EnvironmentDetail, RestoreRequest, SnapshotChange, SnapshotComparison, SnapshotRequest, SnapshotRule,
-    SnapshotVerification, SnapshotView, Work,
+    SnapshotVerification, SnapshotView, WarmRequest, Work,
 };
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -133,6 +133,40 @@ pub async fn drill(
     Path(environment): Path<String>,
 ) -> Result<(StatusCode, axum::Json<EnvironmentDetail>), Problem> {
     Ok((StatusCode::ACCEPTED, axum::Json(edge.portal.drill(&actor, &environment).await?)))
+}
+
+/// Keep a snapshot warm
+///
+/// What is restored from it is at full speed at once, for so many hours from now: its `warmth` says where, what an hour costs, and
+/// how far it is. It ends by itself, and with the snapshot. Asked again, it lasts as many hours from then.
+#[utoipa::path(
+    put, path = "/environments/{environment}/snapshots/{snapshot}/warm", tag = "snapshots", request_body = WarmRequest,
+    params(("environment" = String, Path, description = "Name or id"), ("snapshot" = String, Path, description = "Id, or latest")),
+    responses((status = 200, body = SnapshotView), Problems)
+)]
+pub async fn keep_warm(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path((environment, snapshot)): Path<(String, String)>,
+    Json(request): Json<WarmRequest>,
+) -> Result<axum::Json<SnapshotView>, Problem> {
+    let kept = edge.portal.keep_snapshot_warm(&actor, &environment, &snapshot, Some(request.hours)).await?;
+    Ok(axum::Json(kept))
+}
+
+/// Keep a snapshot warm no longer
+#[utoipa::path(
+    delete, path = "/environments/{environment}/snapshots/{snapshot}/warm", tag = "snapshots",
+    params(("environment" = String, Path, description = "Name or id"), ("snapshot" = String, Path, description = "Id, or latest")),
+    responses((status = 204, description = "It is being ended, if it was kept warm"), Problems)
+)]
+pub async fn let_cool(
+    State(edge): State<SharedEdge>,
+    By(actor): By,
+    Path((environment, snapshot)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    edge.portal.keep_snapshot_warm(&actor, &environment, &snapshot, None).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Verify a snapshot

@@ -139,6 +139,7 @@ mod tests {
             attached: attached.map(|instance| (instance.to_owned(), "/dev/sdf".to_owned())),
             created_ms: 0,
             reading_rate: None,
+            fast_restored: false,
         }
     }
 

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub use audit::{Counts, Touch};
 pub use call::Pool;
 pub use control::Unknown;
-pub use truth::{Census, TrueGroup, TrueInstance, TrueInterface, TrueSnapshot, TrueVolume, Truth};
+pub use truth::{Census, TrueFastRestore, TrueGroup, TrueInstance, TrueInterface, TrueSnapshot, TrueVolume, Truth};
 
 use self::audit::Audit;
 use self::call::{Call, Shared};

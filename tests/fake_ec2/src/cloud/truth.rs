@@ -15,6 +15,7 @@ pub struct Truth {
     pub snapshots: Vec<TrueSnapshot>,
     pub groups: Vec<TrueGroup>,
     pub interfaces: Vec<TrueInterface>,
+    pub fast_restores: Vec<TrueFastRestore>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,6 +59,7 @@ pub struct TrueVolume {
     pub created_ms: i64,
     /// MiB a second at which it was to be read in.
     pub reading_rate: Option<i64>,
+    pub fast_restored: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,6 +75,17 @@ pub struct TrueSnapshot {
     pub gib: i64,
     /// The moment it holds.
     pub started_ms: i64,
+}
+
+/// Those that are on, or about to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrueFastRestore {
+    pub account: String,
+    pub region: String,
+    pub snapshot: String,
+    pub zone: String,
+    pub asked_ms: i64,
+    pub enabled_ms: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -206,6 +219,7 @@ fn tell(place: &Place, now: i64, truth: &mut Truth) {
                 .map(|(to, _)| (to.instance.clone(), to.device.clone())),
             created_ms: one.created_ms,
             reading_rate: one.reading_rate,
+            fast_restored: one.fast_restored,
         }
     }));
     let own = place.snapshots.all().filter(|one| one.owner == place.account);
@@ -219,6 +233,15 @@ fn tell(place: &Place, now: i64, truth: &mut Truth) {
         copy_of: one.copy_of.clone(),
         gib: one.gib,
         started_ms: one.started_ms,
+    }));
+    let fast = place.fast_restores.iter();
+    truth.fast_restores.extend(fast.map(|((snapshot, zone), (asked_ms, enabled_ms))| TrueFastRestore {
+        account: account.clone(),
+        region: region.clone(),
+        snapshot: snapshot.clone(),
+        zone: zone.clone(),
+        asked_ms: *asked_ms,
+        enabled_ms: *enabled_ms,
     }));
     let presence = |here: bool| if here { "here" } else { "deleted" }.to_owned();
     truth.groups.extend(place.groups.all().map(|one| TrueGroup {

@@ -1,6 +1,8 @@
 //! Snapshots. What one holds is fixed when the call is accepted; that it is complete comes later, and until then nothing can
 //! be made from it.
 
+use std::collections::BTreeSet;
+
 use crate::cloud::call::{Call, enough_room};
 use crate::cloud::describe::show;
 use crate::model::{Course, Snapshot, SnapshotState, Tags, Volume};
@@ -14,6 +16,9 @@ const MOST_PENDING: usize = 5;
 /// Copies under way to one region.
 const MOST_COPIES: usize = 20;
 const APART_MS: i64 = 15_000;
+/// Snapshots of a region that an account has fast restore for ("Amazon EBS fast snapshot restore"; with which code one more is
+/// refused it does not say).
+const MOST_FAST: usize = 5;
 
 pub fn create(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
     let volume = asked.required("VolumeId")?;
@@ -193,24 +198,52 @@ fn may_read(call: &Call<'_>, asked: &Asked<'_>) -> bool {
 }
 
 pub fn enable_fast(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
-    let pairs = pairs(call, asked)?;
-    for (id, zone) in &pairs {
+    let (mut on, mut refused) = (Vec::new(), Vec::new());
+    for (id, zone) in pairs(call, asked)? {
+        let others: BTreeSet<&String> =
+            call.place.fast_restores.keys().map(|(other, _)| other).filter(|other| **other != id).collect();
+        if others.len() >= MOST_FAST {
+            refused.push((
+                id,
+                zone,
+                "FastSnapshotRestoreLimitExceeded",
+                "You have fast snapshot restore for 5 snapshots.",
+            ));
+            continue;
+        }
         let enabled = call.now + call.rules.delays.fast_restore.of(call.rules.seed, &format!("{id} {zone}"));
         call.place.fast_restores.entry((id.clone(), zone.clone())).or_insert((call.now, enabled));
+        on.push((id, zone));
     }
-    xml.list("successful", &pairs, |xml, (id, zone)| show::fast_restore(xml, call.place, id, zone, call.now));
-    xml.list("unsuccessful", [(); 0], |_, ()| {});
+    fast_answer(call, xml, &on, &refused);
     Ok(())
 }
 
 pub fn disable_fast(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
-    let pairs = pairs(call, asked)?;
-    for pair in &pairs {
-        call.place.fast_restores.remove(pair);
+    let (mut off, mut refused) = (Vec::new(), Vec::new());
+    for pair in pairs(call, asked)? {
+        match call.place.fast_restores.remove(&pair) {
+            Some(_) => off.push(pair),
+            None => refused.push((pair.0, pair.1, "InvalidFastSnapshotRestore.NotFound", "It is not enabled.")),
+        }
     }
-    xml.list("successful", &pairs, |xml, (id, zone)| show::fast_restore(xml, call.place, id, zone, call.now));
-    xml.list("unsuccessful", [(); 0], |_, ()| {});
+    fast_answer(call, xml, &off, &refused);
     Ok(())
+}
+
+type RefusedFast = (String, String, &'static str, &'static str);
+
+fn fast_answer(call: &Call<'_>, xml: &mut Xml, done: &[(String, String)], refused: &[RefusedFast]) {
+    xml.list("successful", done, |xml, (id, zone)| show::fast_restore(xml, call.place, id, zone, call.now));
+    xml.list("unsuccessful", refused, |xml, (id, zone, code, message)| {
+        xml.value("snapshotId", id);
+        xml.list("fastSnapshotRestoreStateErrorSet", [()], |xml, ()| {
+            xml.value("availabilityZone", zone);
+            xml.node("error", |xml| {
+                xml.value("code", code).value("message", message);
+            });
+        });
+    });
 }
 
 fn pairs(call: &Call<'_>, asked: &Asked<'_>) -> Result<Vec<(String, String)>, Problem> {

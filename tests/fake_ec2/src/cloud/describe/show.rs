@@ -208,14 +208,19 @@ pub fn snapshot_info(xml: &mut Xml, snapshot: &Snapshot, at_ms: i64) {
     xml.tags(&snapshot.tags);
 }
 
-pub fn fast_restore(xml: &mut Xml, place: &Place, id: &str, zone: &str, at_ms: i64) {
-    let known = place.fast_restores.get(&(id.to_owned(), zone.to_owned()));
-    let state = match known {
+/// Of a snapshot and a zone.
+pub fn fast_state(place: &Place, pair: &(String, String), at_ms: i64) -> &'static str {
+    match place.fast_restores.get(pair) {
         Some((_, enabled)) if *enabled <= at_ms => "enabled",
         Some((asked, enabled)) if at_ms < asked + (enabled - asked) / 10 => "enabling",
         Some(_) => "optimizing",
         None => "disabling",
-    };
+    }
+}
+
+pub fn fast_restore(xml: &mut Xml, place: &Place, id: &str, zone: &str, at_ms: i64) {
+    let pair = (id.to_owned(), zone.to_owned());
+    let (known, state) = (place.fast_restores.get(&pair), fast_state(place, &pair, at_ms));
     xml.value("snapshotId", id).value("availabilityZone", zone).value("state", state);
     xml.value("ownerId", &place.account);
     xml.maybe("enablingTime", known.map(|(asked, _)| iso(*asked)));

@@ -53,12 +53,16 @@ pub fn snapshots(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Resul
 
 pub fn fast_restores(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
     let filters = Filter::read(asked)?;
-    if let Some(unknown) = filters.iter().find(|one| !matches!(one.name.as_str(), "snapshot-id" | "availability-zone"))
-    {
+    let known = |filter: &&Filter| ["snapshot-id", "availability-zone", "state"].contains(&filter.name.as_str());
+    if let Some(unknown) = filters.iter().find(|one| !known(one)) {
         return Err(unknown.unknown());
     }
-    let fits = |(id, zone): &&(String, String)| {
-        filters.iter().all(|filter| filter.fits(if filter.name == "snapshot-id" { id } else { zone }))
+    let fits = |pair: &&(String, String)| {
+        filters.iter().all(|filter| match filter.name.as_str() {
+            "snapshot-id" => filter.fits(&pair.0),
+            "availability-zone" => filter.fits(&pair.1),
+            _ => filter.fits(show::fast_state(call.place, pair, call.now)),
+        })
     };
     let found = call.place.fast_restores.keys().filter(fits);
     xml.list("fastSnapshotRestoreSet", found, |xml, (id, zone)| {
