@@ -8,6 +8,7 @@ mod fast;
 mod morning;
 mod moto;
 mod orphans;
+mod patience;
 mod place;
 mod reach;
 mod rest;

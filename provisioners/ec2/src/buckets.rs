@@ -64,6 +64,13 @@ struct Level {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Paid(Vec<(Bucket, u32)>);
 
+impl Paid {
+    /// What was taken for several calls together, one for each, in the order it was wanted.
+    pub fn apart<const CALLS: usize>(self) -> [Paid; CALLS] {
+        std::array::from_fn(|call| Paid(self.0.get(call).copied().into_iter().collect()))
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Buckets {
@@ -108,6 +115,15 @@ impl Buckets {
                 Ok(paid) => return paid,
                 Err(wait) => tokio::time::sleep(wait).await,
             }
+        }
+    }
+
+    /// For a call that was not made after all.
+    pub fn give_back(&self, paid: Paid) {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        for (bucket, count) in paid.0 {
+            let level = refilled(&mut levels, bucket, Instant::now());
+            level.tokens = (level.tokens + f64::from(count)).min(published(bucket).0);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What there is of an environment, from what is remembered and what Amazon shows. Pure: no clock, no calls.
 //!
-//! Amazon shows what was, up to minutes ago. What was made is there from the answer that made it, shown or not, until it has
-//! been missing for [`LAG_MS`]; what was accepted to be gone is gone for good, shown or not.
+//! Amazon shows what was, up to minutes ago. What was made is there from the answer that made it, shown or not, until it should
+//! have been shown and has been missing for [`LAG_MS`]; what was accepted to be gone is gone for good, shown or not.
 
 use provisioners::{
     DataProgress, EnvironmentId, MachineState, ObservedEnvironment, ObservedRestore, ObservedServer, ObservedSnapshot,
@@ -25,18 +25,19 @@ pub fn conclude(environment: &EnvironmentId, records: &Records, seen: &Seen, now
     let snapshots = snapshots.filter(|snapshot| snapshot.accepted || snapshot.copied.is_some());
     ObservedEnvironment {
         environment: environment.clone(),
-        network: network.is_some_and(|network| {
-            let shown = || seen.groups.iter().any(|group| Some(&group.id) == network.group.as_ref());
-            network.group.is_some() && network.delete_at.is_none() && (now < network.made_at + LAG_MS || shown())
-        }),
+        network: network.is_some_and(|network| network.delete_at.is_none() && !is_gone(network.missing_since, now)),
         servers: servers.collect(),
-        volumes: volumes().filter(|volume| is_there(volume, seen, now)).map(|volume| volume.plan.id.clone()).collect(),
+        volumes: volumes().filter(|volume| is_there(volume, now)).map(|volume| volume.plan.id.clone()).collect(),
         restoring: volumes()
             .filter(|volume| !volume.ready)
             .map(|volume| ObservedRestore { volume: volume.plan.id.clone(), state: on_its_way(volume, now) })
             .collect(),
         snapshots: snapshots.filter_map(|kept| snapshot(kept, seen, now)).collect(),
     }
+}
+
+fn is_gone(missing_since: Option<i64>, now: i64) -> bool {
+    missing_since.is_some_and(|since| now >= since + LAG_MS)
 }
 
 /// The instance of a server, as Amazon shows it.
@@ -95,7 +96,10 @@ fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> 
     if let Some(reason) = &server.failure {
         return MachineState::Failed { reason: reason.clone() };
     }
-    let starting = |doing: String| MachineState::Starting { doing };
+    let starting = |doing: String| match &server.trouble {
+        None => MachineState::Starting { doing },
+        Some(trouble) => MachineState::Starting { doing: format!("{doing}: {trouble}") },
+    };
     let Some(launch) = &server.launch else {
         return starting(match server.refusals.last() {
             None => "waiting for its volumes and its turn".to_owned(),
@@ -110,8 +114,7 @@ fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> 
         return state;
     }
     let Some(shown) = shown else {
-        let overdue = now >= server.launched_at.unwrap_or(now) + LAG_MS;
-        return match (overdue, server.ran_at.is_some()) {
+        return match (is_gone(server.missing_since, now), server.ran_at.is_some()) {
             (true, _) => MachineState::Dead { reason: "Amazon does not know it any more".to_owned() },
             (false, true) => MachineState::Running,
             (false, false) => starting("pending".to_owned()),
@@ -180,11 +183,10 @@ pub fn unattached<'a>(
 }
 
 /// A volume that was seen is there until Amazon has not shown it for long.
-fn is_there(volume: &Volume, seen: &Seen, now: i64) -> bool {
-    let shown = || seen.volumes.iter().any(|shown| Some(&shown.id) == volume.volume.as_ref());
+fn is_there(volume: &Volume, now: i64) -> bool {
     // Until it is in its new zone, what it was is there.
     let moves = volume.moving.as_ref().is_some_and(|moving| moving.original.is_some());
-    volume.ready && (moves || now < volume.asked_at + LAG_MS || shown())
+    volume.ready && (moves || !is_gone(volume.missing_since, now))
 }
 
 fn on_its_way(volume: &Volume, now: i64) -> RestoreState {
@@ -212,7 +214,7 @@ fn snapshot(kept: &Snapshot, seen: &Seen, now: i64) -> Option<ObservedSnapshot> 
         (Some(failed), _) => {
             SnapshotState::Failed { reason: format!("Amazon could not finish it: {}", failed.message) }
         }
-        (None, Some(part)) if now >= kept.taken_at + LAG_MS => {
+        (None, Some(part)) if is_gone(kept.missing_since, now) => {
             SnapshotState::Damaged { reason: format!("Amazon does not have {} any more", part.snapshot) }
         }
         (None, _) if kept.complete => SnapshotState::Complete,

@@ -33,10 +33,10 @@ const GATHER: Duration = Duration::from_millis(5);
 /// An errand that was done is not run again before Amazon had time to show it: it takes minutes at times, and asking again costs
 /// tokens that others wait for.
 const QUIET: Duration = Duration::from_secs(5 * 60);
-/// Between guesses that something is so which Amazon does not show yet.
-const GUESS_AGAIN: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// After so many of them in a row an operator should know.
+const FAILURES_TOLD: u32 = 6;
 /// Between looks at everything there is: for what comes late, and for what others did.
 const PATROL: Duration = Duration::from_secs(5 * 60);
 /// Calls under way at once.
@@ -289,7 +289,7 @@ impl Work {
         let mut empty: HashSet<Option<Bucket>> = HashSet::new();
         for (environment, todo) in in_turn(&self.todo, &shared.active) {
             for errand in todo {
-                let name = errand.name();
+                let name = errand.name(environment);
                 if self.busy.contains(&name) {
                     continue;
                 }
@@ -388,12 +388,15 @@ impl Work {
                 Outcome::Changed => {
                     self.pauses.remove(&name);
                 }
-                Outcome::TooEarly => {
-                    self.pauses.insert(name, (now + GUESS_AGAIN, 0));
+                Outcome::TooEarly(pause) => {
+                    self.pauses.insert(name, (now + *pause, 0));
                 }
                 Outcome::Again(why) => {
                     let failures = self.pauses.get(&name).map_or(0, |(_, failures)| *failures) + 1;
                     let pause = (FIRST_PAUSE * 2u32.pow(failures.min(7) - 1)).min(LONGEST_PAUSE);
+                    if failures == FAILURES_TOLD {
+                        tracing::warn!(%environment, errand = name, why, "Amazon refuses it again and again; trying on");
+                    }
                     tracing::debug!(%environment, errand = name, why, failures, "asked again later");
                     self.pauses.insert(name, (now + pause, failures));
                 }

@@ -9,7 +9,7 @@ use super::conclude::{instance_of, unattached};
 use super::copies;
 use super::look::Seen;
 use super::place::{Candidate, Place};
-use super::records::{Disk, Launch, Member, Phase, Portal, Records, Rest, Server, Volume};
+use super::records::{Disk, Launch, Member, Network, Phase, Portal, Records, Rest, Server, Volume};
 use super::tags::{self, CALL, GENERATION, MOVE, NAME, SERVER, SNAPSHOT, Tags, VOLUME};
 use super::zones::{self, Way};
 
@@ -82,9 +82,16 @@ pub enum Errand {
     DeleteSnapshot {
         id: String,
     },
+    /// The security group of the environment's network: made, or found when it was made before and the answer was lost.
+    CreateGroup,
+    GiveRules {
+        group: String,
+    },
     DeleteGroup {
         group: String,
     },
+    /// The security group, one for all environments, of servers that may reach the internet.
+    CreateInternetGroup,
     /// A server that shared its launch gets a name of its own.
     Name {
         server: (ServerId, i64),
@@ -108,6 +115,8 @@ pub struct Setting<'a> {
     /// On everything; the installation's among them.
     pub tags: &'a Tags,
     pub security_groups: &'a [String],
+    /// Of servers that may reach the internet; `None`: not made or found yet.
+    pub internet_group: Option<String>,
     pub instance_profile: Option<&'a String>,
     pub key_pair: Option<&'a String>,
     /// For volumes that begin with a snapshot, MiB a second.
@@ -117,8 +126,8 @@ pub struct Setting<'a> {
 }
 
 impl Errand {
-    /// The same errand has the same name.
-    pub fn name(&self) -> String {
+    /// The same errand has the same name; of what is one for all environments, whosever it is.
+    pub fn name(&self, environment: &EnvironmentId) -> String {
         match self {
             Errand::CreateVolume { volume } => format!("create {volume}"),
             Errand::DeleteVolume { id, .. } => format!("delete {id}"),
@@ -132,7 +141,10 @@ impl Errand {
             Errand::Settle { volume } => format!("settle {volume}"),
             Errand::CopySnapshot { snapshot, volume } => format!("copy {snapshot} {volume}"),
             Errand::DeleteSnapshot { id } => format!("delete {id}"),
+            Errand::CreateGroup => format!("create the group of {environment}"),
+            Errand::GiveRules { group } => format!("give rules to {group}"),
             Errand::DeleteGroup { group } => format!("delete {group}"),
+            Errand::CreateInternetGroup => "create the internet's group".to_owned(),
             Errand::Name { instance, .. } => format!("name {instance}"),
         }
     }
@@ -229,13 +241,24 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
             }
         }
     }
-    if let Some(network) = records.network.as_ref().map(|kept| &kept.record)
-        && let (Some(group), Some(_), false) = (&network.group, network.delete_at, network.deleted)
-        && records.servers.values().all(|kept| kept.record.ended)
-    {
-        all.push(Errand::DeleteGroup { group: group.clone() });
-    }
+    all.extend(records.network.as_ref().and_then(|kept| of_network(records, &kept.record)));
     all
+}
+
+fn of_network(records: &Records, network: &Network) -> Option<Errand> {
+    if network.deleted {
+        return None;
+    }
+    match (network.id(), network.delete_at) {
+        // One that is to go again, too: whether a call before has brought it only this one tells.
+        (None, Some(_)) => Some(Errand::CreateGroup),
+        (None, None) => records.wants_group(network).then_some(Errand::CreateGroup),
+        (Some(group), None) => records.wants_group(network).then(|| Errand::GiveRules { group: group.clone() }),
+        (Some(group), Some(_)) => {
+            let are_ended = records.servers.values().all(|kept| kept.record.ended);
+            are_ended.then(|| Errand::DeleteGroup { group: group.clone() })
+        }
+    }
 }
 
 fn of_volume(records: &Records, volume: &Volume, now: i64) -> Vec<Errand> {
@@ -315,6 +338,10 @@ fn launches(
     let network = records.network.as_ref().map(|kept| &kept.record).filter(|network| network.delete_at.is_none());
     let group = network.and_then(|network| network.group.clone());
     let (Some(group), Some(place)) = (group, setting.place) else { return Vec::new() };
+    let to_the_internet = ready.iter().any(|server| server.plan.internet);
+    if to_the_internet && setting.internet_group.is_none() {
+        return vec![Errand::CreateInternetGroup];
+    }
     // Who has to wait for a volume is waited for: a call for the others alone would be one more.
     if ready.iter().any(|server| waits_for_a_volume(records, server)) {
         return Vec::new();
@@ -410,7 +437,8 @@ fn launch(
         name: server.plan.name.clone(),
         disks,
     };
-    let groups = std::iter::once(group.to_owned()).chain(server.internet_group.clone());
+    let internet_group = setting.internet_group.as_ref().filter(|_| server.plan.internet);
+    let groups = std::iter::once(group.to_owned()).chain(internet_group.cloned());
     let groups = groups.chain(setting.security_groups.iter().cloned()).collect();
     Ok(Launch {
         token: String::new(),

@@ -13,13 +13,19 @@ const NOT_MADE: &str = "Amazon could not make it (its state is “error”; is i
 /// Brings the records up to date; returns those that changed, with the versions they were read at.
 pub fn learn(records: &mut Records, seen: &Seen, now: i64) -> Vec<(i64, Record)> {
     let mut changed = Vec::new();
+    if let Some(Kept { version, record }) = &mut records.network
+        && let (Some(id), None) = (&record.group, record.delete_at)
+        && miss(&mut record.missing_since, record.made_at, seen.groups.iter().any(|shown| shown.id == *id), now)
+    {
+        changed.push((*version, Record::Network(record.clone())));
+    }
     for Kept { version, record } in records.servers.values_mut() {
         if server(record, seen, now) {
             changed.push((*version, Record::Server(Box::new(record.clone()))));
         }
     }
     for Kept { version, record } in records.volumes.values_mut() {
-        if volume(record, seen) {
+        if volume(record, seen, now) {
             changed.push((*version, Record::Volume(Box::new(record.clone()))));
         }
     }
@@ -29,6 +35,14 @@ pub fn learn(records: &mut Records, seen: &Seen, now: i64) -> Vec<(i64, Record)>
         }
     }
     changed
+}
+
+/// Keeps in mind since when something is not shown that was made long enough ago to be shown; says whether that is news. One look
+/// may leave out what is there, and is no reason to do anything.
+fn miss(missing_since: &mut Option<i64>, made_at: i64, is_shown: bool, now: i64) -> bool {
+    let before = *missing_since;
+    *missing_since = (!is_shown && now >= made_at + LAG_MS).then(|| before.unwrap_or(now));
+    *missing_since != before
 }
 
 fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
@@ -43,6 +57,9 @@ fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
         server.instance = Some(shown.id.clone());
         server.launched_at = Some(shown.launched_at.min(now));
     }
+    if let Some(launched_at) = server.launched_at {
+        miss(&mut server.missing_since, launched_at, shown.is_some(), now);
+    }
     server.address = server.address.or(shown.and_then(|shown| shown.address));
     if let Some(shown) = shown {
         server.launch_shown = server.launch_shown.max(shown.launched_at);
@@ -54,6 +71,7 @@ fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
         && unattached(server, &shown.id, Some(shown), seen).next().is_none()
     {
         server.ran_at.get_or_insert(now);
+        server.trouble = None;
     }
     if server.stop_at.is_some() {
         let never = server.launch.is_none() && server.instance.is_none();
@@ -76,7 +94,7 @@ fn turn(rest: &mut Rest, shown: &Instance, now: i64) -> bool {
     phase == Phase::Awake
 }
 
-fn volume(volume: &mut Volume, seen: &Seen) -> bool {
+fn volume(volume: &mut Volume, seen: &Seen, now: i64) -> bool {
     let before = volume.clone();
     let ours = |shown: &&EbsVolume| shown.tags.get(VOLUME).map(String::as_str) == Some(volume.plan.id.as_str());
     let mut new = seen.volumes.iter().filter(ours).filter(|shown| !was(volume, &shown.id));
@@ -97,6 +115,9 @@ fn volume(volume: &mut Volume, seen: &Seen) -> bool {
         volume.reading_rate.is_none() && one(volume.volume.as_ref()).is_some_and(|shown| shown.fast_restored);
     if let Some(moving) = &mut volume.moving {
         learn_move(moving, shown, seen);
+    }
+    if volume.ready {
+        miss(&mut volume.missing_since, volume.asked_at, shown.is_some(), now);
     }
     let moves = volume.moving.as_ref().is_some_and(|moving| moving.original.is_some());
     match shown {
@@ -147,7 +168,13 @@ fn snapshot(snapshot: &mut Snapshot, seen: &Seen, now: i64) -> bool {
         return true;
     }
     let arrived = copies::learn(snapshot, seen, now);
-    if !snapshot.accepted || snapshot.complete {
+    if !snapshot.accepted {
+        return arrived;
+    }
+    let is_shown = |part: &super::records::Part| seen.snapshots.iter().any(|shown| shown.id == part.snapshot);
+    let are_shown = snapshot.parts.iter().all(is_shown);
+    let arrived = miss(&mut snapshot.missing_since, snapshot.taken_at, are_shown, now) || arrived;
+    if snapshot.complete {
         return arrived;
     }
     let completed = |part: &super::records::Part| {

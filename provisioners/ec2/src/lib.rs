@@ -62,7 +62,7 @@ use provisioners::{
     PageChange, ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId, SnapshotOrigin,
     WarmOffer,
 };
-use tokio::sync::{OnceCell, broadcast};
+use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use self::amazon::Amazon;
@@ -116,7 +116,7 @@ struct Shared {
     place: RwLock<Option<Arc<Place>>>,
     portal: Portal,
     /// Found or made when the first server needs it.
-    internet_group: OnceCell<String>,
+    internet_group: RwLock<Option<String>>,
     /// Amazon refuses to take back several rules at once when one of them is not there; a call more or less hangs on it.
     rules_one_by_one: AtomicBool,
     enrolments: Enrolments,
@@ -162,7 +162,7 @@ impl Ec2 {
             ledger,
             lookout,
             portal,
-            internet_group: OnceCell::new(),
+            internet_group: RwLock::default(),
             rules_one_by_one: AtomicBool::new(false),
             enrolments,
             tags,
@@ -216,10 +216,19 @@ impl Shared {
             portal: &self.portal,
             tags: &self.tags,
             security_groups: &self.config.security_groups,
+            internet_group: self.internet_group.read().unwrap_or_else(PoisonError::into_inner).clone(),
             instance_profile: self.config.instance_profile.as_ref(),
             key_pair: self.config.key_pair.as_ref(),
             reading_rate: self.config.volume_initialization_mib_per_second,
             now: (self.now)(),
+        }
+    }
+
+    /// If it is one of these, of which Amazon says that it does not know them.
+    fn forget_internet_group(&self, unknown: &[String]) {
+        let mut known = self.internet_group.write().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref().is_some_and(|known| unknown.contains(known)) {
+            *known = None;
         }
     }
 

@@ -1,166 +1,45 @@
 //! Who reaches whom: an environment's servers each other and the portal, and nobody else, in either direction. Those whose
 //! template says `internet: true` have a second security group, one for all of the VPC, that lets everything out.
 //!
+//! A step only writes down that there is to be a network; the driver has the group made, then gives it its rules, and only then
+//! are servers launched into it. What Amazon refuses is told of the servers that wait for it; the next try is theirs.
+//!
 //! Security groups do not hold back Amazon's name service, clock and instance metadata (VPC user guide, "Control traffic to your
 //! AWS resources using security groups"), so names resolve without a rule.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use provisioners::{EnvironmentId, ProvisionError};
-use tokio::time::sleep;
+use provisioners::{EnvironmentId, LedgerError, ProvisionError};
 use tokio::try_join;
 
 use super::Shared;
 use super::amazon::{CallError, Called, Rule};
-use super::buckets::Bucket;
+use super::buckets::{Bucket, Paid};
 use super::conclude::LAG_MS;
+use super::perform::{GUESS_AGAIN, Outcome, plain};
 use super::records::{Network, Record, Server};
-use super::steps::{Accepted, refused, rejected, soon};
+use super::steps::{Accepted, soon};
 use super::tags::{self, INSTALLATION, NAME, Tags};
 
-/// Between trying whether a group is known: when nobody else wants to call, and when others do at first and at most; and for how
-/// long that is tried.
+/// The calls that give a group its rules: in, out, and what Amazon gave it taken back.
+pub const RULES: [&str; 3] =
+    ["AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress", "RevokeSecurityGroupEgress"];
+/// Between trying whether a group is known when nobody else wants to call; and for how long after it was made.
 const AGAIN_WHEN_QUIET: Duration = Duration::from_millis(150);
-const AGAIN: Duration = Duration::from_secs(1);
-const MOST_AGAIN: Duration = Duration::from_secs(4);
-const PATIENCE: Duration = Duration::from_secs(15);
+const QUICK_MS: i64 = 15_000;
 
 pub(super) async fn create(shared: &Shared, environment: &EnvironmentId) -> Accepted {
     let records = shared.known(environment).await?;
-    let mut version = records.network.as_ref().map_or(0, |kept| kept.version);
-    let old = records.network.map(|kept| kept.record);
-    match &old {
-        Some(network) if network.deleting && !network.deleted => {
-            return Err(soon("the old private network is on its way out"));
-        }
-        Some(network) if network.group.is_some() && !network.deleted => {
-            let back = Network { delete_at: None, ..network.clone() };
-            return if back == *network {
-                Ok(())
-            } else {
-                shared.put(environment, version, Record::Network(back)).await
-            };
-        }
-        _ => {}
-    }
-    let place = shared.known_place()?;
-    let mut network = Network { made_at: (shared.now)(), ..Network::default() };
-    shared.put(environment, version, Record::Network(network.clone())).await?;
-    version += 1;
-    let name = group_name(environment);
-    let tags = tags::of(&shared.tags, environment.as_str(), &[(NAME, &name)]);
-    let group = have_group(shared, &name, "Servers of one Bookend environment", &tags).await?;
-    match give_rules(shared, &place.portal_rules, &group).await {
-        Ok(()) => {}
-        Err(error) if error.code() == "InvalidGroup.NotFound" => return Err(soon(error.to_string())),
-        Err(error) => return Err(refused(error)),
-    }
-    network.group = Some(group);
+    let version = records.network.as_ref().map_or(0, |kept| kept.version);
+    let network = match records.network.map(|kept| kept.record).filter(|network| !network.deleted) {
+        Some(network) if network.deleting => return Err(soon("the old private network is on its way out")),
+        Some(network) if network.delete_at.is_none() => return Ok(()),
+        Some(network) => Network { delete_at: None, ..network },
+        None => Network { made_at: (shared.now)(), ..Network::default() },
+    };
     shared.put(environment, version, Record::Network(network)).await
-}
-
-/// In and out for its members, out to the portal, and nothing else. Repeating it is harmless.
-async fn give_rules(shared: &Shared, portal: &[Rule], group: &str) -> Called<()> {
-    let members = [Rule::Members(group.to_owned())];
-    let probe = [(Bucket::Call("AuthorizeSecurityGroupIngress"), 1)];
-    let probed = || {
-        agreed("InvalidPermission.Duplicate", async {
-            let paid = shared.amazon.buckets.acquire(&probe).await;
-            shared.amazon.allow_in(paid, group, &members).await
-        })
-    };
-    once_known(probed, || shared.amazon.buckets.are_half_full(&probe)).await?;
-    let out: Vec<Rule> = members.iter().chain(portal).cloned().collect();
-    let rules = try_join!(
-        agreed("InvalidPermission.Duplicate", async {
-            let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("AuthorizeSecurityGroupEgress"), 1)]).await;
-            shared.amazon.allow_out(paid, group, &out).await
-        }),
-        forbid_everything(shared, group),
-    );
-    rules.map(drop)
-}
-
-/// A group made a moment ago is not known everywhere yet: then the same again a little later, and rarer and rarer where others
-/// want to call, too. To begin anew would be to wait until it is even shown.
-async fn once_known<Calling: Future<Output = Called<()>>>(
-    call: impl Fn() -> Calling,
-    is_quiet: impl Fn() -> bool,
-) -> Called<()> {
-    let (mut pause, mut waited) = (AGAIN, Duration::ZERO);
-    loop {
-        match call().await {
-            Err(error) if error.code() == "InvalidGroup.NotFound" && waited < PATIENCE => {
-                let this_time = if is_quiet() { AGAIN_WHEN_QUIET } else { (pause * 2).min(MOST_AGAIN) };
-                pause = this_time.max(AGAIN);
-                sleep(this_time).await;
-                waited += this_time;
-            }
-            other => return other,
-        }
-    }
-}
-
-/// Takes back what Amazon gives each new group: for IPv4, and in a VPC that has it for IPv6. Both in one call, until Amazon has
-/// said once that its VPC does not have both; then each for itself.
-async fn forbid_everything(shared: &Shared, group: &str) -> Called<()> {
-    const NOT_THERE: &str = "InvalidPermission.NotFound";
-    let forbid = async |rules: &[Rule]| {
-        let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("RevokeSecurityGroupEgress"), 1)]).await;
-        shared.amazon.forbid_out(paid, group, rules).await
-    };
-    if !shared.rules_one_by_one.load(Ordering::Relaxed) {
-        match forbid(&[Rule::Everything, Rule::Everything6]).await {
-            Err(error) if error.code() == NOT_THERE => shared.rules_one_by_one.store(true, Ordering::Relaxed),
-            other => return other,
-        }
-    }
-    agreed(NOT_THERE, forbid(&[Rule::Everything])).await?;
-    agreed(NOT_THERE, forbid(&[Rule::Everything6])).await
-}
-
-/// A refusal that says it is so already is as good as an answer.
-async fn agreed(already: &str, called: impl Future<Output = Called<()>>) -> Called<()> {
-    match called.await {
-        Err(error) if error.code() == already => Ok(()),
-        other => other,
-    }
-}
-
-/// The group for servers that may reach the internet, made when it is not there yet.
-pub(super) async fn to_the_internet(shared: &Shared) -> Result<String, ProvisionError> {
-    let made = shared.internet_group.get_or_try_init(|| async {
-        let name = format!("bookend-internet-{}", shared.installation);
-        let mut tags = shared.tags.clone();
-        tags.insert(NAME.to_owned(), name.clone());
-        have_group(shared, &name, "Bookend servers that may reach the internet", &tags).await
-    });
-    made.await.cloned()
-}
-
-/// The group of this name: made, or found when it was made before and the answer was lost.
-async fn have_group(shared: &Shared, name: &str, about: &str, tags: &Tags) -> Result<String, ProvisionError> {
-    let vpc = &shared.known_place()?.vpc;
-    let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("CreateSecurityGroup"), 1)]).await;
-    match shared.amazon.create_security_group(paid, vpc, name, about, tags).await {
-        Ok(group) => Ok(group),
-        Err(error @ CallError::Refused { .. }) if error.code() == "InvalidGroup.Duplicate" => {
-            let shown = shared.amazon.security_group_named(vpc, name).await.map_err(refused)?;
-            let shown = shown.ok_or_else(|| soon("Amazon has the security group, and does not show it yet"))?;
-            match shown.tags.get(INSTALLATION) == Some(&shared.installation) {
-                true => Ok(shown.id),
-                false => Err(rejected(format!(
-                    "there is a security group {name} that is not Bookend's; remove or rename it"
-                ))),
-            }
-        }
-        Err(error) => Err(refused(error)),
-    }
-}
-
-fn group_name(environment: &EnvironmentId) -> String {
-    format!("bookend-{environment}")
 }
 
 /// Servers that are left go with it.
@@ -173,19 +52,7 @@ pub(super) async fn delete(shared: &Shared, environment: &EnvironmentId) -> Acce
         changes.push((kept.version, Record::Server(Box::new(record))));
     }
     if let Some(kept) = records.network.filter(|kept| kept.record.delete_at.is_none()) {
-        let mut record = Network { delete_at: Some(now), ..kept.record };
-        if record.group.is_none() {
-            // Asked for, and nobody knows what became of it: its name tells.
-            let name = group_name(environment);
-            match shared.amazon.security_group_named(&shared.known_place()?.vpc, &name).await.map_err(refused)? {
-                Some(shown) => record.group = Some(shown.id),
-                None if now < record.made_at + LAG_MS => {
-                    return Err(soon("it is not known yet whether there is a security group"));
-                }
-                None => record.deleted = true,
-            }
-        }
-        changes.push((kept.version, Record::Network(record)));
+        changes.push((kept.version, Record::Network(Network { delete_at: Some(now), ..kept.record })));
     }
     if changes.is_empty() {
         return Ok(());
@@ -195,4 +62,246 @@ pub(super) async fn delete(shared: &Shared, environment: &EnvironmentId) -> Acce
         Ok(false) => Err(soon("another step of this environment was quicker")),
         Err(error) => Err(ProvisionError::Unknown { message: error.to_string() }),
     }
+}
+
+/// Made without its rules; one that is to go again is only found out about.
+pub(super) async fn create_group(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    paid: Paid,
+) -> Result<Outcome, LedgerError> {
+    let name = format!("bookend-{environment}");
+    let tags = tags::of(&shared.tags, environment.as_str(), &[(NAME, &name)]);
+    let had = have_group(shared, paid, &name, "Servers of one Bookend environment", &tags).await;
+    let now = (shared.now)();
+    let group = match had {
+        Ok(group) => group,
+        Err(NoGroup::NotYet(why)) => return Ok(Outcome::Again(why)),
+        Err(NoGroup::Refused(why)) => {
+            let was_to_go = shared.change(environment, |records| {
+                let kept = records.network.as_ref()?;
+                let over = kept.record.delete_at.is_some() && now >= kept.record.made_at + LAG_MS;
+                over.then(|| (kept.version, Record::Network(Network { deleted: true, ..kept.record.clone() })))
+            });
+            return match was_to_go.await? {
+                true => Ok(Outcome::Changed),
+                false => refuse_servers(shared, environment, &why, |_| true).await,
+            };
+        }
+    };
+    shared
+        .change(environment, |records| {
+            let kept = records.network.as_ref().filter(|kept| kept.record.id().is_none())?;
+            let network = Network { making: Some(group.clone()), made_at: now, ..kept.record.clone() };
+            Some((kept.version, Record::Network(network)))
+        })
+        .await?;
+    Ok(Outcome::Changed)
+}
+
+/// In and out for its members, out to the portal, and nothing else. Repeating it is harmless.
+pub(super) async fn give_rules(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    group: &str,
+    paid: Paid,
+) -> Result<Outcome, LedgerError> {
+    let place = match shared.known_place() {
+        Ok(place) => place,
+        Err(error) => return Ok(Outcome::Again(error.to_string())),
+    };
+    let given = allow_and_forbid(shared, &place.portal_rules, group, paid).await;
+    let now = (shared.now)();
+    let not_known = |error: &CallError| error.code() == "InvalidGroup.NotFound";
+    let made_at = shared.records_of(environment).await?.network.map_or(now, |kept| kept.record.made_at);
+    let usable = match given {
+        Ok(()) => Some(group.to_owned()),
+        // A group made a moment ago is not known everywhere yet. To begin anew would be to wait until it is even shown.
+        Err(error) if not_known(&error) && now < made_at + LAG_MS => {
+            let quick = now < made_at + QUICK_MS && is_quiet(shared);
+            return Ok(Outcome::TooEarly(if quick { AGAIN_WHEN_QUIET } else { GUESS_AGAIN }));
+        }
+        // Somebody took it away: another one is made.
+        Err(error) if not_known(&error) => None,
+        Err(error @ CallError::Refused { .. }) => {
+            return refuse_servers(shared, environment, &plain(&error), |_| true).await;
+        }
+        Err(error) => return Ok(Outcome::Again(error.to_string())),
+    };
+    shared
+        .change(environment, |records| {
+            let kept = records.network.as_ref().filter(|kept| kept.record.making.as_deref() == Some(group))?;
+            let network = Network { group: usable.clone(), making: None, ..kept.record.clone() };
+            Some((kept.version, Record::Network(network)))
+        })
+        .await?;
+    Ok(Outcome::Changed)
+}
+
+/// All at once, where nobody else wants to call; else the first tells whether Amazon knows the group everywhere by now.
+async fn allow_and_forbid(shared: &Shared, portal: &[Rule], group: &str, paid: Paid) -> Called<()> {
+    const ALREADY: &str = "InvalidPermission.Duplicate";
+    let members = [Rule::Members(group.to_owned())];
+    let out: Vec<Rule> = members.iter().chain(portal).cloned().collect();
+    let [for_in, for_out, for_nothing_else] = paid.apart();
+    let allowed_in = agreed(ALREADY, shared.amazon.allow_in(for_in, group, &members));
+    let rest = async |for_out, for_nothing_else| {
+        let allowed_out = agreed(ALREADY, shared.amazon.allow_out(for_out, group, &out));
+        try_join!(allowed_out, forbid_everything(shared, group, for_nothing_else)).map(drop)
+    };
+    if is_quiet(shared) {
+        return try_join!(allowed_in, rest(for_out, for_nothing_else)).map(drop);
+    }
+    if let Err(error) = allowed_in.await {
+        shared.amazon.buckets.give_back(for_out);
+        shared.amazon.buckets.give_back(for_nothing_else);
+        return Err(error);
+    }
+    rest(for_out, for_nothing_else).await
+}
+
+fn is_quiet(shared: &Shared) -> bool {
+    shared.amazon.buckets.are_half_full(&RULES.map(|name| (Bucket::Call(name), 1)))
+}
+
+/// Takes back what Amazon gives each new group: for IPv4, and in a VPC that has it for IPv6. Both in one call, until Amazon has
+/// said once that its VPC does not have both; then each for itself.
+async fn forbid_everything(shared: &Shared, group: &str, paid: Paid) -> Called<()> {
+    const NOT_THERE: &str = "InvalidPermission.NotFound";
+    let forbid = async |rules: &[Rule], paid| shared.amazon.forbid_out(paid, group, rules).await;
+    let another = async || shared.amazon.buckets.acquire(&[(Bucket::Call("RevokeSecurityGroupEgress"), 1)]).await;
+    let mut paid = Some(paid);
+    if !shared.rules_one_by_one.load(Ordering::Relaxed)
+        && let Some(paid) = paid.take()
+    {
+        match forbid(&[Rule::Everything, Rule::Everything6], paid).await {
+            Err(error) if error.code() == NOT_THERE => shared.rules_one_by_one.store(true, Ordering::Relaxed),
+            other => return other,
+        }
+    }
+    for rule in [Rule::Everything, Rule::Everything6] {
+        let paid = match paid.take() {
+            Some(paid) => paid,
+            None => another().await,
+        };
+        agreed(NOT_THERE, forbid(&[rule], paid)).await?;
+    }
+    Ok(())
+}
+
+/// A refusal that says it is so already is as good as an answer.
+async fn agreed(already: &str, called: impl Future<Output = Called<()>>) -> Called<()> {
+    match called.await {
+        Err(error) if error.code() == already => Ok(()),
+        other => other,
+    }
+}
+
+/// For this environment's servers and all others that may reach the internet.
+pub(super) async fn create_internet_group(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    paid: Paid,
+) -> Result<Outcome, LedgerError> {
+    let name = format!("bookend-internet-{}", shared.installation);
+    let mut tags = shared.tags.clone();
+    tags.insert(NAME.to_owned(), name.clone());
+    match have_group(shared, paid, &name, "Bookend servers that may reach the internet", &tags).await {
+        Ok(group) => {
+            *shared.internet_group.write().unwrap_or_else(PoisonError::into_inner) = Some(group);
+            shared.active.wake();
+            Ok(Outcome::Changed)
+        }
+        Err(NoGroup::NotYet(why)) => Ok(Outcome::Again(why)),
+        Err(NoGroup::Refused(why)) => refuse_servers(shared, environment, &why, |server| server.plan.internet).await,
+    }
+}
+
+enum NoGroup {
+    /// There may be one, or it can be made later.
+    NotYet(String),
+    Refused(String),
+}
+
+/// The group of this name: made, or found when it was made before and the answer was lost.
+async fn have_group(shared: &Shared, paid: Paid, name: &str, about: &str, tags: &Tags) -> Result<String, NoGroup> {
+    let place = shared.known_place().map_err(|error| NoGroup::NotYet(error.to_string()))?;
+    match shared.amazon.create_security_group(paid, &place.vpc, name, about, tags).await {
+        Ok(group) => Ok(group),
+        Err(error @ CallError::Refused { .. }) if error.code() == "InvalidGroup.Duplicate" => {
+            let shown = shared.amazon.security_group_named(&place.vpc, name).await;
+            let shown = shown.map_err(|error| NoGroup::NotYet(error.to_string()))?;
+            let not_shown = || NoGroup::NotYet("Amazon has the security group, and does not show it yet".to_owned());
+            let shown = shown.ok_or_else(not_shown)?;
+            match shown.tags.get(INSTALLATION) == Some(&shared.installation) {
+                true => Ok(shown.id),
+                false => Err(NoGroup::Refused(format!(
+                    "there is a security group {name} that is not Bookend's; remove or rename it"
+                ))),
+            }
+        }
+        Err(error @ CallError::Refused { .. }) => Err(NoGroup::Refused(plain(&error))),
+        Err(error) => Err(NoGroup::NotYet(error.to_string())),
+    }
+}
+
+/// Tells those that wait for a group why there is none; where nobody waits yet, later.
+async fn refuse_servers(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    why: &str,
+    concerns: impl Fn(&Server) -> bool,
+) -> Result<Outcome, LedgerError> {
+    let waits = |server: &Server| {
+        server.launch.is_none() && server.stop_at.is_none() && server.failure.is_none() && concerns(server)
+    };
+    loop {
+        let records = shared.records_of(environment).await?;
+        let refused = records.servers.values().filter(|kept| waits(&kept.record)).map(|kept| {
+            let record = Server { failure: Some(why.to_owned()), ..kept.record.clone() };
+            (kept.version, Record::Server(Box::new(record)))
+        });
+        let refused: Vec<_> = refused.collect();
+        if refused.is_empty() {
+            return Ok(Outcome::Again(why.to_owned()));
+        }
+        if shared.write(environment, refused).await? {
+            return Ok(Outcome::Changed);
+        }
+    }
+}
+
+/// First it is said that the group is going, so that nobody begins to use it again while it goes.
+pub(super) async fn delete_group(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    group: &str,
+    paid: Paid,
+) -> Result<Outcome, LedgerError> {
+    let going = shared.change(environment, |records| {
+        let kept = records.network.as_ref()?;
+        kept.record.delete_at?;
+        Some((kept.version, Record::Network(Network { deleting: true, ..kept.record.clone() })))
+    });
+    if !going.await? {
+        return Ok(Outcome::Changed);
+    }
+    match shared.amazon.delete_security_group(paid, group).await {
+        Ok(()) => {}
+        Err(error) if error.code() == "InvalidGroup.NotFound" => {
+            let records = shared.records_of(environment).await?;
+            let made_at = records.network.as_ref().map_or(0, |kept| kept.record.made_at);
+            if (shared.now)() < made_at + LAG_MS {
+                return Ok(Outcome::Again(error.to_string()));
+            }
+        }
+        Err(error) => return Ok(Outcome::Again(error.to_string())),
+    }
+    shared
+        .change(environment, |records| {
+            let kept = records.network.as_ref()?;
+            Some((kept.version, Record::Network(Network { deleted: true, ..kept.record.clone() })))
+        })
+        .await?;
+    Ok(Outcome::Changed)
 }

@@ -175,7 +175,7 @@ fn orphans(environment: &EnvironmentId, known: &Known, seen: &Seen, prices: &Pri
     for one in &seen.groups {
         let named = |Kept { record: network, .. }: &Kept<Network>| {
             let over = network.deleted && network.delete_at.is_some_and(old);
-            !over && network.group.as_ref().is_none_or(|group| *group == one.id)
+            !over && network.id().is_none_or(|id| *id == one.id)
         };
         let networks = || known.all().filter_map(|records| records.network.as_ref());
         if !networks().any(named) {

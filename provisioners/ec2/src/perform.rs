@@ -11,12 +11,17 @@ use super::buckets::{self, Bucket, Buckets, Paid};
 use super::conclude::LAG_MS;
 use super::copies;
 use super::errands::{Errand, Turn, digest, turn_name};
+use super::network;
 use super::records::{Launch, Record, Records, Server};
 use super::tags::{self, MOVE, NAME, VOLUME};
 use super::turn;
 use super::user_data::user_data;
 use super::zones;
 
+/// Between guesses that something is so which Amazon does not show yet.
+pub const GUESS_AGAIN: Duration = Duration::from_secs(3);
+/// What is refused for so long, though it may pass, is told where it is waited for.
+const TOLD_AFTER_MS: i64 = 60_000;
 /// Amazon's most for one call.
 pub const MOST_AT_ONCE: usize = 1000;
 
@@ -47,8 +52,8 @@ pub enum Outcome {
     Done,
     /// It will not be asked for again as it was: the records say how to go on.
     Changed,
-    /// It was a guess that it may be done already; soon again, or when Amazon shows it.
-    TooEarly,
+    /// It was a guess that it may be done already; again so much later, or when Amazon shows it.
+    TooEarly(Duration),
     /// Later, just the same.
     Again(String),
 }
@@ -57,7 +62,7 @@ impl Call {
     /// The names of what it does.
     pub fn errands(&self) -> Vec<(EnvironmentId, String)> {
         match self {
-            Call::One(environment, errand) => vec![(environment.clone(), errand.name())],
+            Call::One(environment, errand) => vec![(environment.clone(), errand.name(environment))],
             Call::Terminate(batch) => {
                 let name = |instance: &String| format!("terminate {instance}");
                 batch.iter().map(|(environment, _, instance)| (environment.clone(), name(instance))).collect()
@@ -87,6 +92,8 @@ pub fn costs(errand: &Errand) -> Vec<(Bucket, u32)> {
         Errand::Attach { .. } => call("AttachVolume"),
         Errand::CopySnapshot { .. } => call("CopySnapshot"),
         Errand::DeleteSnapshot { .. } => call("DeleteSnapshot"),
+        Errand::CreateGroup | Errand::CreateInternetGroup => call("CreateSecurityGroup"),
+        Errand::GiveRules { .. } => network::RULES.map(|name| (Bucket::Call(name), 1)).to_vec(),
         Errand::DeleteGroup { .. } => call("DeleteSecurityGroup"),
         Errand::Name { .. } => call("CreateTags"),
     }
@@ -208,18 +215,8 @@ async fn one(
         Errand::Attach { server, number, volume, instance, guessed } => {
             match shared.amazon.attach_volume(paid, volume, instance, *number).await {
                 Ok(()) => Ok(Outcome::Done),
-                Err(CallError::Refused { .. }) if guessed.is_some() => Ok(Outcome::TooEarly),
-                Err(error) if ["InvalidVolume.ZoneMismatch", "AttachmentLimitExceeded"].contains(&error.code()) => {
-                    shared
-                        .change(environment, |records| {
-                            let kept = records.servers.get(server)?;
-                            let record = Server { failure: Some(plain(&error)), ..kept.record.clone() };
-                            Some((kept.version, Record::Server(Box::new(record))))
-                        })
-                        .await?;
-                    Ok(Outcome::Changed)
-                }
-                Err(error) => Ok(Outcome::Again(error.to_string())),
+                Err(CallError::Refused { .. }) if guessed.is_some() => Ok(Outcome::TooEarly(GUESS_AGAIN)),
+                Err(error) => not_attached(shared, environment, server, error).await,
             }
         }
         Errand::CopyForMove { volume, id, token } => {
@@ -280,7 +277,10 @@ async fn one(
                 .await?;
             Ok(Outcome::Done)
         }
-        Errand::DeleteGroup { group } => delete_group(shared, environment, group, paid).await,
+        Errand::CreateGroup => network::create_group(shared, environment, paid).await,
+        Errand::GiveRules { group } => network::give_rules(shared, environment, group, paid).await,
+        Errand::DeleteGroup { group } => network::delete_group(shared, environment, group, paid).await,
+        Errand::CreateInternetGroup => network::create_internet_group(shared, environment, paid).await,
         Errand::Name { server, instance, tags } => {
             if let Err(error) = shared.amazon.create_tags(paid, std::slice::from_ref(instance), tags).await {
                 return Ok(Outcome::Again(error.to_string()));
@@ -294,6 +294,42 @@ async fn one(
                 .await?;
             Ok(Outcome::Changed)
         }
+    }
+}
+
+async fn not_attached(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    server: &(ServerId, i64),
+    error: CallError,
+) -> Result<Outcome, LedgerError> {
+    let now = (shared.now)();
+    let is_final = ["InvalidVolume.ZoneMismatch", "AttachmentLimitExceeded"].contains(&error.code());
+    shared
+        .change(environment, |records| {
+            let kept = records.servers.get(server)?;
+            let mut record = kept.record.clone();
+            let since = record.launched_at.unwrap_or(now).max(record.launch_shown);
+            match is_final {
+                true => record.failure = Some(plain(&error)),
+                false => refused_again(&mut record, &error, now - since),
+            }
+            (record != kept.record).then(|| (kept.version, Record::Server(Box::new(record))))
+        })
+        .await?;
+    Ok(Outcome::Again(error.to_string()))
+}
+
+/// What may pass was refused once more, `for_ms` after it was first asked for: that is told after a while, and the end of it at
+/// last.
+fn refused_again(server: &mut Server, error: &CallError, for_ms: i64) {
+    if !matches!(error, CallError::Refused { .. }) || server.failure.is_some() {
+        return;
+    }
+    match for_ms {
+        LAG_MS.. => server.failure = Some(plain(error)),
+        TOLD_AFTER_MS.. => server.trouble = Some(plain(error)),
+        _ => {}
     }
 }
 
@@ -324,41 +360,6 @@ async fn copy_for_move(
                 Err(reason) => moving.refused = Some(reason.clone()),
             }
             Some((kept.version, Record::Volume(Box::new(record))))
-        })
-        .await?;
-    Ok(Outcome::Changed)
-}
-
-/// First it is said that the group is going, so that nobody begins to use it again while it goes.
-async fn delete_group(
-    shared: &Shared,
-    environment: &EnvironmentId,
-    group: &str,
-    paid: Paid,
-) -> Result<Outcome, LedgerError> {
-    let going = shared.change(environment, |records| {
-        let kept = records.network.as_ref()?;
-        kept.record.delete_at?;
-        Some((kept.version, Record::Network(super::records::Network { deleting: true, ..kept.record.clone() })))
-    });
-    if !going.await? {
-        return Ok(Outcome::Changed);
-    }
-    match shared.amazon.delete_security_group(paid, group).await {
-        Ok(()) => {}
-        Err(error) if error.code() == "InvalidGroup.NotFound" => {
-            let records = shared.records_of(environment).await?;
-            let made_at = records.network.as_ref().map_or(0, |kept| kept.record.made_at);
-            if (shared.now)() < made_at + LAG_MS {
-                return Ok(Outcome::Again(error.to_string()));
-            }
-        }
-        Err(error) => return Ok(Outcome::Again(error.to_string())),
-    }
-    shared
-        .change(environment, |records| {
-            let kept = records.network.as_ref()?;
-            Some((kept.version, Record::Network(super::records::Network { deleted: true, ..kept.record.clone() })))
         })
         .await?;
     Ok(Outcome::Changed)
@@ -414,12 +415,24 @@ async fn start(
                     server.instance = instance;
                     server.address = address.flatten();
                     server.launched_at = Some(now);
+                    server.trouble = None;
                 })
                 .await?;
             Ok(Outcome::Changed)
         }
-        Err(CallError::Refused { code, message, .. }) if NOT_YET.contains(&code.as_str()) => {
-            Ok(Outcome::Again(format!("{message} ({code})")))
+        Err(error @ CallError::Refused { .. }) if NOT_YET.contains(&error.code()) => {
+            shared
+                .change_members(environment, launch, |_, server| {
+                    refused_again(server, &error, now - server.launch_asked_at.unwrap_or(now));
+                    if server.failure.is_some() {
+                        server.launch = None;
+                        server.refused_tokens.push(launch.token.clone());
+                        // Whoever comes next finds out whether it is there, or has another one made.
+                        shared.forget_internet_group(&launch.groups);
+                    }
+                })
+                .await?;
+            Ok(Outcome::Again(error.to_string()))
         }
         Err(error @ CallError::Refused { .. }) => {
             let several = launch.members.len() > 1;
@@ -460,7 +473,8 @@ async fn note(shared: &Shared, environment: &EnvironmentId, launch: &Launch) -> 
         if zones::disks(&records, &kept.record, &launch.zone).as_ref() != Some(&member.disks) {
             return Ok(false);
         }
-        let record = Server { launch: Some(launch.clone()), ..kept.record.clone() };
+        let launch_asked_at = Some((shared.now)());
+        let record = Server { launch: Some(launch.clone()), launch_asked_at, ..kept.record.clone() };
         changes.push((kept.version, Record::Server(Box::new(record))));
         mounted.extend(kept.record.plan.mounts.iter().map(|mount| &mount.volume));
     }
@@ -585,7 +599,9 @@ impl Shared {
                 for kept in kept.into_iter().filter(|kept| same(&kept.record)) {
                     let mut record = kept.record.clone();
                     change(index, &mut record);
-                    changes.push((kept.version, Record::Server(Box::new(record))));
+                    if record != kept.record {
+                        changes.push((kept.version, Record::Server(Box::new(record))));
+                    }
                 }
             }
             if changes.is_empty() || self.write(environment, changes).await? {

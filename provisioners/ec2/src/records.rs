@@ -32,10 +32,17 @@ pub struct Kept<T> {
 /// The security group of an environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
-    /// Amazon's id; `None`: it was asked for, and the answer is not known.
+    /// Amazon's id, once it has all its rules: servers may be in it.
     pub group: Option<String>,
+    /// Its id until then; `None`: whether there is one is not known.
+    #[serde(default)]
+    pub making: Option<String>,
+    /// When it was asked for, and then when it was made.
     pub made_at: i64,
     pub delete_at: Option<i64>,
+    /// Since when Amazon has not shown it, though it should.
+    #[serde(default)]
+    pub missing_since: Option<i64>,
     /// Its deletion may have been asked for: it cannot be used again.
     #[serde(default)]
     pub deleting: bool,
@@ -50,9 +57,6 @@ pub struct Server {
     /// The effect's.
     pub token: String,
     pub plan: ServerPlan,
-    /// For what it may reach besides its environment and the portal.
-    #[serde(default)]
-    pub internet_group: Option<String>,
     pub asked_at: i64,
     /// Where it could not be had. What there is to try changes from hour to hour; what was tried does not.
     #[serde(default)]
@@ -94,6 +98,15 @@ pub struct Server {
     /// Amazon has accepted the name of its own that one has that shared its launch.
     #[serde(default)]
     pub named: bool,
+    /// Since when Amazon has not shown it, though it should.
+    #[serde(default)]
+    pub missing_since: Option<i64>,
+    /// When its launch was first asked for.
+    #[serde(default)]
+    pub launch_asked_at: Option<i64>,
+    /// What it waits for is refused for a while now, for this reason, and asked for again.
+    #[serde(default)]
+    pub trouble: Option<String>,
     /// The last time Amazon launched it, as far as it was shown, by Amazon's clock: each start after a stop is a new one.
     #[serde(default)]
     pub launch_shown: i64,
@@ -218,6 +231,9 @@ pub struct Volume {
     /// It was seen to be there.
     #[serde(default)]
     pub ready: bool,
+    /// Since when Amazon has not shown it, though it should.
+    #[serde(default)]
+    pub missing_since: Option<i64>,
     /// All of its data is read in, if it began with any.
     #[serde(default)]
     pub warm: bool,
@@ -301,6 +317,9 @@ pub struct Snapshot {
     pub parts: Vec<Part>,
     #[serde(default)]
     pub complete: bool,
+    /// Since when Amazon has not shown all of it, though it should.
+    #[serde(default)]
+    pub missing_since: Option<i64>,
     pub delete_at: Option<i64>,
     /// Amazon has confirmed that all of it is gone.
     #[serde(default)]
@@ -460,7 +479,7 @@ impl Records {
     /// Nothing is under way.
     pub fn are_settled(&self) -> bool {
         let network = self.network.as_ref().map(|kept| &kept.record);
-        network.is_none_or(|network| network.deleted || network.delete_at.is_none())
+        network.is_none_or(|network| network.deleted || (network.delete_at.is_none() && !self.wants_group(network)))
             && self.servers.values().map(|kept| &kept.record).all(|server| match server.stop_at {
                 Some(_) => server.ended,
                 None => {
@@ -472,6 +491,12 @@ impl Records {
                 None => volume.failure.is_some() || (volume.ready && volume.moving.is_none() && volume.is_alone()),
             })
             && self.snapshots.values().all(|kept| kept.record.is_settled())
+    }
+
+    /// The network's group is still to be made, for servers that wait for it or are about to be asked for.
+    pub fn wants_group(&self, network: &Network) -> bool {
+        let waits = |server: &Server| server.stop_at.is_none() && server.failure.is_none();
+        network.group.is_none() && (self.servers.is_empty() || self.servers.values().any(|kept| waits(&kept.record)))
     }
 
     /// As the ledger names them, with their versions.
@@ -491,6 +516,13 @@ impl Launch {
     }
 }
 
+impl Network {
+    /// Amazon's id, as far as it is known.
+    pub fn id(&self) -> Option<&String> {
+        self.group.as_ref().or(self.making.as_ref())
+    }
+}
+
 impl Volume {
     /// One that nothing was asked of Amazon for yet, and that begins with nothing.
     pub fn asked(token: String, plan: VolumePlan, zone: String, size_gib: i32, asked_at: i64) -> Self {
@@ -505,6 +537,7 @@ impl Volume {
             asked_at,
             volume: None,
             ready: false,
+            missing_since: None,
             warm: false,
             delete_at: None,
             deleted: false,
@@ -547,6 +580,7 @@ impl Snapshot {
             accepted: false,
             parts: Vec::new(),
             complete: false,
+            missing_since: None,
             delete_at: None,
             deleted: false,
             copied: None,

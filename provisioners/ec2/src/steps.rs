@@ -1,5 +1,5 @@
 //! The steps of the engine. What costs something is written down and left to the driver; what is quick or must have happened
-//! when the step returns (the network, a snapshot's moment) is done at once.
+//! when the step returns (a snapshot's moment) is done at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,13 +169,9 @@ async fn start_server(shared: &Shared, environment: &EnvironmentId, token: &str,
         };
     }
     let network = records.network.as_ref().map(|kept| &kept.record);
-    if !network.is_some_and(|network| network.group.is_some() && network.delete_at.is_none()) {
+    if network.is_none_or(|network| network.delete_at.is_some()) {
         return Err(rejected(format!("{} has no private network to start in", plan.name)));
     }
-    let internet_group = match plan.internet {
-        true => Some(network::to_the_internet(shared).await?),
-        false => None,
-    };
     for mount in &plan.mounts {
         let volume = records.volumes.get(&mount.volume).filter(|kept| kept.record.delete_at.is_none());
         let volume = volume.ok_or_else(|| rejected(format!("there is no volume {}", mount.volume)))?;
@@ -186,7 +182,6 @@ async fn start_server(shared: &Shared, environment: &EnvironmentId, token: &str,
     let record = Server {
         token: token.to_owned(),
         plan: plan.clone(),
-        internet_group,
         asked_at: (shared.now)(),
         tried: Vec::new(),
         refusals: Vec::new(),
@@ -203,6 +198,9 @@ async fn start_server(shared: &Shared, environment: &EnvironmentId, token: &str,
         failure: None,
         alone: false,
         named: false,
+        missing_since: None,
+        launch_asked_at: None,
+        trouble: None,
         launch_shown: 0,
         rest: None,
     };

@@ -230,6 +230,11 @@ impl Fake {
         self.cloud().set_stuck(volumes);
     }
 
+    /// These are left out of all describes, as if they were not there.
+    pub fn set_hidden(&self, ids: impl IntoIterator<Item = String>) {
+        self.cloud().set_hidden(ids);
+    }
+
     /// Amazon takes a spot instance back, after so long.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What every action is given, and what several of them need: ids that exist, tags, client tokens, pages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -49,12 +49,14 @@ pub struct Shared {
     /// How many more there are; not in it: as many as one likes.
     pub capacity: HashMap<Pool, u32>,
     /// Volumes that do not let go unless forced.
-    pub stuck: std::collections::HashSet<String>,
+    pub stuck: HashSet<String>,
+    /// What describes leave out.
+    pub hidden: HashSet<String>,
 }
 
 impl Shared {
     pub fn new(seed: u64) -> Self {
-        Self { seed, counter: 0, capacity: HashMap::new(), stuck: std::collections::HashSet::new() }
+        Self { seed, counter: 0, capacity: HashMap::new(), stuck: HashSet::new(), hidden: HashSet::new() }
     }
 
     pub fn count(&mut self) -> u64 {
@@ -159,6 +161,9 @@ impl Call<'_> {
 
     /// The moment a describe sees a resource at.
     pub fn seen_at(&self, id: &str) -> i64 {
+        if self.shared.hidden.contains(id) {
+            return i64::MIN;
+        }
         self.now - self.rules.lag.of_describe(self.rules.seed, id, self.now)
     }
 

@@ -53,6 +53,11 @@ impl Cloud {
         self.shared.stuck = volumes.into_iter().collect();
     }
 
+    /// These are left out of all describes, as if they were not there.
+    pub fn set_hidden(&mut self, ids: impl IntoIterator<Item = String>) {
+        self.shared.hidden = ids.into_iter().collect();
+    }
+
     pub fn counts(&self) -> Counts {
         self.audit.counts.clone()
     }
