@@ -19,7 +19,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use ec2::amazon::Amazon;
 use ec2::config::{Config, SnapshotPolicy};
 use ec2::quotas::Quotas;
-use ec2::{Ec2, Now, Parts, PlaceError, Portal};
+use ec2::{Ec2, Now, Parts, PlaceError};
 use fake_ec2::{Fake, carry};
 use provisioners::{EnvironmentId, Ledger, LedgerError, Page, PageChange, Secret};
 use tokio::sync::Notify;
@@ -38,6 +38,8 @@ pub struct Account {
     /// What everything of its portals carries.
     pub installation: String,
     pub region: String,
+    /// The last call of each action that changes something.
+    pub calls: Arc<Mutex<BTreeMap<String, Form>>>,
 }
 
 /// What may happen to a portal at each call and each write.
@@ -204,7 +206,8 @@ impl Account {
     pub fn of(fake: Fake, installation: &str) -> Self {
         let moments: Arc<Moments> = Arc::default();
         let ledger = Arc::new(Pages::with(moments.clone()));
-        Self { fake, ledger, moments, installation: installation.to_owned(), region: "eu-central-1".to_owned() }
+        let (installation, region) = (installation.to_owned(), "eu-central-1".to_owned());
+        Self { fake, ledger, moments, installation, region, calls: Arc::default() }
     }
 
     /// As another provisioner has it, of this name: with pages of its own in the same database.
@@ -241,11 +244,20 @@ impl Account {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
             .credentials_provider(credentials.clone())
-            .http_client(Wire { fake: self.fake.clone(), moments: self.moments.clone() })
+            .http_client(self.wire())
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             .build();
         Amazon::new(aws_sdk_ec2::Client::from_conf(config), Some(credentials))
+    }
+
+    fn wire(&self) -> Wire {
+        Wire { fake: self.fake.clone(), moments: self.moments.clone(), calls: self.calls.clone() }
+    }
+
+    /// What the last call of an action that changes something said.
+    pub fn last(&self, action: &str) -> Form {
+        self.calls.lock().expect("a lock").get(action).cloned().unwrap_or_default()
     }
 
     pub fn quotas(&self) -> Quotas {
@@ -253,7 +265,7 @@ impl Account {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-central-1"))
             .credentials_provider(Credentials::new(ACCESS_KEY, "secret", None, None, "test"))
-            .http_client(Wire { fake: self.fake.clone(), moments: self.moments.clone() })
+            .http_client(self.wire())
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             .build();
@@ -272,17 +284,14 @@ pub async fn open(
     installation: &str,
     now: Now,
 ) -> Result<Ec2, PlaceError> {
+    let portal = config.portal("https://bookend.example.com".to_owned(), "ab".repeat(32), None);
     let parts = Parts {
         name: "frankfurt".to_owned(),
         config,
         amazon,
         ledger,
         installation: installation.to_owned(),
-        portal: Portal {
-            url: "https://bookend.example.com".to_owned(),
-            agent_sha256: "ab".repeat(32),
-            authorities: None,
-        },
+        portal,
         enrolments: Arc::new(|server, generation| Secret::new(format!("enrol {server} {generation}"))),
         now,
     };
@@ -308,10 +317,14 @@ pub fn keeps_warm() -> Config {
     Config { snapshots: Some(snapshots), ..config() }
 }
 
+/// What a call says, by the names of Amazon's protocol.
+pub type Form = BTreeMap<String, String>;
+
 #[derive(Clone)]
 struct Wire {
     fake: Fake,
     moments: Arc<Moments>,
+    calls: Arc<Mutex<BTreeMap<String, Form>>>,
 }
 
 impl fmt::Debug for Wire {
@@ -328,10 +341,15 @@ impl HttpClient for Wire {
 
 impl HttpConnector for Wire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let Wire { fake, moments } = self.clone();
+        let Wire { fake, moments, calls } = self.clone();
         HttpConnectorFuture::new(async move {
             let cut = |when: &str| ConnectorError::io(format!("the connection was cut {when}").into());
             let looks = request.body().bytes().is_some_and(|body| body.starts_with(b"Action=Describe"));
+            if let Some(body) = request.body().bytes().filter(|_| !looks) {
+                let form: Form = url::form_urlencoded::parse(body).into_owned().collect();
+                let action = form.get("Action").cloned().unwrap_or_default();
+                calls.lock().expect("a lock").insert(action, form);
+            }
             // A look that breaks off is as good as none; only what changes something has moments.
             if !looks && moments.pass().await {
                 return Err(cut("on the way there"));

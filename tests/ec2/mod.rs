@@ -11,6 +11,7 @@ mod orphans;
 mod patience;
 mod place;
 mod reach;
+mod requests;
 mod rest;
 mod role;
 mod seeds;

@@ -257,8 +257,8 @@ async fn a_portal_killed_at_every_moment_of_a_launch_finds_its_server_on_moto() 
     assert!(done.iter().all(|one| *one == Performed::Done), "{performed:?}");
 }
 
-/// More than a launch has.
-const MOMENTS: u64 = 12;
+/// More than a launch has, with its network.
+const MOMENTS: u64 = 24;
 
 async fn launched_and_killed(place: MotoPlace, moment: u64) -> Performed {
     let environment = EnvironmentId::new(format!("killed-{moment}"));

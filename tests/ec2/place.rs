@@ -88,6 +88,7 @@ pub async fn until_trouble(portal: Ec2, moments: &Moments, effect: &Effect, trou
         requested
     };
     let performed = tokio::select! {
+        biased;
         performed = performed => match performed {
             Ok(()) if !moments.struck() => Performed::Done,
             Ok(()) => Performed::Failed("a call broke off, and it went on".to_owned()),

@@ -64,6 +64,38 @@ async fn environments_in_a_network_that_somebody_made_are_closed_as_well() {
     }
 }
 
+/// As behind a load balancer, whose addresses come and go.
+#[tokio::test(start_paused = true)]
+async fn servers_reach_a_portal_that_moves_and_stay() {
+    let account = Account::new(fake_ec2::Fake::new(Rules::calm()));
+    let environment = EnvironmentId::new("env");
+    let at = async |network: &str| {
+        let mut config = config();
+        config.portal_networks = vec![network.to_owned()];
+        account.open_with(config).await.expect("a region that can be used")
+    };
+    let portal = at("10.0.0.0/24").await;
+    let web = ServerPlan { mounts: Vec::new(), ..server("web", 1) };
+    for step in [Step::CreateNetwork, Step::StartServer { server: Box::new(web) }] {
+        assert_eq!(portal.request(&effect(&environment, &step)).await, Ok(()));
+    }
+    settled(&portal, &environment).await;
+    drop(portal);
+
+    let _portal = at("10.0.7.0/24").await;
+    let rules = || -> Vec<String> {
+        let groups = account.fake.truth().groups.into_iter();
+        groups.filter(|group| group.name == "bookend-env").flat_map(|group| group.rules).collect()
+    };
+    while !rules().iter().any(|rule| rule == "out tcp 443-443 to 10.0.7.0/24") {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let given = account.fake.counts().of("AuthorizeSecurityGroupEgress");
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(account.fake.counts().of("AuthorizeSecurityGroupEgress"), given, "once is enough");
+    assert_eq!(account.fake.truth().instances.len(), 1);
+}
+
 /// Members reach each other and the portal, and that is all.
 fn assert_closed(group: &TrueGroup) {
     let rules: BTreeSet<&str> = group.rules.iter().map(String::as_str).collect();

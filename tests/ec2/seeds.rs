@@ -295,14 +295,33 @@ async fn lead(life: &mut Life) {
     }
 }
 
+/// Where everything goes wrong that this seed says.
+async fn led(seed: u64) -> Life {
+    let rules = Rules { faults: Faults::everywhere(0.04), ..Rules::lifelike(seed) };
+    let mut life = Life::begin(seed, Rules { faults: Faults::default(), ..rules.clone() }).await;
+    life.account.fake.set_faults(rules.faults);
+    // Too large for the stack of a test that leads several.
+    Box::pin(lead(&mut life)).await;
+    life
+}
+
+/// `BOOKEND_TEST_SEED=N` leads the life of that seed alone.
 #[tokio::test(start_paused = true)]
 async fn whatever_goes_wrong_there_is_one_server_for_each_and_in_the_end_nothing_is_left() {
-    for seed in 1..=LIVES {
-        let rules = Rules { faults: Faults::everywhere(0.04), ..Rules::lifelike(seed) };
-        let mut life = Life::begin(seed, Rules { faults: Faults::default(), ..rules.clone() }).await;
-        life.account.fake.set_faults(rules.faults);
-        lead(&mut life).await;
+    let asked_for = std::env::var("BOOKEND_TEST_SEED").ok();
+    let asked_for = asked_for.map(|seed| seed.parse::<u64>().expect("BOOKEND_TEST_SEED is a number"));
+    for seed in asked_for.map_or(1..=LIVES, |seed| seed..=seed) {
+        led(seed).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seed_repeats_a_life_to_the_last_call() {
+    let calls = async || led(2).await.account.fake.touches();
+    let (once, again) = (calls().await, calls().await);
+    let differs = once.iter().zip(&again).position(|(one, other)| one != other);
+    assert_eq!(differs, None, "of {} calls this one is the first that differs", once.len());
+    assert_eq!(once.len(), again.len());
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::Uri;
 use provisioners::Copied;
 use serde::Deserialize;
 
+use super::Portal;
 use super::prices::Prices;
 
 /// See the module. What is not known is refused.
@@ -44,11 +46,16 @@ pub struct Config {
     pub volume_initialization_mib_per_second: Option<i32>,
     /// How servers reach the portal; absent: `--public-url`.
     pub portal_url: Option<String>,
-    /// Networks (CIDR) in which servers find the portal; absent: the addresses that its name has when the portal starts.
+    /// The proxy that servers reach it through, such as `http://proxy.example.com:3128`; absent: none.
+    pub portal_proxy: Option<String>,
+    /// Networks (CIDR) in which servers find the portal, or that proxy; absent: the addresses that its name has.
     #[serde(default)]
     pub portal_networks: Vec<String>,
     /// PEM file of the authorities that vouch for it, when not those that every system knows.
     pub portal_ca_file: Option<PathBuf>,
+    /// When a server has not reached its portal for so long, it brings what its volumes hold to their disks again and again.
+    /// Absent: 300.
+    pub portal_away_seconds: Option<u32>,
     #[serde(default)]
     pub prices: Prices,
     #[serde(default)]
@@ -178,6 +185,12 @@ pub fn read(text: &str) -> Result<BTreeMap<String, Config>, ConfigError> {
 }
 
 impl Config {
+    /// What new servers are told of a portal at this address, which has an agent of this SHA-256 for them.
+    pub fn portal(&self, url: String, agent_sha256: String, authorities: Option<String>) -> Portal {
+        let (proxy, away_seconds) = (self.portal_proxy.clone(), self.portal_away_seconds);
+        Portal { url, agent_sha256, authorities, proxy, away_seconds }
+    }
+
     fn check(&self, name: &str) -> Result<(), String> {
         let fine = |name: &str| {
             let letters = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
@@ -222,6 +235,15 @@ impl Config {
         if let Some(network) = self.portal_networks.iter().find(|network| !is_network(network)) {
             return Err(format!("`portal_networks` has {network:?}; write networks like \"10.0.0.0/16\""));
         }
+        if let Some(proxy) = self.portal_proxy.as_deref().filter(|proxy| !is_proxy(proxy)) {
+            return Err(format!(
+                "`portal_proxy` is {proxy:?}; it is like http://proxy.example.com:3128, without a name or password: every \
+                 program on a server can read it"
+            ));
+        }
+        if self.portal_away_seconds == Some(0) {
+            return Err("`portal_away_seconds` is 0; a portal that restarts is away for some".to_owned());
+        }
         let Endpoints { sts, service_quotas } = &self.endpoints;
         for (name, endpoint) in
             [("endpoint", &self.endpoint), ("endpoints.sts", sts), ("endpoints.service_quotas", service_quotas)]
@@ -257,6 +279,15 @@ fn has_copies(name: &str, config: &Config, all: &BTreeMap<String, Config>) -> Re
     Err(match others.as_slice() {
         [] => format!("`snapshots.copy_to` is {to:?}; write a table for that region into this file, and name it"),
         others => format!("`snapshots.copy_to` is {to:?}; name another table of this file: {}", others.join(", ")),
+    })
+}
+
+/// One that is spoken to by plain http, as agents do.
+fn is_proxy(text: &str) -> bool {
+    let uri: Option<Uri> = text.parse().ok();
+    uri.is_some_and(|uri| {
+        let place = uri.authority().is_some_and(|place| !place.as_str().contains('@') && place.port_u16().is_some());
+        place && uri.scheme_str() == Some("http") && uri.path() == "/"
     })
 }
 
@@ -340,6 +371,14 @@ mod tests {
             ("region", "tags.\"bookend:x\" = \"1\"\nregion", "keys that begin with `aws:` or `bookend:` are taken"),
             ("region", "portal_networks = [\"10.0.0.0\"]\nregion", "write networks like \"10.0.0.0/16\""),
             ("region", "volume_initialization_mib_per_second = 50\nregion", "is 50; Amazon has 100 to 300"),
+            ("region", "portal_proxy = \"https://proxy.example.com:3128\"\nregion", "it is like http://proxy"),
+            (
+                "region",
+                "portal_proxy = \"http://ann:sesame@proxy.example.com:3128\"\nregion",
+                "without a name or password",
+            ),
+            ("region", "portal_proxy = \"http://proxy.example.com\"\nregion", "it is like http://proxy"),
+            ("region", "portal_away_seconds = 0\nregion", "a portal that restarts"),
             ("region", "endpoint = \"localhost:1\"\nregion", "it begins with https://"),
             ("region", "endpoints.sts = \"localhost:1\"\nregion", "`endpoints.sts` is \"localhost:1\"; it begins with"),
             ("region", "endpoints.ec2 = \"https://a\"\nregion", "unknown field `ec2`"),

@@ -197,7 +197,10 @@ async fn portal(config: &Config, portal_url: Option<&str>) -> Finding {
     };
     match place::portal_rules(config, url).await {
         Err(error) => missing(about, error.to_string()),
-        Ok(rules) => fine(about, format!("{url}, which servers may reach at {}", networks(&rules))),
+        Ok(rules) => {
+            let through = config.portal_proxy.iter().map(|proxy| format!(", through {proxy}")).collect::<String>();
+            fine(about, format!("{url}{through}, which servers may reach at {}", networks(&rules)))
+        }
     }
 }
 

@@ -163,12 +163,9 @@ pub(super) async fn drive(shared: Arc<Shared>) {
         let idle = shared.active.lock().is_empty() || !looks.is_empty();
         let until = if idle { patrol_at } else { look_at };
         let until = next.map_or(until, |next| next.min(until)).min(patrol_at);
+        // In one order, so that a seed repeats a story; what comes seldom first.
         tokio::select! {
-            () = shared.active.wake.notified() => {
-                tokio::time::sleep(GATHER).await;
-                poll = POLL;
-                look_at = look_at.min(soonest.max(Instant::now() + POLL));
-            }
+            biased;
             Some(looked) = looks.join_next(), if !looks.is_empty() => {
                 match work.take_in(&shared, looked).await {
                     Ok(took) => {
@@ -188,6 +185,11 @@ pub(super) async fn drive(shared: Arc<Shared>) {
                 while let Some(done) = calls.try_join_next() {
                     work.finish(&shared, done);
                 }
+            }
+            () = shared.active.wake.notified() => {
+                tokio::time::sleep(GATHER).await;
+                poll = POLL;
+                look_at = look_at.min(soonest.max(Instant::now() + POLL));
             }
             () = tokio::time::sleep_until(until) => {}
         }

@@ -87,6 +87,10 @@ pub enum Errand {
     GiveRules {
         group: String,
     },
+    /// The portal is found elsewhere now.
+    FollowPortal {
+        group: String,
+    },
     DeleteGroup {
         group: String,
     },
@@ -143,6 +147,7 @@ impl Errand {
             Errand::DeleteSnapshot { id } => format!("delete {id}"),
             Errand::CreateGroup => format!("create the group of {environment}"),
             Errand::GiveRules { group } => format!("give rules to {group}"),
+            Errand::FollowPortal { group } => format!("let {group} follow the portal"),
             Errand::DeleteGroup { group } => format!("delete {group}"),
             Errand::CreateInternetGroup => "create the internet's group".to_owned(),
             Errand::Name { instance, .. } => format!("name {instance}"),
@@ -241,11 +246,11 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
             }
         }
     }
-    all.extend(records.network.as_ref().and_then(|kept| of_network(records, &kept.record)));
+    all.extend(records.network.as_ref().and_then(|kept| of_network(records, &kept.record, setting)));
     all
 }
 
-fn of_network(records: &Records, network: &Network) -> Option<Errand> {
+fn of_network(records: &Records, network: &Network, setting: &Setting) -> Option<Errand> {
     if network.deleted {
         return None;
     }
@@ -253,7 +258,15 @@ fn of_network(records: &Records, network: &Network) -> Option<Errand> {
         // One that is to go again, too: whether a call before has brought it only this one tells.
         (None, Some(_)) => Some(Errand::CreateGroup),
         (None, None) => records.wants_group(network).then_some(Errand::CreateGroup),
-        (Some(group), None) => records.wants_group(network).then(|| Errand::GiveRules { group: group.clone() }),
+        (Some(group), None) => {
+            let moved = |place: &Place| network.group.is_some() && network.portal != place.portal_rules;
+            match records.wants_group(network) {
+                true => Some(Errand::GiveRules { group: group.clone() }),
+                false => {
+                    setting.place.filter(|place| moved(place)).map(|_| Errand::FollowPortal { group: group.clone() })
+                }
+            }
+        }
         (Some(group), Some(_)) => {
             let are_ended = records.servers.values().all(|kept| kept.record.ended);
             are_ended.then(|| Errand::DeleteGroup { group: group.clone() })

@@ -20,8 +20,8 @@
 //! | what a new server is told | `user_data` |
 //!
 //! Guaranteed: never two servers for one (server, generation), whatever is repeated, lost or delayed: the exact call and its
-//! client token are in the ledger before it is made. Nothing is believed gone because Amazon does not show it. Nothing that
-//! does not carry this installation's tag is changed.
+//! client token are in the ledger before it is made. Nothing is believed gone because a look does not show it, only because none
+//! has for long. Nothing that does not carry this installation's tag is changed.
 //!
 //! Deliberately absent: what runs in a server (the agent's), believing a describe, and the client's own retries.
 

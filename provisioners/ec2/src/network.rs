@@ -29,6 +29,7 @@ pub const RULES: [&str; 3] =
 /// Between trying whether a group is known when nobody else wants to call; and for how long after it was made.
 const AGAIN_WHEN_QUIET: Duration = Duration::from_millis(150);
 const QUICK_MS: i64 = 15_000;
+const ALREADY: &str = "InvalidPermission.Duplicate";
 
 pub(super) async fn create(shared: &Shared, environment: &EnvironmentId) -> Accepted {
     let records = shared.known(environment).await?;
@@ -131,7 +132,41 @@ pub(super) async fn give_rules(
     shared
         .change(environment, |records| {
             let kept = records.network.as_ref().filter(|kept| kept.record.making.as_deref() == Some(group))?;
-            let network = Network { group: usable.clone(), making: None, ..kept.record.clone() };
+            let portal = place.portal_rules.clone();
+            let network = Network { group: usable.clone(), making: None, portal, ..kept.record.clone() };
+            Some((kept.version, Record::Network(network)))
+        })
+        .await?;
+    Ok(Outcome::Changed)
+}
+
+/// Its servers may reach where the portal was, too: connections there may last. One rule for each call, for one that is there already
+/// keeps all others of its call away.
+pub(super) async fn follow_portal(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    group: &str,
+    paid: Paid,
+) -> Result<Outcome, LedgerError> {
+    let place = match shared.known_place() {
+        Ok(place) => place,
+        Err(error) => return Ok(Outcome::Again(error.to_string())),
+    };
+    let mut paid = Some(paid);
+    for rule in &place.portal_rules {
+        let paid = match paid.take() {
+            Some(paid) => paid,
+            None => shared.amazon.buckets.acquire(&[(Bucket::Call("AuthorizeSecurityGroupEgress"), 1)]).await,
+        };
+        let allowed = shared.amazon.allow_out(paid, group, std::slice::from_ref(rule));
+        if let Err(error) = agreed(ALREADY, allowed).await {
+            return Ok(Outcome::Again(error.to_string()));
+        }
+    }
+    shared
+        .change(environment, |records| {
+            let kept = records.network.as_ref()?;
+            let network = Network { portal: place.portal_rules.clone(), ..kept.record.clone() };
             Some((kept.version, Record::Network(network)))
         })
         .await?;
@@ -140,7 +175,6 @@ pub(super) async fn give_rules(
 
 /// All at once, where nobody else wants to call; else the first tells whether Amazon knows the group everywhere by now.
 async fn allow_and_forbid(shared: &Shared, portal: &[Rule], group: &str, paid: Paid) -> Called<()> {
-    const ALREADY: &str = "InvalidPermission.Duplicate";
     let members = [Rule::Members(group.to_owned())];
     let out: Vec<Rule> = members.iter().chain(portal).cloned().collect();
     let [for_in, for_out, for_nothing_else] = paid.apart();

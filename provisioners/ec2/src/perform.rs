@@ -94,6 +94,7 @@ pub fn costs(errand: &Errand) -> Vec<(Bucket, u32)> {
         Errand::DeleteSnapshot { .. } => call("DeleteSnapshot"),
         Errand::CreateGroup | Errand::CreateInternetGroup => call("CreateSecurityGroup"),
         Errand::GiveRules { .. } => network::RULES.map(|name| (Bucket::Call(name), 1)).to_vec(),
+        Errand::FollowPortal { .. } => call("AuthorizeSecurityGroupEgress"),
         Errand::DeleteGroup { .. } => call("DeleteSecurityGroup"),
         Errand::Name { .. } => call("CreateTags"),
     }
@@ -279,6 +280,7 @@ async fn one(
         }
         Errand::CreateGroup => network::create_group(shared, environment, paid).await,
         Errand::GiveRules { group } => network::give_rules(shared, environment, group, paid).await,
+        Errand::FollowPortal { group } => network::follow_portal(shared, environment, group, paid).await,
         Errand::DeleteGroup { group } => network::delete_group(shared, environment, group, paid).await,
         Errand::CreateInternetGroup => network::create_internet_group(shared, environment, paid).await,
         Errand::Name { server, instance, tags } => {

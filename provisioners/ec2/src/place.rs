@@ -242,6 +242,7 @@ pub async fn subnets(amazon: &Amazon, config: &Config) -> Result<Vec<Subnet>, Pl
 /// When neither tells.
 pub async fn portal_rules(config: &Config, url: &str) -> Result<Vec<Rule>, PlaceError> {
     let wrong = || PlaceError::PortalUrl { url: url.to_owned() };
+    let url = config.portal_proxy.as_deref().unwrap_or(url);
     let parsed: Uri = url.parse().map_err(|_| wrong())?;
     let host = parsed.host().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
     let usual = if parsed.scheme_str() == Some("https") { 443 } else { 80 };

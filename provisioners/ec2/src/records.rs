@@ -9,7 +9,7 @@ use provisioners::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::amazon::FastState;
+use super::amazon::{FastState, Rule};
 use super::errands::digest;
 
 /// Everything remembered of one environment. Times are Unix milliseconds.
@@ -37,6 +37,9 @@ pub struct Network {
     /// Its id until then; `None`: whether there is one is not known.
     #[serde(default)]
     pub making: Option<String>,
+    /// Where its rules let its servers find the portal.
+    #[serde(default)]
+    pub portal: Vec<Rule>,
     /// When it was asked for, and then when it was made.
     pub made_at: i64,
     pub delete_at: Option<i64>,
@@ -208,6 +211,12 @@ pub struct Portal {
     pub agent_sha256: String,
     /// PEM; the authorities a portal's certificate may come from, when not the system's.
     pub authorities: Option<String>,
+    /// `http://HOST:PORT` of what stands between them.
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// After so many seconds without it a server sees to its data's safety; `None`: as the agent is used to.
+    #[serde(default)]
+    pub away_seconds: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

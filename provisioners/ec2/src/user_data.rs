@@ -25,6 +25,14 @@ fn script(launch: &Launch, enrolment: impl Fn(&ServerId, i64) -> Secret) -> Stri
         Some(pem) => format!("printf %s {} > /etc/bookend/portal-ca.pem\n", quoted(pem)),
     };
     let trust = if portal.authorities.is_some() { "--cacert /etc/bookend/portal-ca.pem " } else { "" };
+    let (through, environment, variables) = match &portal.proxy {
+        None => (String::new(), String::new(), String::new()),
+        Some(proxy) => (
+            format!("--proxy {} ", quoted(proxy)),
+            format!("Environment=HTTPS_PROXY={proxy} HTTP_PROXY={proxy}\n"),
+            format!("HTTPS_PROXY={proxy} HTTP_PROXY={proxy} "),
+        ),
+    };
     let index = match launch.members.len() {
         1 => "index=0".to_owned(),
         _ => INDEX.to_owned(),
@@ -32,6 +40,9 @@ fn script(launch: &Launch, enrolment: impl Fn(&ServerId, i64) -> Secret) -> Stri
     SCRIPT
         .replace("@AUTHORITIES@", authorities.trim_end())
         .replace("@TRUST@", trust)
+        .replace("@THROUGH@", &through)
+        .replace("@ENVIRONMENT@\n", &environment)
+        .replace("@VARIABLES@", &variables)
         .replace("@URL@", &quoted(&format!("{}/agent/{}/bookend-agent", portal.url, portal.agent_sha256)))
         .replace("@SHA256@", &portal.agent_sha256)
         .replace("@INDEX@", &index)
@@ -52,7 +63,7 @@ umask 077
 mkdir -p /etc/bookend /var/lib/bookend /usr/local/lib/bookend
 @AUTHORITIES@
 agent=/usr/local/lib/bookend/bookend-agent
-curl -fsS @TRUST@--retry 10 --retry-all-errors --max-time 300 -o $agent.new @URL@
+curl -fsS @TRUST@@THROUGH@--retry 10 --retry-all-errors --max-time 300 -o $agent.new @URL@
 echo "@SHA256@  $agent.new" | sha256sum -c - >/dev/null
 chmod 755 $agent.new
 mv $agent.new $agent
@@ -69,6 +80,7 @@ Description=Bookend agent
 After=network-online.target
 Wants=network-online.target
 [Service]
+@ENVIRONMENT@
 ExecStart=/usr/local/lib/bookend/bookend-agent --directory /var/lib/bookend --run-directory /run/bookend
 Restart=always
 RestartSec=1
@@ -80,7 +92,7 @@ END
 systemctl daemon-reload
 systemctl enable --now bookend-agent.service
 else
-exec $agent --directory /var/lib/bookend --run-directory /run/bookend
+@VARIABLES@exec $agent --directory /var/lib/bookend --run-directory /run/bookend
 fi
 "#;
 
@@ -98,6 +110,9 @@ fn identity(launch: &Launch, member: &Member, enrolment: &Secret) -> String {
         "disks": disks,
         "hosts": "/etc/hosts",
     });
+    if let Some(seconds) = launch.portal.away_seconds {
+        identity["away_after_ms"] = json!(u64::from(seconds) * 1000);
+    }
     if launch.spot {
         identity["notices"] = json!(METADATA);
     }

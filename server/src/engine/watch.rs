@@ -14,8 +14,6 @@ use crate::domain::state::derive_from;
 use crate::store::StoreError;
 
 const LOOK_OVER: Duration = Duration::from_secs(30);
-/// Environments observed by one call.
-const BATCH: usize = 100;
 
 pub(super) async fn watch(shared: Arc<Shared>, provisioner: Arc<dyn Provisioner>) {
     let mut hints = provisioner.changes();
@@ -40,10 +38,8 @@ pub(super) async fn watch(shared: Arc<Shared>, provisioner: Arc<dyn Provisioner>
                 changed.extend(everything(&shared, provisioner.as_ref()).await?);
             }
             let changed: Vec<EnvironmentId> = changed.into_iter().collect();
-            for batch in changed.chunks(BATCH) {
-                look(&shared, provisioner.as_ref(), batch).await?;
-            }
-            Ok::<(), StoreError>(())
+            // All of them at once: a cloud is asked as often for thousands as for a few.
+            look(&shared, provisioner.as_ref(), &changed).await
         };
         if let Err(error) = looked.await {
             tracing::warn!(%error, "the engine could not look for changes; it will look again");
@@ -66,6 +62,9 @@ async fn look(
     provisioner: &dyn Provisioner,
     environments: &[EnvironmentId],
 ) -> Result<(), StoreError> {
+    if environments.is_empty() {
+        return Ok(());
+    }
     let seen = match provisioner.observe(environments).await {
         Ok(seen) => seen,
         Err(error) => {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ec2::config::Config;
-use ec2::{Connections, Ec2, Parts, Portal};
+use ec2::{Connections, Ec2, Parts};
 use provisioners::{AgentProgram, Provisioner};
 
 use super::StartError;
@@ -94,6 +94,7 @@ pub(super) async fn open(
             Some(read.map_err(|error| failed(format!("`portal_ca_file` {} cannot be read: {error}", path.display())))?)
         }
     };
+    let portal = config.portal(url, ground.program.sha256.clone(), authorities);
     let (key, clock) = (ground.key.clone(), ground.clock.clone());
     let parts = Parts {
         name: name.to_owned(),
@@ -101,7 +102,7 @@ pub(super) async fn open(
         config,
         ledger: Arc::new(StoredLedger { store: ground.store.clone(), provisioner: name.to_owned() }),
         installation: ground.installation.to_owned(),
-        portal: Portal { url, agent_sha256: ground.program.sha256.clone(), authorities },
+        portal,
         enrolments: Arc::new(move |server, generation| key.enrolment(server, generation)),
         now: Arc::new(move || clock.now()),
     };

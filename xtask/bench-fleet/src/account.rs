@@ -10,7 +10,7 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
 use ec2::amazon::Amazon;
-use ec2::{Ec2, Parts, Portal};
+use ec2::{Ec2, Parts};
 use fake_ec2::{Fake, Wire};
 use provisioners::{EnvironmentId, Ledger, LedgerError, Page, PageChange, Secret};
 
@@ -35,15 +35,11 @@ pub async fn open(fake: &Fake) -> Result<Ec2, String> {
     let clock = fake.clone();
     let parts = Parts {
         name: "frankfurt".to_owned(),
-        config,
         amazon: Amazon::new(client(fake), None),
         ledger: Arc::new(Pages::default()),
         installation: "0192-bench".to_owned(),
-        portal: Portal {
-            url: "https://bookend.example.com".to_owned(),
-            agent_sha256: "ab".repeat(32),
-            authorities: None,
-        },
+        portal: config.portal("https://bookend.example.com".to_owned(), "ab".repeat(32), None),
+        config,
         enrolments: Arc::new(|server, generation| Secret::new(format!("enrol {server} {generation}"))),
         now: Arc::new(move || clock.now_ms()),
     };

@@ -6,13 +6,16 @@ use std::net::Ipv4Addr;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{self, ResourceType, TagSpecification};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Amazon, CallError, Called, listed};
 use crate::buckets::Paid;
 use crate::records::{Launch, Volume};
 use crate::tags::Tags;
 
 /// What packets may come from or go to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// Members of a security group, whatever it is.
     Members(String),
