@@ -6,8 +6,8 @@ use ec2::Ec2;
 use fake_ec2::{Fake, Rules};
 use provisioners::conformance::{effect, server, settled};
 use provisioners::{
-    EnvironmentId, MachineState, ObservedEnvironment, Provisioner, ServerPlan, SnapshotId, SnapshotPlan, SnapshotState,
-    SnapshotVolume, Step, VolumeId, VolumePlan,
+    EnvironmentId, Ledger, MachineState, ObservedEnvironment, Provisioner, ServerPlan, SnapshotId, SnapshotPlan,
+    SnapshotState, SnapshotVolume, Step, VolumeId, VolumePlan,
 };
 use tokio::time::sleep;
 
@@ -202,4 +202,37 @@ async fn the_internets_group_that_somebody_deleted_is_made_again() {
     assert!(matches!(given_up, MachineState::Failed { .. }), "{given_up:?}");
     ask(&portal, &environment, start(open(3))).await;
     told(&portal, &environment, 3, "running").await;
+}
+
+/// Parked every evening for a week.
+#[tokio::test(start_paused = true)]
+async fn what_is_long_over_is_remembered_no_longer_but_that_servers_had_their_volumes_is() {
+    const MORNINGS: i64 = 7;
+    let account = Account::new(Fake::new(Rules::calm()));
+    let portal = account.open().await;
+    let environment = EnvironmentId::new("env");
+    ask(&portal, &environment, Step::CreateNetwork).await;
+    ask(&portal, &environment, data()).await;
+    for morning in 1..=MORNINGS {
+        ask(&portal, &environment, start(server("web", morning))).await;
+        settled(&portal, &environment).await;
+        sleep(MINUTE * 8 * 60).await;
+        ask(&portal, &environment, Step::StopServer { server: web(morning).id, generation: morning }).await;
+        settled(&portal, &environment).await;
+        sleep(MINUTE * 16 * 60).await;
+    }
+    sleep(MINUTE * 24 * 60).await;
+    let pages = account.ledger.read(std::slice::from_ref(&environment)).await.expect("a ledger");
+    let keys: Vec<&str> = pages.iter().map(|page| page.key.as_str()).collect();
+    assert_eq!(keys, ["network", "server/web/7", "volume/data"]);
+    let volume: serde_json::Value = serde_json::from_str(&pages[2].body).expect("a page");
+    let id = volume["volume"].as_str().expect("Amazon's id");
+    assert_eq!(volume["had_before"][id], MORNINGS - 1, "{volume:#}");
+
+    // What was before is not asked for again, and the next one has its data.
+    let late = portal.request(&effect(&environment, &start(server("web", 3)))).await;
+    assert!(late.is_err(), "{late:?}");
+    ask(&portal, &environment, start(server("web", MORNINGS + 1))).await;
+    told(&portal, &environment, MORNINGS + 1, "running").await;
+    assert_eq!(account.fake.truth().volumes.iter().filter(|one| one.is_alive() && one.id == id).count(), 1);
 }

@@ -300,8 +300,7 @@ async fn led(seed: u64) -> Life {
     let rules = Rules { faults: Faults::everywhere(0.04), ..Rules::lifelike(seed) };
     let mut life = Life::begin(seed, Rules { faults: Faults::default(), ..rules.clone() }).await;
     life.account.fake.set_faults(rules.faults);
-    // Too large for the stack of a test that leads several.
-    Box::pin(lead(&mut life)).await;
+    lead(&mut life).await;
     life
 }
 
@@ -315,10 +314,16 @@ async fn whatever_goes_wrong_there_is_one_server_for_each_and_in_the_end_nothing
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_seed_repeats_a_life_to_the_last_call() {
-    let calls = async || led(2).await.account.fake.touches();
-    let (once, again) = (calls().await, calls().await);
+#[test]
+fn a_seed_repeats_a_life_to_the_last_call() {
+    let calls = || {
+        let mut clock = tokio::runtime::Builder::new_current_thread();
+        let clock = clock.enable_all().start_paused(true).build().expect("a runtime");
+        clock.block_on(led(2)).account.fake.touches()
+    };
+    // A life is deeper than the stack of a test.
+    let thread = std::thread::Builder::new().stack_size(16 << 20).spawn(move || (calls(), calls()));
+    let (once, again) = thread.expect("a thread").join().expect("two lives");
     let differs = once.iter().zip(&again).position(|(one, other)| one != other);
     assert_eq!(differs, None, "of {} calls this one is the first that differs", once.len());
     assert_eq!(once.len(), again.len());

@@ -18,6 +18,7 @@ use super::amazon::Called;
 use super::buckets::{Bucket, Paid};
 use super::conclude::conclude;
 use super::errands::{Errand, Turn, errands};
+use super::forget::{Forgotten, forget};
 use super::look::Seen;
 use super::perform::{self, Call, MOST_AT_ONCE, Outcome, Turned};
 use super::records::Records;
@@ -269,11 +270,16 @@ impl Work {
 
     /// Of what is over for so long that nothing of it can show any more, nothing is remembered.
     async fn clear(&mut self, shared: &Shared, id: &EnvironmentId, records: &Records) -> Result<(), LedgerError> {
-        if records.are_over() && !records.keys().is_empty() && records.may_be_forgotten((shared.now)()) {
-            shared.remove(id, records).await?;
+        let now = (shared.now)();
+        let is_over = records.are_over() && records.may_be_forgotten(now);
+        if is_over {
             self.told.remove(id);
         }
-        Ok(())
+        let forgotten = match is_over {
+            true => Forgotten { pages: records.keys(), ..Forgotten::default() },
+            false => forget(records, now),
+        };
+        shared.forget(id, forgotten).await.map(drop)
     }
 
     fn forget(&mut self, id: &EnvironmentId) {

@@ -9,6 +9,7 @@
 //! | the engine's steps | `steps`, `network` |
 //! | looking at everything at once | `look` |
 //! | what a look confirms, what there is, what is to be asked next (pure) | `learn`, `conclude`, `errands` |
+//! | what is remembered no longer (pure) | `forget` |
 //! | volumes that follow their server into another zone (pure) | `zones` |
 //! | volumes that are not read in yet | `warm` |
 //! | snapshots with which volumes begin at full speed | `fast` |
@@ -35,6 +36,7 @@ pub mod doctor;
 mod driver;
 mod errands;
 mod fast;
+mod forget;
 mod learn;
 mod look;
 mod network;
@@ -71,6 +73,7 @@ pub use self::connect::{Connections, connect, connect_as, connect_quotas};
 use self::driver::Active;
 use self::errands::Setting;
 use self::fast::Fasts;
+use self::forget::Forgotten;
 use self::look::{Lookout, Seen};
 pub use self::perform::MOST_AT_ONCE;
 use self::place::Place;
@@ -265,10 +268,15 @@ impl Shared {
         }
     }
 
-    async fn remove(&self, environment: &EnvironmentId, records: &Records) -> Result<bool, LedgerError> {
-        let removal = |(key, from)| PageChange { environment: environment.clone(), key, from, body: None };
-        let changes: Vec<PageChange> = records.keys().into_iter().map(removal).collect();
-        self.ledger.write(&changes).await
+    /// Where somebody wrote meanwhile it is for the next time.
+    async fn forget(&self, environment: &EnvironmentId, forgotten: Forgotten) -> Result<bool, LedgerError> {
+        let removal = |(key, from)| Ok(PageChange { environment: environment.clone(), key, from, body: None });
+        let changed = forgotten.changed.iter().map(|(from, record)| record.change(environment, *from));
+        let changes: Result<Vec<_>, _> = forgotten.pages.into_iter().map(removal).chain(changed).collect();
+        match changes? {
+            changes if changes.is_empty() => Ok(true),
+            changes => self.ledger.write(&changes).await,
+        }
     }
 }
 

@@ -267,6 +267,9 @@ pub struct Volume {
     /// Tokens of copies that are not needed any more: whatever came of them is to go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spent: Vec<String>,
+    /// How many servers were had with it that are not remembered any more, by Amazon's id of it at that time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub had_before: BTreeMap<String, usize>,
 }
 
 /// How a volume comes to another zone.
@@ -556,6 +559,7 @@ impl Volume {
             discarded: Vec::new(),
             began_with: None,
             spent: Vec::new(),
+            had_before: BTreeMap::new(),
         }
     }
 
@@ -574,7 +578,7 @@ impl Volume {
     }
 
     /// Nothing is left of what it was before.
-    fn is_alone(&self) -> bool {
+    pub fn is_alone(&self) -> bool {
         self.discarded.iter().all(|past| past.deleted)
     }
 }

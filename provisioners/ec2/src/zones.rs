@@ -13,6 +13,7 @@
 use provisioners::{ServerId, VolumeId};
 
 use super::errands::digest;
+use super::forget::disks_given;
 use super::look::Seen;
 use super::records::{Discarded, Disk, Kept, Move, MoveCopy, Original, Record, Records, Server, Volume};
 
@@ -297,16 +298,13 @@ fn is_touched(records: &Records, volume: &Volume) -> bool {
     servers_had(records, volume) > 0
 }
 
-/// How many such servers there were; none is ever forgotten before its environment's volumes are.
+/// How many such servers there were, those that are not remembered any more among them.
 fn servers_had(records: &Records, volume: &Volume) -> usize {
     let Some(id) = &volume.volume else { return 0 };
     let had = records.servers.values().map(|kept| &kept.record).filter(|server| server.instance.is_some());
     let had = had.filter(|server| server.plan.mounts.iter().any(|mount| mount.volume == volume.plan.id));
-    let given = had.filter(|server| {
-        let mut disks = server.launch.iter().flat_map(|launch| &launch.members).flat_map(|member| &member.disks);
-        server.launch.is_none() || disks.any(|disk| disk.volume == *id)
-    });
-    given.count()
+    let given = had.filter(|server| server.launch.is_none() || disks_given(server).contains(id));
+    given.count() + volume.had_before.get(id).copied().unwrap_or(0)
 }
 
 fn may_hold_data(records: &Records, volume: &Volume, now: i64) -> bool {
