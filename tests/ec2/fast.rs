@@ -240,6 +240,20 @@ async fn it_goes_with_its_snapshot_and_with_nobody_who_remembers_it() {
     assert_eq!(left, [stranger], "what is not ours stays");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_another_provisioner_of_the_account_wants_stays_on_until_its_hour() {
+    let (story, portal) = Story::begin(1).await;
+    story.keep(&portal, story.in_hours(3)).await.expect("it is accepted");
+    pass(HOUR).await;
+    drop(portal);
+    let renamed = story.account.of_another("renamed");
+    let _portal = renamed.open_with(keeps_warm()).await.expect("a region that can be used");
+    pass(HOUR).await;
+    assert_eq!(story.on().len(), 1);
+    pass(2 * HOUR).await;
+    assert_eq!(story.on(), vec![], "whoever finds it ends it");
+}
+
 /// Fast restore of somebody else's snapshot in the same account.
 async fn foreign(story: &Story) -> String {
     let theirs = Account::of(story.account.fake.clone(), "somebody-else");

@@ -24,10 +24,11 @@ use super::Shared;
 use super::amazon::{CallError, FastState};
 use super::buckets::Bucket;
 use super::conclude::LAG_MS;
+use super::orphans::{Known, remembered};
 use super::perform::plain;
 use super::records::{Fast, Record, Records, Snapshot};
 use super::steps::{Accepted, rejected, soon};
-use super::tags::INSTALLATION;
+use super::tags::{ENVIRONMENT, INSTALLATION};
 
 /// Between looks while there are any.
 const LOOK: Duration = Duration::from_secs(30);
@@ -337,25 +338,34 @@ fn about(snapshot: &Snapshot, fast: &Fast) -> (Vec<String>, Vec<String>) {
     (ids.collect(), fast.zones.keys().cloned().collect())
 }
 
-/// Whatever is on of a snapshot of ours that no record wants. Others' are `strangers`, and not asked about again.
-async fn end_unwanted(shared: &Shared, mut unknown: Vec<Pair>, strangers: &mut BTreeSet<Pair>) -> Result<(), Trouble> {
+/// Whatever is on of a snapshot of this installation that no record wants, another provisioner's of the same account among them.
+/// Others' are `strangers`, and not asked about again.
+async fn end_unwanted(shared: &Shared, unknown: Vec<Pair>, strangers: &mut BTreeSet<Pair>) -> Result<(), Trouble> {
     if unknown.is_empty() {
         return Ok(());
     }
-    let environments = shared.ledger.environments().await?;
-    for records in shared.records(&environments).await?.values() {
-        for snapshot in records.snapshots.values().map(|kept| &kept.record) {
-            let Some(fast) = snapshot.fast.as_ref().filter(|fast| !fast.over) else { continue };
-            let wanted = pairs(snapshot, fast);
-            unknown.retain(|pair| !wanted.contains(pair));
+    let ours = shared.amazon.snapshots(&[(INSTALLATION, std::slice::from_ref(&shared.installation))]).await?;
+    let mut found: Vec<(Pair, EnvironmentId)> = Vec::new();
+    for pair in unknown {
+        let shown = ours.iter().find(|one| one.id == pair.0);
+        match shown.and_then(|one| one.tags.get(ENVIRONMENT)) {
+            Some(environment) => found.push((pair, EnvironmentId::new(environment))),
+            None => drop(strangers.insert(pair)),
         }
     }
-    let ours = shared.amazon.snapshots(&[(INSTALLATION, std::slice::from_ref(&shared.installation))]).await?;
-    for (snapshot, zone) in unknown {
-        if !ours.iter().any(|one| one.id == snapshot) {
-            strangers.insert((snapshot, zone));
+    let environments: Vec<EnvironmentId> = found.iter().map(|(_, environment)| environment.clone()).collect();
+    let known = remembered(shared, &environments).await?;
+    let now = (shared.now)();
+    let wants = |snapshot: &Snapshot, pair: &Pair| {
+        let fast = snapshot.fast.as_ref().filter(|fast| is_wanted(snapshot, fast, now));
+        fast.is_some_and(|fast| pairs(snapshot, fast).contains(pair))
+    };
+    for (pair, environment) in found {
+        let mut records = known.get(&environment).into_iter().flat_map(Known::all);
+        if records.any(|records| records.snapshots.values().any(|kept| wants(&kept.record, &pair))) {
             continue;
         }
+        let (snapshot, zone) = pair;
         tracing::warn!(provisioner = shared.name, snapshot, zone, "nobody wants it kept warm: it is ended");
         let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("DisableFastSnapshotRestores"), 1)]).await;
         shared.amazon.disable_fast_restores(paid, &[snapshot], &[zone]).await?;

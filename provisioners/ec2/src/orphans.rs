@@ -44,19 +44,19 @@ pub(super) async fn find(shared: &Shared) -> Result<Vec<Orphan>, ProvisionError>
 
 /// What is remembered of an environment.
 #[derive(Debug, Default)]
-struct Known {
+pub(super) struct Known {
     own: Records,
     /// By other provisioners.
     others: Vec<Records>,
 }
 
 impl Known {
-    fn all(&self) -> impl Iterator<Item = &Records> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Records> {
         std::iter::once(&self.own).chain(&self.others)
     }
 }
 
-async fn remembered(
+pub(super) async fn remembered(
     shared: &Shared,
     environments: &[EnvironmentId],
 ) -> Result<BTreeMap<EnvironmentId, Known>, LedgerError> {
