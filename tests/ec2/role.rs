@@ -8,18 +8,20 @@ use ec2::amazon::Amazon;
 use ec2::config::{AssumeRole, Config, Endpoints};
 use ec2::{Ec2, PlaceError};
 use fake_ec2::{Fake, Rules};
-use provisioners::conformance::effect;
-use provisioners::{EnvironmentId, Provisioner, Step};
+use provisioners::conformance::{effect, settled};
+use provisioners::{EnvironmentId, Provisioner, Step, VolumeId, VolumePlan};
 use tokio::net::TcpListener;
 
 use super::amazon::{INSTALLATION, Pages, config, open};
 
+const TWO_HOURS_MS: i64 = 2 * 3_600_000;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// An Amazon that answers for EC2 and for STS.
 struct Story {
     fake: Fake,
     address: String,
+    ledger: Arc<Pages>,
 }
 
 impl Story {
@@ -30,7 +32,7 @@ impl Story {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("its address"));
         tokio::spawn(fake_ec2::serve(fake.clone(), listener));
-        Story { fake, address }
+        Story { fake, address, ledger: Arc::default() }
     }
 
     fn config(&self, external_id: &str) -> Config {
@@ -50,7 +52,7 @@ impl Story {
         let fake = self.fake.clone();
         let now = Arc::new(move || fake.now_ms());
         let amazon = connected(&config).await;
-        open(config, amazon, Arc::new(Pages::default()), INSTALLATION, now).await
+        open(config, amazon, self.ledger.clone(), INSTALLATION, now).await
     }
 }
 
@@ -80,6 +82,25 @@ async fn a_role_that_is_not_given_with_this_external_id_is_told_at_the_start() {
     let refused = story.portal(story.config("somebody-elses")).await.map(drop).expect_err("nobody gave it").to_string();
     assert!(refused.contains("not with this `external_id`"), "{refused}");
     assert!(refused.contains("is not authorized to perform: sts:AssumeRole"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_refused_for_credentials_that_have_expired_comes_with_new_ones_and_nobody_has_to_ask_again() {
+    let story = Story::begin().await;
+    let portal = story.portal(story.config("bookend-444455556666")).await.expect("a region that can be used");
+    let environment = EnvironmentId::new("env");
+    let volume = VolumePlan { id: VolumeId::new("data"), name: "data".to_owned(), size_bytes: 1 << 30, from: None };
+    story.fake.advance(TWO_HOURS_MS);
+    assert_eq!(portal.request(&effect(&environment, &Step::CreateVolume { volume })).await, Ok(()));
+    // Amazon is asked for it meanwhile, in vain.
+    for _ in 0..20 {
+        let told = portal.observe(std::slice::from_ref(&environment)).await.expect_err("it cannot look").to_string();
+        assert!(told.contains("an administrator has to look") && told.contains("RequestExpired"), "{told}");
+        tokio::time::sleep(LOOK).await;
+    }
+    drop(portal);
+    let portal = story.portal(story.config("bookend-444455556666")).await.expect("with a new session");
+    assert_eq!(settled(&portal, &environment).await.volumes, [VolumeId::new("data")]);
 }
 
 #[tokio::test]

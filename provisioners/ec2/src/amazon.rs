@@ -55,6 +55,9 @@ const THROTTLED: [&str; 4] =
 /// Answers after which nobody knows.
 const UNSURE: [&str; 5] = ["InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"];
 
+/// Nothing happened; it may be otherwise with the next credentials, and nobody has to ask again then.
+const EXPIRED: [&str; 3] = ["ExpiredToken", "ExpiredTokenException", "RequestExpired"];
+
 /// One account and region.
 #[derive(Clone)]
 pub struct Amazon {
@@ -116,6 +119,11 @@ pub(super) fn understood<T, E: ProvideErrorMetadata + std::error::Error + 'stati
             let message = refusal.err().message().unwrap_or_default().to_owned();
             if THROTTLED.contains(&code.as_str()) {
                 return Err(CallError::Throttled(call));
+            }
+            if EXPIRED.contains(&code.as_str()) {
+                return unknown(format!(
+                    "{message} ({code}). Bookend's credentials for Amazon have expired, or its clock is wrong: an administrator has to look"
+                ));
             }
             if code.is_empty() || UNSURE.contains(&code.as_str()) {
                 return unknown(format!("{message} {code}").trim().to_owned());

@@ -549,7 +549,7 @@ pub fn plain(error: &CallError) -> String {
                 "Bookend may not do this on Amazon ({call}): {message}. `bookend doctor ec2` says what is missing."
             );
         }
-        "AuthFailure" | "InvalidClientTokenId" | "ExpiredToken" | "RequestExpired" => {
+        "AuthFailure" | "InvalidClientTokenId" => {
             " Bookend's credentials for Amazon are not accepted: an administrator has to look."
         }
         _ => "",
