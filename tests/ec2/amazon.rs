@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_ec2::config::retry::RetryConfig;
@@ -235,6 +236,17 @@ impl Account {
         let fake = self.fake.clone();
         let now = Arc::new(move || fake.now_ms());
         open(config, self.amazon(), self.ledger.clone(), &self.installation, now).await
+    }
+
+    /// Until servers of this environment could be launched into its network.
+    pub async fn until_network(&self, environment: &EnvironmentId) {
+        let is_made = |page: &Page| {
+            let body: serde_json::Value = serde_json::from_str(&page.body).expect("a page");
+            page.key == "network" && body["group"].is_string()
+        };
+        while !self.ledger.read(std::slice::from_ref(environment)).await.expect("a ledger").iter().any(is_made) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// The client as the provisioner has it, but for the network.

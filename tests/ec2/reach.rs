@@ -51,16 +51,9 @@ async fn environments_in_a_network_that_somebody_made_are_closed_as_well() {
         let create = effect(&EnvironmentId::new(environment), &Step::CreateNetwork);
         assert_eq!(portal.request(&create).await, Ok(()));
         let name = format!("bookend-{environment}");
-        let has_rules =
-            |group: &TrueGroup| group.name == name && group.rules.iter().any(|rule| rule.starts_with("in "));
-        let closed = loop {
-            let made = account.fake.truth().groups.into_iter().find(has_rules);
-            match made.filter(|group| !group.rules.iter().any(|rule| rule.contains("0.0.0.0/0"))) {
-                Some(group) => break group,
-                None => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        };
-        assert_closed(&closed);
+        account.until_network(&EnvironmentId::new(environment)).await;
+        let truth = account.fake.truth();
+        assert_closed(truth.groups.iter().find(|group| group.name == name).expect("its group"));
     }
 }
 

@@ -49,6 +49,7 @@ async fn what_could_not_be_had_is_not_tried_again_however_the_list_of_what_there
     let portal = account.open_with(types(["t3.small", "t3a.small"])).await.expect("a region that can be used");
     let environment = EnvironmentId::new("env");
     assert_eq!(portal.request(&effect(&environment, &Step::CreateNetwork)).await, Ok(()));
+    account.until_network(&environment).await;
     let room = |there: bool| {
         let zones = ["eu-central-1a", "eu-central-1b", "eu-central-1c"];
         zones.iter().for_each(|zone| account.fake.set_capacity("t3.small", zone, (!there).then_some(0)));
