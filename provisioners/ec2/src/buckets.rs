@@ -28,10 +28,9 @@ fn published(bucket: Bucket) -> (f64, f64) {
         Bucket::Describe(_) => (100.0, 20.0),
         Bucket::Call("RunInstances" | "StartInstances") => (5.0, 2.0),
         Bucket::Call("CreateTags") => (100.0, 10.0),
-        Bucket::Call(
-            "TerminateInstances" | "CreateVolume" | "DeleteVolume" | "CreateSnapshot" | "CreateSnapshots"
-            | "DeleteSnapshot",
-        ) => (100.0, 5.0),
+        Bucket::Call("TerminateInstances" | "CreateVolume" | "DeleteVolume" | "CreateSnapshot" | "DeleteSnapshot") => {
+            (100.0, 5.0)
+        }
         Bucket::Call(_) => (50.0, 5.0),
         Bucket::Servers("RunInstances" | "StartInstances") => (1000.0, 2.0),
         Bucket::Servers(_) => (1000.0, 20.0),

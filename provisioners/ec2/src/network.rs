@@ -112,18 +112,19 @@ pub(super) async fn give_rules(
         Err(error) => return Ok(Outcome::Again(error.to_string())),
     };
     let given = allow_and_forbid(shared, &place.portal_rules, group, paid).await;
-    let now = (shared.now)();
-    let not_known = |error: &CallError| error.code() == "InvalidGroup.NotFound";
-    let made_at = shared.records_of(environment).await?.network.map_or(now, |kept| kept.record.made_at);
     let usable = match given {
         Ok(()) => Some(group.to_owned()),
-        // A group made a moment ago is not known everywhere yet. To begin anew would be to wait until it is even shown.
-        Err(error) if not_known(&error) && now < made_at + LAG_MS => {
-            let quick = now < made_at + QUICK_MS && is_quiet(shared);
-            return Ok(Outcome::TooEarly(if quick { AGAIN_WHEN_QUIET } else { GUESS_AGAIN }));
+        Err(error) if error.code() == "InvalidGroup.NotFound" => {
+            let now = (shared.now)();
+            let made_at = shared.records_of(environment).await?.network.map_or(now, |kept| kept.record.made_at);
+            // A group made a moment ago is not known everywhere yet. To begin anew would be to wait until it is even shown.
+            if now < made_at + LAG_MS {
+                let quick = now < made_at + QUICK_MS && is_quiet(shared);
+                return Ok(Outcome::TooEarly(if quick { AGAIN_WHEN_QUIET } else { GUESS_AGAIN }));
+            }
+            // Somebody took it away: another one is made.
+            None
         }
-        // Somebody took it away: another one is made.
-        Err(error) if not_known(&error) => None,
         Err(error @ CallError::Refused { .. }) => {
             return refuse_servers(shared, environment, &plain(&error), |_| true).await;
         }
