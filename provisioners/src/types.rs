@@ -394,7 +394,8 @@ pub struct ObservedServer {
     /// Where it is in the private network; `None`: where it was planned to be, or not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,
-    /// For a machine that boots by itself: since when it runs, Unix milliseconds. `None`: its agent starts with it.
+    /// For a machine that boots by itself: since when it runs, or was had until that is known, Unix milliseconds. `None`: it was not
+    /// had yet, or its agent starts with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_since: Option<i64>,
 }

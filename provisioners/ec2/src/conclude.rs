@@ -72,7 +72,7 @@ fn server(server: &Server, records: &Records, seen: &Seen, now: i64) -> Option<O
         state: waits.then(moves).flatten().unwrap_or_else(|| machine(server, shown, seen, now)),
         limits: server.launch.as_ref().map(|launch| limits(server, launch)).unwrap_or_default(),
         address: server.address,
-        running_since: server.ran_at,
+        running_since: server.ran_at.or(server.launched_at),
     })
 }
 

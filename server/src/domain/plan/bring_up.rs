@@ -118,14 +118,15 @@ fn judge(server: &Server, spec: &ServerSpec, network_lost: bool, listening_since
         return Verdict::Fine;
     }
     let waiting_since = asked_at.max(listening_since).max(server.turns.woken_at);
-    // Nobody knows how long it takes to catch up with others' copies; what comes after that is counted from then.
-    let shares = spec.mounts.iter().any(|mount| mount.copy_of.is_some());
-    let working_since = waiting_since.max(server.phase_at.filter(|_| shares).unwrap_or(0));
     let machine = server.machine();
     let (booting_since, patience) = match machine.and_then(|machine| machine.running_since) {
         Some(since) => (since, BOOT_MS),
         None => (0, CONNECT_MS),
     };
+    // Nobody knows how long it takes to catch up with others' copies; what comes after that is counted from then. Nor is it its own
+    // time in which it waited for its turn at its cloud.
+    let shares = spec.mounts.iter().any(|mount| mount.copy_of.is_some());
+    let working_since = waiting_since.max(booting_since).max(server.phase_at.filter(|_| shares).unwrap_or(0));
     match machine.map(|machine| &machine.state) {
         None if server.seen => lost(server, "disappeared", now),
         Some(MachineState::Dead { reason }) => lost(server, &format!("died: {reason}"), now),

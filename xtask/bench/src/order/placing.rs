@@ -75,7 +75,8 @@ fn await_all(portal: &Portal, state: &str, count: usize) -> Outcome<Vec<Value>> 
         let mut all = portal.api.environments()?;
         all.retain(|one| one["state"] != "deleted");
         if let Some(failed) = all.iter().find(|one| one["state"] == "failed") {
-            return Err(format!("An environment failed: {failed}"));
+            let name = failed["name"].as_str().unwrap_or_default();
+            return Err(format!("{name} failed: {}", portal.api.environment(name)?["failure"]));
         }
         if all.len() == count && all.iter().all(|one| one["state"] == state) {
             return Ok(all);

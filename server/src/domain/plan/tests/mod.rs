@@ -5,6 +5,7 @@ mod properties;
 mod simulation;
 mod world;
 
+use agent::api::{Phase, Status};
 use app::api::{Action, State};
 use provisioners::{MachineState, VolumeId};
 
@@ -130,6 +131,30 @@ fn a_machine_that_boots_by_itself_is_given_time_from_the_moment_it_runs() {
     let four_minutes_pending = Some(simulation.now + 4 * 60_000);
     assert!(!is_replaced(four_minutes_pending, 8));
     assert!(is_replaced(four_minutes_pending, 10));
+}
+
+#[test]
+fn time_in_which_a_server_waits_for_its_turn_at_its_cloud_is_not_taken_for_its_own() {
+    let mut simulation = Simulation::new();
+    let Decision::Do(work) = simulation.decide() else { panic!() };
+    simulation.work(&work, || Luck::Good);
+    simulation.decide();
+    let fails = |had: Option<i64>, minutes: i64| {
+        let mut facts = simulation.facts.clone();
+        for server in &mut facts.observed.servers {
+            server.link = AgentLink::Connected;
+            server.status = Some(Status { phase: Phase::SettingUp, ..Status::default() });
+            for machine in &mut server.machines {
+                (machine.state, machine.running_since) = (MachineState::Running, had);
+            }
+        }
+        let now = simulation.now + minutes * 60_000;
+        matches!(plan(&facts.intent, &facts.topology, &facts.observed, now), Decision::GiveUp(_))
+    };
+    assert!(fails(None, 60), "an hour is too long to set up");
+    let after_an_hour = Some(simulation.now + 60 * 60_000);
+    assert!(!fails(after_an_hour, 60));
+    assert!(fails(after_an_hour, 120));
 }
 
 #[test]
