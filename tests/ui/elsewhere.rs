@@ -4,61 +4,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fake_ec2::{Fake, Rules};
 use serde_json::{Value, json};
-use tests::{Outcome, Portal, Setting};
-use tokio::net::TcpListener;
+use tests::Outcome;
 
+use super::regions::portal_on;
 use super::{pictures, signed_in};
 
 const AWAY: &str = "eu-west-1";
-
-/// One server with a volume.
-const SHELF: &str = r#"
-name: shelf
-version: "1.0.0"
-title: Shelf
-summary: A server with something on a volume.
-category: Basics
-provisioner: frankfurt
-servers:
-  box: {}
-volumes:
-  shelf: {size: 1 GiB, mounts: {box: /shelf}}
-"#;
-
-/// Two regions of one account, the first of which has its snapshots copied to the second.
-const REGIONS: &str = r#"
-[ec2.frankfurt]
-region = "eu-central-1"
-endpoint = "ENDPOINT"
-portal_url = "http://172.31.0.1:1"
-images.host = { owner = "amazon", name = "al2023-ami-2023.*-x86_64" }
-sizes = [{ types = ["t3.small"] }]
-snapshots.copy_to = "dublin"
-
-[ec2.dublin]
-region = "eu-west-1"
-endpoint = "ENDPOINT"
-portal_url = "http://172.31.0.1:1"
-images.host = { owner = "amazon", name = "al2023-ami-2023.*-x86_64" }
-sizes = [{ types = ["t3.small"] }]
-"#;
-
-async fn portal_on(fake: &Fake) -> Outcome<Portal> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(fake_ec2::serve(fake.clone(), listener));
-    let setting = Setting::new()?.template("shelf", SHELF)?;
-    let file = setting.home().join("provisioners.toml");
-    std::fs::write(&file, REGIONS.replace("ENDPOINT", &endpoint))?;
-    let setting = setting.options(&["--provisioners", &file.display().to_string()]);
-    setting.variable("AWS_ACCESS_KEY_ID", "AKIAFAKEOURS").variable("AWS_SECRET_ACCESS_KEY", "x").start().await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_in_one_region_begins_anew_in_another_with_the_copy_of_it() -> Outcome {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let fake = Fake::new(Rules { start_ms: i64::try_from(now)?, ..Rules::calm() });
-    let portal = portal_on(&fake).await?;
+    let portal = portal_on(&fake, "snapshots.copy_to = \"dublin\"", &[("shelf", "frankfurt")]).await?;
     let browser = signed_in(&portal).await?;
     let api = portal.person("ada").await?;
     let ordered = api.order("shelf", "first").await?;

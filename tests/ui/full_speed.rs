@@ -4,60 +4,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fake_ec2::{Delays, Fake, Rules, Spread};
 use serde_json::{Value, json};
-use tests::{Outcome, Portal, Setting};
-use tokio::net::TcpListener;
+use tests::Outcome;
 
+use super::regions::portal_on;
 use super::{pictures, signed_in};
-
-/// One server with a volume.
-const SHELF: &str = r#"
-name: shelf
-version: "1.0.0"
-title: Shelf
-summary: A server with something on a volume.
-category: Basics
-servers:
-  box: {}
-volumes:
-  shelf: {size: 1 GiB, mounts: {box: /shelf}}
-"#;
-
-/// Two of one account, the first of which lets people keep snapshots warm.
-const REGIONS: &str = r#"
-[ec2.frankfurt]
-region = "eu-central-1"
-endpoint = "ENDPOINT"
-portal_url = "http://172.31.0.1:1"
-images.host = { owner = "amazon", name = "al2023-ami-2023.*-x86_64" }
-sizes = [{ types = ["t3.small"] }]
-snapshots.fast_restore = true
-
-[ec2.dublin]
-region = "eu-west-1"
-endpoint = "ENDPOINT"
-portal_url = "http://172.31.0.1:1"
-images.host = { owner = "amazon", name = "al2023-ami-2023.*-x86_64" }
-sizes = [{ types = ["t3.small"] }]
-"#;
-
-async fn portal_on(fake: &Fake) -> Outcome<Portal> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(fake_ec2::serve(fake.clone(), listener));
-    let at = |name: &str| SHELF.replace("name: shelf", &format!("name: {name}\nprovisioner: {name}"));
-    let setting = Setting::new()?.template("frankfurt", &at("frankfurt"))?.template("dublin", &at("dublin"))?;
-    let file = setting.home().join("provisioners.toml");
-    std::fs::write(&file, REGIONS.replace("ENDPOINT", &endpoint))?;
-    let setting = setting.options(&["--provisioners", &file.display().to_string()]);
-    setting.variable("AWS_ACCESS_KEY_ID", "AKIAFAKEOURS").variable("AWS_SECRET_ACCESS_KEY", "x").start().await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_is_kept_at_full_speed_for_hours_that_are_paid_for_and_ended_by_a_click() -> Outcome {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let delays = Delays { fast_restore: Spread(20_000, 20_000), ..Delays::default() };
     let fake = Fake::new(Rules { start_ms: i64::try_from(now)?, delays, ..Rules::calm() });
-    let portal = portal_on(&fake).await?;
+    let portal =
+        portal_on(&fake, "snapshots.fast_restore = true", &[("frankfurt", "frankfurt"), ("dublin", "dublin")]).await?;
     let browser = signed_in(&portal).await?;
     let api = portal.person("ada").await?;
     // What does not run keeps its volumes.

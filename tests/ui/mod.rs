@@ -19,6 +19,7 @@ mod pages;
 mod palette;
 mod parking;
 mod profile;
+mod regions;
 mod shop;
 mod snapshots;
 mod terminal;
