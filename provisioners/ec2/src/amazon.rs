@@ -53,7 +53,8 @@ pub type Called<T> = Result<T, CallError>;
 const THROTTLED: [&str; 4] =
     ["RequestLimitExceeded", "ResourceLimitExceeded.Throttled", "Throttling", "ThrottlingException"];
 /// Answers after which nobody knows.
-const UNSURE: [&str; 5] = ["InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"];
+const UNSURE: [&str; 6] =
+    ["InternalError", "InternalFailure", "ServerInternal", "ServiceUnavailable", "Unavailable", "RequestTimeout"];
 
 /// Nothing happened; it may be otherwise with the next credentials, and nobody has to ask again then.
 const EXPIRED: [&str; 3] = ["ExpiredToken", "ExpiredTokenException", "RequestExpired"];

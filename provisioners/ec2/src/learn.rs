@@ -125,8 +125,9 @@ fn volume(volume: &mut Volume, seen: &Seen, now: i64) -> bool {
         Some(VolumeState::Available | VolumeState::InUse) => (volume.ready, volume.failure) = (true, None),
         Some(VolumeState::Failed) if !volume.ready && !moves => volume.failure = Some(NOT_MADE.to_owned()),
         Some(VolumeState::Deleting) if volume.delete_at.is_some() => volume.deleted = true,
+        // A call whose answer was lost may have brought one that is not shown yet.
         None if volume.delete_at.is_some() && volume.volume.is_none() && volume.failure.is_some() => {
-            volume.deleted = true
+            volume.deleted = now >= volume.asked_at + LAG_MS;
         }
         _ => {}
     }

@@ -155,6 +155,10 @@ async fn one(
                     record.token = digest(&format!("{} as Amazon likes", record.token));
                     record.reading_rate = None;
                 }
+                // One without data waits for room where its server is to be; Amazon has some again soon.
+                Err(error) if error.code() == "InsufficientVolumeCapacity" && record.moving.is_none() => {
+                    return Ok(Outcome::Again(plain(&error)));
+                }
                 Err(error @ CallError::Refused { .. }) => match &mut record.moving {
                     Some(moving) => moving.refused = Some(plain(&error)),
                     None => {

@@ -3,7 +3,7 @@
 use agent::api::{HostEntry, Status};
 use agent::link::Hello;
 use async_trait::async_trait;
-use provisioners::ServerId;
+use provisioners::{MachineState, ObservedServer, ServerId};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -17,8 +17,8 @@ use crate::store::{AgentCredentials, Neighbour, Store, StoreError};
 /// Log kept per server, in bytes; older lines go.
 const LOG_BOUND: u64 = 8 * 1024 * 1024;
 
-/// How long an agent may take from when its server was last asked for to its first call, in milliseconds: the longest start of a
-/// machine with room to spare. A token that somebody comes upon later, in an image or among what is said of an instance, opens
+/// How long an agent may take from when its machine was had to its first call, in milliseconds: the longest start of a machine with
+/// room to spare. A token that somebody comes upon later, in an image or among what is said of an instance, opens
 /// nothing.
 const ENROLMENT_LIFE_MS: i64 = 60 * 60 * 1000;
 
@@ -105,8 +105,7 @@ impl Directory {
         if credentials.enrolled_generation >= hello.generation || !same(expected.reveal(), given) {
             return Err(refused("the enrolment token is wrong or used"));
         }
-        let asked_at = credentials.start_asked_at.unwrap_or(i64::MIN);
-        if self.clock.now().saturating_sub(asked_at) > ENROLMENT_LIFE_MS {
+        if begun_at(credentials).is_some_and(|at| self.clock.now().saturating_sub(at) > ENROLMENT_LIFE_MS) {
             let minutes = ENROLMENT_LIFE_MS / 60_000;
             return Err(refused(&format!("the enrolment token is older than {minutes} minutes")));
         }
@@ -115,6 +114,16 @@ impl Directory {
             return Err(refused("the enrolment token is wrong or used"));
         }
         Ok(credentials.environment.clone())
+    }
+}
+
+/// From when its token counts; `None`: it waits for a machine still, which may take long where they are few.
+fn begun_at(credentials: &AgentCredentials) -> Option<i64> {
+    let asked_at = credentials.start_asked_at.unwrap_or(i64::MIN);
+    match &credentials.machine {
+        Some(ObservedServer { state: MachineState::Starting { .. }, running_since: None, .. }) => None,
+        Some(machine) => Some(machine.running_since.unwrap_or(asked_at)),
+        None => Some(asked_at),
     }
 }
 

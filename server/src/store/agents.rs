@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use agent::api::{Phase, Status};
-use provisioners::ServerId;
+use provisioners::{ObservedServer, ServerId};
 use sqlx::Row;
 
 use super::{Store, StoreError, Tx, json, timeline};
@@ -23,6 +23,8 @@ pub struct AgentCredentials {
     pub deleted: bool,
     /// When the provisioner was last asked to start this generation.
     pub start_asked_at: Option<i64>,
+    /// What was last seen of this generation.
+    pub machine: Option<ObservedServer>,
 }
 
 /// What a server's configuration is made from.
@@ -107,7 +109,7 @@ impl Store {
     /// When the database cannot be read. `None`: there is no such server.
     pub async fn agent_credentials(&self, server: &str) -> Result<Option<AgentCredentials>, StoreError> {
         let row = sqlx::query(
-            "select s.environment_id, s.generation, s.enrolled_generation, s.agent_key_hash, e.deleted_at, \
+            "select s.environment_id, s.generation, s.enrolled_generation, s.agent_key_hash, s.observed, e.deleted_at, \
              (select max(coalesce(f.asked_at, f.recorded_at)) from effect f where f.subject_id = s.id \
              and f.step = 'start_server' and f.generation = s.generation) as start_asked_at from server s join environment e on e.id = s.environment_id where s.id = $1",
         )
@@ -115,9 +117,13 @@ impl Store {
         .fetch_optional(&mut *self.read().await?)
         .await?;
         let Some(row) = row else { return Ok(None) };
+        let generation = row.try_get("generation")?;
+        let seen: Vec<ObservedServer> =
+            json::read_optional("an observation", row.try_get("observed")?)?.unwrap_or_default();
         Ok(Some(AgentCredentials {
             environment: row.try_get("environment_id")?,
-            generation: row.try_get("generation")?,
+            generation,
+            machine: seen.into_iter().find(|machine| machine.generation == generation),
             enrolled_generation: row.try_get("enrolled_generation")?,
             key_hash: row.try_get("agent_key_hash")?,
             deleted: row.try_get::<Option<i64>, _>("deleted_at")?.is_some(),

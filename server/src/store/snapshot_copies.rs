@@ -11,6 +11,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::repository::asked_for;
+use super::snapshots::is_being_read;
 use super::{Store, StoreError, json};
 use crate::domain::repository::ExportPolicy;
 
@@ -105,9 +106,12 @@ impl Store {
     /// # Errors
     /// When the database refuses it.
     pub async fn expire_copies(&self) -> Result<(), StoreError> {
-        let due = "select c.snapshot_id from snapshot_copy c join snapshot s on s.id = c.snapshot_id \
-                   where s.removal_requested_at is not null and c.state <> 'removing'";
-        if sqlx::query(due).fetch_optional(&mut *self.read().await?).await?.is_none() {
+        let due = format!(
+            "select c.snapshot_id from snapshot_copy c join snapshot s on s.id = c.snapshot_id \
+             where s.removal_requested_at is not null and c.state <> 'removing' and not {}",
+            is_being_read("s")
+        );
+        if sqlx::query(sqlx::AssertSqlSafe(due.clone())).fetch_optional(&mut *self.read().await?).await?.is_none() {
             return Ok(());
         }
         let mut tx = self.write().await?;

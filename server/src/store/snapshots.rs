@@ -291,34 +291,34 @@ impl Store {
         rows.iter().map(record).collect()
     }
 
-    /// Those past their time are to go. How many.
+    /// Those past their time are to go, unless something is being made from them. How many.
     ///
     /// # Errors
     /// When the database refuses it.
     pub async fn expire_snapshots(&self, now: i64) -> Result<u64, StoreError> {
-        let due = sqlx::query(
-            "select 1 from snapshot where expires_at <= $1 and removal_requested_at is null and pinned = 0 limit 1",
-        )
-        .bind(now)
-        .fetch_optional(&mut *self.read().await?)
-        .await?;
-        if due.is_none() {
+        let due = "expires_at <= $1 and removal_requested_at is null and pinned = 0";
+        let due = format!("{due} and not {}", is_being_read("snapshot"));
+        let any = sqlx::AssertSqlSafe(format!("select 1 from snapshot where {due} limit 1"));
+        if sqlx::query(any).bind(now).fetch_optional(&mut *self.read().await?).await?.is_none() {
             return Ok(0);
         }
         let mut tx = self.write().await?;
-        let rows = sqlx::query(
-            "update snapshot set removal_requested_at = $1 where expires_at <= $1 and removal_requested_at is null \
-             and pinned = 0 returning environment_id",
-        )
-        .bind(now)
-        .fetch_all(tx.connection())
-        .await?;
+        let expire = format!("update snapshot set removal_requested_at = $1 where {due} returning environment_id");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(expire)).bind(now).fetch_all(tx.connection()).await?;
         for row in &rows {
             tx.touch(&row.try_get::<String, _>("environment_id")?, now).await?;
         }
         tx.commit().await?;
         Ok(rows.len() as u64)
     }
+}
+
+/// Volumes are made from this snapshot, or have been and nobody has seen them yet.
+pub(super) fn is_being_read(snapshot: &str) -> String {
+    format!(
+        "exists (select 1 from volume v where v.source_snapshot_id = {snapshot}.id \
+         and (v.role = 'incoming' or (v.role = 'current' and v.observed_at is null)))"
+    )
 }
 
 pub(super) fn record(row: &AnyRow) -> Result<SnapshotRecord, StoreError> {

@@ -226,7 +226,8 @@ impl Amazon {
         let page = self.look("DescribeSubnets", call.send()).await?;
         let mut found: Vec<Subnet> = page.subnets.unwrap_or_default().into_iter().filter_map(subnet).collect();
         match ids {
-            [] => found.sort_by(|one, other| one.zone.cmp(&other.zone)),
+            // Of several in a zone it is the same one every time.
+            [] => found.sort_by(|one, other| (&one.zone, &one.id).cmp(&(&other.zone, &other.id))),
             ids => found.sort_by_key(|subnet| ids.iter().position(|id| *id == subnet.id)),
         }
         Ok(found)

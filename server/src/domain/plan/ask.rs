@@ -2,8 +2,8 @@
 
 use provisioners::Step;
 
-use super::{APPEAR_MS, Draft, Freeze, Gently, MAX_CALLS, Request};
-use crate::domain::facts::{Asked, Failure, Outcome};
+use super::{APPEAR_MS, Draft, Freeze, Gently, LONGEST_APPEAR_MS, MAX_CALLS, Request};
+use crate::domain::facts::{Asked, Effect, Failure, Outcome};
 use crate::domain::note::Note;
 
 /// A step that is wanted and does not show yet.
@@ -13,6 +13,8 @@ pub(super) struct Wish<'a> {
     pub asked: &'a Asked,
     /// "the private network", "web": who waits, and for what.
     pub what: String,
+    /// It is seen to come about: what was accepted is waited for, however long it takes.
+    pub under_way: bool,
     pub server: Option<&'a str>,
     pub after: Vec<usize>,
     pub gently: Option<Gently>,
@@ -31,6 +33,11 @@ pub(super) enum Progress {
     NotYet,
 }
 
+/// How long what was accepted may take to show, after so many calls.
+fn patience(calls: i64) -> i64 {
+    (APPEAR_MS << (calls - 1).clamp(0, 10)).min(LONGEST_APPEAR_MS)
+}
+
 impl Draft {
     /// Adds what this wish needs now: a request, a reason to wait, or a failure.
     pub(super) fn pursue(&mut self, wish: Wish<'_>) -> Progress {
@@ -47,6 +54,7 @@ impl Draft {
                 self.refused(&wish, cause);
                 Progress::NotYet
             }
+            Outcome::Accepted if wish.under_way => self.accepted(wish, latest),
             _ if latest.attempts >= MAX_CALLS && !asked_again_since => {
                 let cause = match (&latest.message, latest.outcome) {
                     (Some(message), Outcome::Retryable | Outcome::Unknown) => message.clone(),
@@ -62,15 +70,18 @@ impl Draft {
                 self.wait(wish.server, text, latest.retry_at);
                 Progress::NotYet
             }
-            Outcome::Accepted => {
-                let until = latest.finished_at.unwrap_or(latest.recorded_at) + APPEAR_MS;
-                if now >= until {
-                    return self.request(wish, rejected);
-                }
-                self.wait(wish.server, wish.what, until);
-                Progress::Accepted
-            }
+            Outcome::Accepted => self.accepted(wish, latest),
         }
+    }
+
+    fn accepted(&mut self, wish: Wish<'_>, latest: &Effect) -> Progress {
+        let until = latest.finished_at.unwrap_or(latest.recorded_at) + patience(latest.attempts);
+        if self.now >= until {
+            let rejected = wish.asked.rejected;
+            return self.request(wish, rejected);
+        }
+        self.wait(wish.server, wish.what, until);
+        Progress::Accepted
     }
 
     /// As [`pursue`](Self::pursue), for what was accepted and then could not be had, for this reason: told at once, and asked for

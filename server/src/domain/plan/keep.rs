@@ -256,6 +256,7 @@ fn wish(step: Step, asked: &crate::domain::facts::Asked, what: String) -> Wish<'
         generation: 1,
         asked,
         what,
+        under_way: false,
         server: None,
         after: Vec::new(),
         gently: None,

@@ -26,8 +26,9 @@ use super::facts::{Desired, Facts, Failure, Intent, Observed};
 use super::note::Note;
 use super::topology::Topology;
 
-/// An accepted step that has not shown after this long is asked for again, with the same token.
+/// An accepted step that has not shown after this long is asked for again, with the same token; after twice as long the next time.
 const APPEAR_MS: i64 = 20_000;
+const LONGEST_APPEAR_MS: i64 = 10 * 60_000;
 /// Whoever waits for something that will report by itself looks again after this long all the same.
 const LOOK_AGAIN_MS: i64 = 30_000;
 /// From a server's start to its agent's first word.
@@ -44,8 +45,8 @@ const OVERDUE_MS: i64 = 60_000;
 const STABLE_MS: i64 = 10 * 60_000;
 /// Repairs in a row before giving up on a server that keeps dying.
 const MAX_REPAIRS: i64 = 4;
-/// Calls of one step before giving up on it.
-const MAX_CALLS: i64 = 10;
+/// Calls of one step before giving up on it: over seven minutes, longer than a cloud is known to show what was.
+const MAX_CALLS: i64 = 20;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]

@@ -59,6 +59,7 @@ pub(super) fn delete(draft: &mut Draft, topology: &Topology, observed: &Observed
             generation: 1,
             asked: &volume.delete,
             what: format!("volume {} to be deleted", volume.name),
+            under_way: false,
             server: None,
             after: Vec::new(),
             gently: None,
@@ -78,6 +79,7 @@ pub(super) fn delete_network(draft: &mut Draft, observed: &Observed) {
         generation: network.generation(),
         asked: &network.delete,
         what: "the private network to be removed".to_owned(),
+        under_way: false,
         server: None,
         after: Vec::new(),
         gently: None,
@@ -99,6 +101,7 @@ pub(super) fn stop(draft: &mut Draft, topology: &Topology, doomed: Vec<(&Server,
             generation: *generation,
             asked: &server.stop(*generation),
             what: format!("{} to stop", server.name),
+            under_way: ends(server, *generation),
             server: Some(&server.name),
             after,
             gently,
@@ -109,6 +112,13 @@ pub(super) fn stop(draft: &mut Draft, topology: &Topology, doomed: Vec<(&Server,
             requested.push((spec, at));
         }
     }
+}
+
+/// All its machines are on their way out. How long that takes is the place's affair: a hung one takes minutes, and with thousands
+/// it waits for its turn.
+fn ends(server: &Server, up_to: i64) -> bool {
+    let mut machines = server.machines.iter().filter(|machine| machine.generation <= up_to);
+    machines.all(|machine| machine.state == MachineState::Stopping)
 }
 
 /// A running server's agent ends the services first, in the time its template gives them.

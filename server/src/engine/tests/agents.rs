@@ -70,6 +70,19 @@ async fn attack_27_whoever_comes_with_forged_stale_or_used_papers_is_refused() {
 }
 
 #[tokio::test]
+async fn a_token_counts_from_when_there_is_a_machine_that_may_have_it() {
+    let mut house = House::new().await;
+    house.world.with(|state| (state.behaviour, state.behind) = (Some(Behaviour::Silent), true));
+    house.order("shop", topology([server("db")])).await;
+    house.until("shop", State::Starting).await;
+    house.until_nothing_is_due().await;
+    house.engine = None;
+    let db = house.server("shop", "db").await;
+    house.time.fetch_add(300 * MINUTE, Ordering::SeqCst);
+    assert_eq!(house.knock(db.as_str(), 1, token(&db, 1), "its key").await, "welcome", "it had to wait for room");
+}
+
+#[tokio::test]
 async fn whose_agent_says_that_all_is_well_is_ready_before_its_cloud_shows_that_it_runs() {
     let house = House::new().await;
     house.world.with(|state| {

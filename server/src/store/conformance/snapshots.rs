@@ -221,6 +221,11 @@ pub(super) async fn volumes_are_put_away_only_in_a_complete_snapshot_which_then_
     let removal = asking(Step::DeleteSnapshot { snapshot: SnapshotId::new(&kept.view.id) });
     let refused = at.store.record(&lease, 2, State::Parked, &removal, NOW).await;
     assert!(matches!(refused, Err(StoreError::Stale)), "whoever asked for it, it is all there is: {refused:?}");
+    let mut tx = at.store.write().await.unwrap();
+    let past = sqlx::query("update snapshot set removal_requested_at = null, expires_at = $2 where id = $1");
+    past.bind(&kept.view.id).bind(NOW).execute(tx.connection()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(at.store.expire_snapshots(NOW + 1).await.unwrap(), 0, "nor does time take it");
 
     // Until it is there again, and in use, that is so; then the snapshot is one among others.
     at.change(&environment, Action::Cancel).await;

@@ -7,11 +7,11 @@ mod world;
 
 use agent::api::{Phase, Status};
 use app::api::{Action, State};
-use provisioners::{MachineState, VolumeId};
+use provisioners::{DataProgress, MachineState, RestoreState, VolumeId};
 
 use self::simulation::{Event, Luck, Simulation};
 use super::*;
-use crate::domain::facts::{AgentLink, Server};
+use crate::domain::facts::{AgentLink, Asked, Effect, Outcome, Server};
 use crate::domain::progress::progress;
 use crate::domain::state;
 use crate::domain::topology::ParkMode;
@@ -177,6 +177,57 @@ fn an_agent_that_talks_is_believed_before_its_cloud_and_not_where_its_server_sto
     assert!(!is_running(AgentLink::Never, 0));
     assert!(!is_running(AgentLink::LostSince(0), 0));
     assert!(!is_running(AgentLink::Connected, 1), "the connection may be from before");
+}
+
+/// Whether it is given up that was accepted 20 times, the last time a moment ago.
+fn is_given_up(facts: &Facts, now: i64) -> bool {
+    matches!(plan(&facts.intent, &facts.topology, &facts.observed, now), Decision::GiveUp(_))
+}
+
+fn often_accepted(now: i64) -> Asked {
+    let latest = Effect {
+        outcome: Outcome::Accepted,
+        message: None,
+        attempts: 20,
+        retry_at: 0,
+        recorded_at: now,
+        finished_at: Some(now),
+    };
+    Asked { latest: Some(latest), rejected: 0 }
+}
+
+#[test]
+fn what_is_seen_to_end_is_waited_for_however_long_it_takes_and_what_is_not_is_told() {
+    let mut simulation = up(ParkMode::Volumes);
+    simulation.ask(Action::Park);
+    let now = simulation.now;
+    let mut facts = simulation.facts.clone();
+    for server in &mut facts.observed.servers {
+        server.stops.insert(server.generation, often_accepted(now));
+        server.machines.iter_mut().for_each(|machine| machine.state = MachineState::Stopping);
+    }
+    assert!(!is_given_up(&facts, now + 1_000), "one that hangs takes minutes, and thousands wait for their turn");
+    for server in &mut facts.observed.servers {
+        server.link = AgentLink::Never;
+        server.machines.iter_mut().for_each(|machine| machine.state = MachineState::Running);
+    }
+    assert!(is_given_up(&facts, now + 1_000), "they were asked to end and run on");
+}
+
+#[test]
+fn a_volume_that_is_being_made_is_waited_for_however_long_it_takes() {
+    let mut simulation = Simulation::new();
+    let Decision::Do(work) = simulation.decide() else { panic!("nothing to do for an order") };
+    simulation.work(&work, || Luck::Good);
+    let now = simulation.now;
+    let mut facts = simulation.facts.clone();
+    for volume in &mut facts.observed.volumes {
+        (volume.create, volume.seen, volume.present) = (often_accepted(now), false, false);
+        volume.restore = Some(RestoreState::Copying(DataProgress::default()));
+    }
+    assert!(!is_given_up(&facts, now + 1_000));
+    facts.observed.volumes.iter_mut().for_each(|volume| volume.restore = None);
+    assert!(is_given_up(&facts, now + 1_000), "nobody knows anything of it");
 }
 
 #[test]
