@@ -42,6 +42,15 @@ pub trait Provisioner: Send + Sync {
     /// [`ProvisionError`] when the place could not be asked. Never an empty answer instead of an error.
     async fn observe(&self, environments: &[EnvironmentId]) -> Result<Vec<ObservedEnvironment>, ProvisionError>;
 
+    /// Whether this step's turn has come, where a place lets so many be asked for at a time. Nothing is asked for yet: whoever
+    /// waits holds nothing still meanwhile, and keeps nobody busy. What is granted is kept for the request for a minute.
+    ///
+    /// # Errors
+    /// How long until it is worth asking again.
+    async fn admit(&self, _environment: &EnvironmentId, _step: &Step, _by_schedule: bool) -> Result<(), Duration> {
+        Ok(())
+    }
+
     /// Asks for one step and returns when it is accepted; completion shows in [`observe`](Self::observe). Repeating an
     /// effect with the same token is harmless, whether or not the first one happened.
     async fn request(&self, effect: &Effect) -> Result<(), ProvisionError>;

@@ -4,6 +4,7 @@ pub mod amazon;
 mod conformance;
 mod copies;
 mod doctor;
+mod evening;
 mod fast;
 mod morning;
 mod moto;

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::queue::Queue;
+
 /// What is counted together: every action has a bucket of its own, and some a second one for the servers they are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bucket {
@@ -68,11 +70,18 @@ impl Paid {
     pub fn apart<const CALLS: usize>(self) -> [Paid; CALLS] {
         std::array::from_fn(|call| Paid(self.0.get(call).copied().into_iter().collect()))
     }
+
+    /// What was taken for many calls of one kind, one for each.
+    pub fn singly(self) -> impl Iterator<Item = Paid> {
+        self.0.into_iter().flat_map(|(bucket, count)| (0..count).map(move |_| Paid(vec![(bucket, 1)])))
+    }
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Buckets {
+    /// Whose snapshots are taken next.
+    pub(super) snapshots: Queue,
     levels: Mutex<BTreeMap<Bucket, Level>>,
 }
 

@@ -14,7 +14,7 @@
 //! | volumes that are not read in yet | `warm` |
 //! | snapshots with which volumes begin at full speed | `fast` |
 //! | what nothing remembered names | `orphans`, [`prices`] |
-//! | asking, as fast as may be | `driver`, `perform`, `buckets` |
+//! | asking, as fast as may be | `driver`, `perform`, `buckets`, `queue` |
 //! | servers that stand by and wake | `turn` |
 //! | snapshots of other regions, and theirs of ours | `copies` |
 //! | Amazon's calls | [`amazon`] |
@@ -44,6 +44,7 @@ mod orphans;
 mod perform;
 mod place;
 pub mod prices;
+mod queue;
 pub mod quotas;
 mod records;
 mod steps;
@@ -61,7 +62,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use provisioners::{
     AtRest, Capabilities, CopyRule, Effect, EnvironmentId, KeptWarm, Ledger, LedgerError, ObservedEnvironment, Orphan,
-    PageChange, ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId, SnapshotOrigin,
+    PageChange, ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId, SnapshotOrigin, Step,
     WarmOffer,
 };
 use tokio::sync::broadcast;
@@ -309,6 +310,13 @@ impl Provisioner for Ec2 {
             observed.push(conclude::conclude(environment, &records, seen, now));
         }
         Ok(observed)
+    }
+
+    async fn admit(&self, environment: &EnvironmentId, step: &Step, by_schedule: bool) -> Result<(), Duration> {
+        let Step::CreateSnapshot { snapshot } = step else { return Ok(()) };
+        let buckets = &self.shared.amazon.buckets;
+        let calls = u32::try_from(snapshot.volumes.len()).unwrap_or(u32::MAX);
+        buckets.snapshots.admit(buckets, &(environment.clone(), snapshot.id.clone()), calls, by_schedule)
     }
 
     async fn request(&self, effect: &Effect) -> Result<(), ProvisionError> {

@@ -58,8 +58,10 @@ pub(super) fn soon(message: impl Into<String>) -> ProvisionError {
 
 pub(super) fn refused(error: CallError) -> ProvisionError {
     match &error {
-        // One in 15 seconds for each volume.
-        CallError::Refused { code, .. } if code == "SnapshotCreationPerVolumeRateExceeded" => {
+        // One in 15 seconds for each volume, and so many at the same time in a region.
+        CallError::Refused { code, .. }
+            if code == "SnapshotCreationPerVolumeRateExceeded" || code == "ConcurrentSnapshotLimitExceeded" =>
+        {
             ProvisionError::Retryable { message: plain(&error), after: BETWEEN_SNAPSHOTS }
         }
         CallError::Refused { .. } => rejected(plain(&error)),
@@ -293,13 +295,18 @@ async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64
     let mut record = Snapshot::asked(plan.clone(), call, (shared.now)());
     shared.put(environment, from, Record::Snapshot(Box::new(record.clone()))).await?;
     let (number, name) = (call.to_string(), format!("{} {}", environment, plan.id));
-    let taken = volumes.iter().map(|(volume, id)| {
+    let buckets = &shared.amazon.buckets;
+    let paid = match buckets.snapshots.fetch(&(environment.clone(), plan.id.clone())) {
+        Some(paid) => paid,
+        // Its scripts took so long that its turn had passed, or it was asked for without one.
+        None => {
+            buckets.acquire(&[(Bucket::Call("CreateSnapshot"), u32::try_from(volumes.len()).unwrap_or(u32::MAX))]).await
+        }
+    };
+    let taken = volumes.iter().zip(paid.singly()).map(|((volume, id), paid)| {
         let of = [(SNAPSHOT, plan.id.as_str()), (CALL, &number), (VOLUME, volume.as_str()), (NAME, &name)];
         let tags = tags::of(&shared.tags, environment.as_str(), &of);
-        async move {
-            let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("CreateSnapshot"), 1)]).await;
-            shared.amazon.create_snapshot(paid, id, &tags).await
-        }
+        async move { shared.amazon.create_snapshot(paid, id, &tags).await }
     });
     let taken = join_all(taken).await;
     for ((volume, _), taken) in volumes.into_iter().zip(taken) {

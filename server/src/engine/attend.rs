@@ -1,15 +1,17 @@
 //! One activation: from a claimed environment to one that is settled, waits, or has been given up.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use app::api::State;
-use provisioners::{RestoreState, VolumeSource};
+use provisioners::{EnvironmentId, Provisioner, RestoreState, VolumeSource};
 
 use super::{Shared, execute};
-use crate::domain::facts::{Facts, Failure, Observed, Server, Snapshot, Standing, Volume, VolumeRole, actual_address};
+use crate::domain::facts::{
+    Facts, Failure, Intent, Observed, Server, Snapshot, Standing, Volume, VolumeRole, actual_address,
+};
 use crate::domain::log::Selection;
 use crate::domain::note::Note;
-use crate::domain::plan::{Decision, plan};
+use crate::domain::plan::{Decision, Reason, Waiting, plan};
 use crate::domain::retention;
 use crate::domain::state::{View, derive_from};
 use crate::domain::topology::ParkMode;
@@ -17,8 +19,10 @@ use crate::store::{Lease, Loaded, Settlement, StoreError};
 
 /// Doing and looking again this often in one activation; then others have their turn.
 const ROUNDS: usize = 20;
-/// The provisioner could not be asked what there is: again after this long.
+/// What there is could not be read: again after this long.
 const BLIND: Duration = Duration::from_secs(3);
+/// An answer, whatever it says.
+const QUICK: Duration = Duration::from_secs(1);
 /// Lines of log that go with a failure.
 const FAILURE_LINES: usize = 20;
 
@@ -69,8 +73,14 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
     loaded.facts.observed.believe_agents();
     let is_ready = agents_say_it_is_ready(&loaded, now);
     if !before.untouched() && !is_ready {
+        if let Err((why, until)) = shared.sight.may_look(provisioner.name(), now) {
+            shared.store.release(lease, &format!("a look at its servers: {why}"), now, until).await?;
+            return Ok(Next::Done);
+        }
+        let began = Instant::now();
         match provisioner.observe(std::slice::from_ref(environment)).await {
             Ok(seen) => {
+                shared.sight.saw(provisioner.name());
                 for seen in seen.iter().filter(|seen| seen.environment == *environment) {
                     let observed = &mut loaded.facts.observed;
                     observed.update(seen);
@@ -78,14 +88,20 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
                 }
             }
             Err(error) => {
-                let waiting_for = format!("a look at its servers: {error}");
-                shared.store.release(lease, &waiting_for, now, now + BLIND.as_millis() as i64).await?;
+                let now = shared.clock.now();
+                let until = match began.elapsed() < QUICK {
+                    // It may be about this environment alone, and keeps nobody busy.
+                    true => now + BLIND.as_millis() as i64,
+                    false => shared.sight.saw_nothing(provisioner.name(), error.to_string(), now),
+                };
+                shared.store.release(lease, &format!("a look at its servers: {error}"), now, until).await?;
                 return Ok(Next::Done);
             }
         }
     }
     let facts = &loaded.facts;
     let decision = plan(&facts.intent, &facts.topology, &facts.observed, now);
+    let decision = in_turn(provisioner.as_ref(), environment, &facts.intent, decision, now).await;
     if let Decision::Do(work) = &decision {
         // What is being replaced is not ready any more, however well it looked a moment ago.
         let label = match derive_from(&work.renewed(facts), &decision, now).state {
@@ -118,6 +134,26 @@ async fn round(shared: &Shared, lease: &Lease) -> Result<Next, StoreError> {
         shared.agents.moved(environment);
     }
     Ok(Next::Done)
+}
+
+/// What a place lets only so many ask for at a time is waited for like all else: nothing stands still meanwhile, and no worker
+/// is kept busy.
+async fn in_turn(
+    provisioner: &dyn Provisioner,
+    environment: &EnvironmentId,
+    intent: &Intent,
+    decision: Decision,
+    now: i64,
+) -> Decision {
+    let Decision::Do(work) = &decision else { return decision };
+    for request in &work.requests {
+        if let Err(wait) = provisioner.admit(environment, &request.step, intent.by_schedule).await {
+            let reason = Reason { server: None, text: "its turn among all that are kept now".to_owned() };
+            let until = now.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+            return Decision::Wait(Waiting { reasons: vec![reason], until });
+        }
+    }
+    decision
 }
 
 /// With all there was when it was last looked at, nothing but their agents' word was missing. People hear it before the next look,

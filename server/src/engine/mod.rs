@@ -23,6 +23,7 @@ mod machines;
 mod orphans;
 mod repository;
 mod schedules;
+mod sight;
 mod snapshot_copies;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub use machines::{FoundOrphan, Health, Machines, Unowned};
 pub use repository::{
     OpenRepository, RepositoryError, RepositoryHandle, RepositoryParts, RepositorySettings, RepositoryWork,
 };
+use sight::Sight;
 pub use trees::Trees;
 
 use crate::agents::FreezeError;
@@ -141,6 +143,7 @@ struct Shared {
     /// Names this life of the portal as the owner of leases.
     owner: String,
     working: AtomicUsize,
+    sight: Sight,
 }
 
 /// The running engine. Dropping it stops it where it is, as a crash would; the next one goes on.
@@ -156,7 +159,8 @@ impl Engine {
         let provisioners: BTreeMap<_, _> =
             provisioners.into_iter().map(|provisioner| (provisioner.name().to_owned(), provisioner)).collect();
         let working = AtomicUsize::new(0);
-        let shared = Arc::new(Shared { store, clock, key, bell, agents, provisioners, owner, working });
+        let sight = Sight::default();
+        let shared = Arc::new(Shared { store, clock, key, bell, agents, provisioners, owner, working, sight });
         let mut tasks = vec![tokio::spawn(dispatch(shared.clone())), tokio::spawn(heartbeat(shared.clone()))];
         tasks.push(tokio::spawn(drills::run(shared.clone(), weekly_drills)));
         tasks.push(tokio::spawn(orphans::run(shared.clone())));

@@ -66,7 +66,10 @@ async fn look(
         return Ok(());
     }
     let seen = match provisioner.observe(environments).await {
-        Ok(seen) => seen,
+        Ok(seen) => {
+            shared.sight.saw(provisioner.name());
+            seen
+        }
         Err(error) => {
             tracing::warn!(%error, "the provisioner could not be observed");
             return Ok(());

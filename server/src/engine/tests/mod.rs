@@ -129,6 +129,17 @@ impl House {
         }
     }
 
+    /// A snapshot is asked for by a person.
+    async fn keep(&self, id: &str) -> SnapshotId {
+        let wanted = Wanted { environment: id, reason: SnapshotReason::Demand, label: "", actor: Some("anna") };
+        let mut tx = self.store.write().await.unwrap();
+        let wanted = tx.want_snapshot(&wanted, self.clock.now()).await.unwrap();
+        tx.touch(id, self.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        self.bell.ring(id);
+        SnapshotId::new(wanted.snapshot)
+    }
+
     /// Moves the time on until there is another snapshot than this one.
     async fn next_snapshot(&self, id: &str, before: Option<&str>) -> SnapshotView {
         let mut news = self.bell.subscribe();
@@ -417,12 +428,7 @@ async fn of_a_snapshot_whose_portal_was_killed_before_the_thaw_nobody_knows_what
     house.order("shop", shop()).await;
     let id = house.until("shop", State::Ready).await.summary.id;
     house.world.with(|state| state.script = vec![Fault::HangsDone].into());
-    let wanted = Wanted { environment: &id, reason: SnapshotReason::Demand, label: "", actor: Some("anna") };
-    let mut tx = house.store.write().await.unwrap();
-    let snapshot = SnapshotId::new(tx.want_snapshot(&wanted, house.clock.now()).await.unwrap().snapshot);
-    tx.touch(&id, house.clock.now()).await.unwrap();
-    tx.commit().await.unwrap();
-    house.bell.ring(&id);
+    let snapshot = house.keep(&id).await;
     house.world.hanging.subscribe().wait_for(|hanging| *hanging > 0).await.unwrap();
     let call = |house: &House| house.world.with(|state| state.snapshots[&snapshot].1);
     assert_eq!(call(&house), 1, "it is there as a whole");
@@ -431,6 +437,53 @@ async fn of_a_snapshot_whose_portal_was_killed_before_the_thaw_nobody_knows_what
     house.next_snapshot(&id, None).await;
     // On a machine with much to do the next one may take long enough to be asked for once more.
     assert!(call(&house) > 1);
+}
+
+#[tokio::test]
+async fn an_agent_that_calls_again_a_moment_later_costs_no_snapshot_and_one_that_stays_away_lets_the_others_go_on() {
+    let house = House::new().await;
+    house.order("shop", shop()).await;
+    let record = house.until("shop", State::Ready).await;
+    let (id, web) = (record.summary.id, record.facts.observed.servers[1].id.clone());
+    house.world.with(|state| state.away.insert(web.clone(), 1));
+    let snapshot = house.keep(&id).await;
+    house.next_snapshot(&id, None).await;
+    let call = house.world.with(|state| state.snapshots[&snapshot].1);
+    assert!(call > 1, "it was taken when all stood still");
+
+    house.world.with(|state| state.away.insert(web.clone(), u32::MAX));
+    let lost = house.keep(&id).await;
+    let mut news = house.bell.subscribe();
+    let failure = loop {
+        let all = house.store.snapshots(&id).await.unwrap();
+        let ended = all.into_iter().find(|one| one.view.id == lost.as_str()).and_then(|one| one.view.failure);
+        match ended {
+            Some(failure) => break failure,
+            None => house.pass(&mut news).await,
+        }
+    };
+    assert!(failure.contains("could not be held still: it is not connected"), "{failure}");
+    house.world.with(|state| assert!(state.frozen.is_empty(), "{:?}", state.frozen));
+}
+
+#[tokio::test]
+async fn whoever_waits_for_others_snapshots_is_ready_meanwhile_stands_not_still_and_has_lost_nothing_when_its_turn_comes()
+ {
+    let house = House::new().await;
+    house.order("shop", shop()).await;
+    let id = house.until("shop", State::Ready).await.summary.id;
+    house.world.with(|state| state.crowded = 20);
+    let snapshot = house.keep(&id).await;
+    house.until_nothing_is_due().await;
+    let meanwhile = house.show("shop").await;
+    assert_eq!(meanwhile.summary.state, State::Ready);
+    assert!(meanwhile.summary.waiting_for.is_some_and(|what| what.contains("its turn")));
+    house.world.with(|state| assert!(state.frozen.is_empty() && state.snapshots.is_empty()));
+
+    house.next_snapshot(&id, None).await;
+    let (crowded, call) = house.world.with(|state| (state.crowded, state.snapshots[&snapshot].1));
+    assert_eq!(crowded, 0);
+    assert!(call < 5, "waiting is no failed call, of which there may be three: {call}");
 }
 
 #[tokio::test]

@@ -67,8 +67,10 @@ pub struct State {
     pub snapshots: BTreeMap<SnapshotId, (EnvironmentId, i64, Vec<VolumeId>)>,
     /// Servers that stand still, and for which freeze.
     pub frozen: BTreeMap<ServerId, String>,
-    /// Servers that cannot be held still.
-    pub unfreezable: BTreeSet<ServerId>,
+    /// Servers whose agent is not there when they are to be held still, and how often.
+    pub away: BTreeMap<ServerId, u32>,
+    /// Whoever wants a snapshot has to wait for others so often.
+    pub crowded: u32,
     /// Servers go on by themselves before they are told to.
     pub impatient: bool,
     /// Servers that are elsewhere than planned.
@@ -237,6 +239,15 @@ impl Provisioner for World {
         &CAPABILITIES
     }
 
+    async fn admit(&self, _: &EnvironmentId, step: &Step, _by_schedule: bool) -> Result<(), Duration> {
+        let wait = |state: &mut State| {
+            let waits = state.crowded > 0 && matches!(step, Step::CreateSnapshot { .. });
+            state.crowded -= u32::from(waits);
+            waits
+        };
+        if self.with(wait) { Err(Duration::from_secs(30)) } else { Ok(()) }
+    }
+
     async fn observe(&self, environments: &[EnvironmentId]) -> Result<Vec<ObservedEnvironment>, ProvisionError> {
         if self.with(|state| state.dark) {
             std::future::pending::<()>().await;
@@ -337,9 +348,12 @@ impl Agents for World {
     }
 
     async fn freeze(&self, server: &ServerId, freeze: &Freeze, _patience: Duration) -> Result<(), FreezeError> {
-        self.with(|state| match state.unfreezable.contains(server) {
-            true => Err(FreezeError::NotConnected),
-            false => {
+        self.with(|state| match state.away.get_mut(server).filter(|often| **often > 0) {
+            Some(often) => {
+                *often -= 1;
+                Err(FreezeError::NotConnected)
+            }
+            None => {
                 state.frozen.insert(server.clone(), freeze.id.clone());
                 Ok(())
             }

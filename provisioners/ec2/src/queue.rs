@@ -1,0 +1,153 @@
+//! Who takes snapshots next. Amazon lets an account take so many a second, and servers stand still while theirs are taken: all
+//! calls of one set are paid for before. People come before schedules, then whoever came first; nobody waits in here, they are
+//! told when to ask again.
+//!
+//! Nothing of it lasts: a portal that comes after begins with nobody waiting.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use provisioners::{EnvironmentId, SnapshotId};
+use tokio::time::Instant;
+
+use super::buckets::{Bucket, Buckets, Paid, in_a_second};
+
+const CALL: Bucket = Bucket::Call("CreateSnapshot");
+/// Between questions, seconds: things may have moved faster than expected, or slower.
+const SOONEST: f64 = 0.5;
+const LATEST: f64 = 20.0;
+/// Whoever does not come when it could have its turn wants it no more.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// The snapshots of one environment's volumes at one moment.
+pub type Set = (EnvironmentId, SnapshotId);
+
+#[derive(Debug)]
+struct Waiting {
+    set: Set,
+    calls: u32,
+    by_schedule: bool,
+    /// Not asking again until then costs the place.
+    until: Instant,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// In the order of their turns.
+    waiting: Vec<Waiting>,
+    /// What was paid for and not fetched, until when it is kept.
+    paid: BTreeMap<Set, (Paid, Instant)>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Queue(Mutex<State>);
+
+impl Queue {
+    /// Whether it is this set's turn, which takes so many calls.
+    ///
+    /// # Errors
+    /// When to ask again.
+    pub fn admit(&self, buckets: &Buckets, set: &Set, calls: u32, by_schedule: bool) -> Result<(), Duration> {
+        let now = Instant::now();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.forget(buckets, now);
+        if state.paid.contains_key(set) {
+            return Ok(());
+        }
+        let place = state.place(set, calls, by_schedule, now);
+        let before: u32 = state.waiting[..place].iter().map(|waiting| waiting.calls).sum();
+        // Where there are enough for those before as well nobody loses by it.
+        let enough = place == 0 || buckets.there_are(CALL) >= before + calls;
+        let taken = if enough { buckets.take(&[(CALL, calls)]).ok() } else { None };
+        match taken {
+            Some(paid) => {
+                state.waiting.remove(place);
+                state.paid.insert(set.clone(), (paid, now + FORGOTTEN));
+                Ok(())
+            }
+            None => {
+                let missing = (before + calls).saturating_sub(buckets.there_are(CALL));
+                let wait = (f64::from(missing) / f64::from(in_a_second(CALL))).clamp(SOONEST, LATEST);
+                let wait = Duration::from_secs_f64(wait);
+                state.waiting[place].until = now + wait + FORGOTTEN;
+                Err(wait)
+            }
+        }
+    }
+
+    /// What was paid for this set.
+    pub fn fetch(&self, set: &Set) -> Option<Paid> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).paid.remove(set).map(|(paid, _)| paid)
+    }
+}
+
+impl State {
+    /// Its place among those who wait, from now on if it is new.
+    fn place(&mut self, set: &Set, calls: u32, by_schedule: bool, now: Instant) -> usize {
+        if let Some(place) = self.waiting.iter().position(|waiting| waiting.set == *set) {
+            if self.waiting[place].by_schedule == by_schedule {
+                return place;
+            }
+            // Somebody waits for it now, or nobody any more.
+            self.waiting.remove(place);
+        }
+        let place = self.waiting.partition_point(|waiting| waiting.by_schedule <= by_schedule);
+        self.waiting.insert(place, Waiting { set: set.clone(), calls, by_schedule, until: now + FORGOTTEN });
+        place
+    }
+
+    fn forget(&mut self, buckets: &Buckets, now: Instant) {
+        self.waiting.retain(|waiting| waiting.until > now);
+        let paid = std::mem::take(&mut self.paid);
+        for (set, (paid, until)) in paid {
+            if until > now {
+                self.paid.insert(set, (paid, until));
+            } else {
+                buckets.give_back(paid);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(name: &str) -> Set {
+        (EnvironmentId::new(name), SnapshotId::new("evening"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn people_come_before_schedules_and_then_whoever_came_first() {
+        let buckets = Buckets::default();
+        let admit = |name: &str, by_schedule| buckets.snapshots.admit(&buckets, &set(name), 50, by_schedule);
+        assert_eq!((admit("first", true), admit("second", true)), (Ok(()), Ok(())), "a full bucket is enough for two");
+        let third = admit("third", true).expect_err("nothing is left");
+        let fourth = admit("fourth", true).expect_err("nothing is left");
+        let person = admit("person", false).expect_err("nothing is left");
+        assert!(person == third && fourth > third, "{person:?}, {third:?}, {fourth:?}");
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert!(admit("third", true).is_err() && admit("fourth", true).is_err(), "it is somebody else's turn");
+        assert_eq!(admit("person", false), Ok(()));
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert!(admit("fourth", true).is_err());
+        assert_eq!(admit("third", true), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_come_keeps_nobody_waiting_and_what_was_paid_for_is_given_back() {
+        let buckets = Buckets::default();
+        let admit = |name: &str, calls| buckets.snapshots.admit(&buckets, &set(name), calls, true);
+        assert_eq!(admit("paid", 100), Ok(()));
+        assert!(admit("gone", 100).is_err());
+        assert!(admit("patient", 100).is_err());
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(admit("patient", 100).is_err(), "the one before may still come");
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert_eq!(admit("patient", 100), Ok(()));
+        assert!(buckets.snapshots.fetch(&set("patient")).is_some());
+        assert!(buckets.snapshots.fetch(&set("paid")).is_none());
+    }
+}
