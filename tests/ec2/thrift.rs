@@ -63,6 +63,21 @@ async fn a_call_that_meets_a_bug_is_made_again_and_those_beside_it_are_not() {
     assert_eq!(account.fake.counts().of("CreateVolume"), 4);
 }
 
+/// Amazon takes 200 values in the filters of one question.
+#[tokio::test(start_paused = true)]
+async fn any_number_of_environments_is_looked_at_together() {
+    for count in [199, 200, 201] {
+        let account = Account::new(fake_ec2::Fake::new(Rules::calm()));
+        let portal = account.open().await;
+        let environments: Vec<_> = (0..count).map(|number| EnvironmentId::new(format!("env-{number}"))).collect();
+        for environment in &environments {
+            ask(&portal, environment, vec![Step::CreateNetwork]).await;
+        }
+        let seen = portal.observe(&environments).await.unwrap_or_else(|error| panic!("{count} of them: {error}"));
+        assert!(seen.len() == count && seen.iter().all(|one| one.network));
+    }
+}
+
 /// All of these at the same moment.
 async fn ask(portal: &Ec2, environment: &EnvironmentId, steps: Vec<Step>) {
     let effects: Vec<_> = steps.iter().map(|step| effect(environment, step)).collect();

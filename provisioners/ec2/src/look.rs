@@ -19,8 +19,8 @@ pub struct Seen {
     pub snapshots: Vec<EbsSnapshot>,
 }
 
-/// Amazon's most for the values of one filter.
-const MOST_VALUES: usize = 200;
+/// Environments that one question names: Amazon's most is 200 for the values of all its filters, of which one names the installation.
+const MOST_NAMED: usize = 199;
 /// Questions that may wait for the next look.
 const WAITING: usize = 1024;
 
@@ -62,7 +62,7 @@ async fn look_again_and_again(amazon: Amazon, installation: String, mut waiting:
         }
         let wanted: BTreeSet<&EnvironmentId> = asked.iter().flat_map(|(wanted, _)| wanted).collect();
         let wanted: Vec<String> = wanted.into_iter().map(ToString::to_string).collect();
-        let environments = (wanted.len() <= MOST_VALUES).then_some(wanted.as_slice());
+        let environments = (wanted.len() <= MOST_NAMED).then_some(wanted.as_slice());
         let answer = all(&amazon, &installation, environments).await.map(Arc::new);
         for (_, whoever) in asked {
             // Who does not wait any more does not need it.

@@ -143,7 +143,7 @@ pub struct TypeFacts {
 const MOST_HIBERNATED: u64 = 150 << 30;
 
 impl Amazon {
-    /// What carries all of these tags; a tag's values are alternatives, at most 200.
+    /// What carries all of these tags; a tag's values are alternatives, all values together at most 200.
     pub async fn instances(&self, tags: &[(&str, &[String])]) -> Called<Vec<Instance>> {
         let call = self.client.describe_instances().set_filters(Some(filters(tags))).max_results(PAGE);
         let ask = |next| call.clone().set_next_token(next).send();
