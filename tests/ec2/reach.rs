@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fake_ec2::{Rules, TrueGroup};
+use ec2::Ec2;
+use fake_ec2::{Fault, Faults, Rules, TrueGroup};
 use provisioners::conformance::{effect, server, settled};
-use provisioners::{EnvironmentId, Provisioner, ServerPlan, Step};
+use provisioners::{EnvironmentId, MachineState, Provisioner, ServerPlan, Step};
+use tokio::time::sleep;
 
 use super::amazon::{Account, INSTALLATION, config};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test(start_paused = true)]
 async fn a_server_reaches_its_environment_and_the_portal_and_the_internet_only_when_its_template_says_so() {
@@ -29,7 +34,7 @@ async fn a_server_reaches_its_environment_and_the_portal_and_the_internet_only_w
         of_name.unwrap_or_else(|| panic!("no group {name}")).clone()
     };
     let own = group("bookend-env");
-    assert_closed(&own);
+    assert_closed(&own, "10.0.0.0/24");
     let internet = group(&format!("bookend-internet-{INSTALLATION}"));
     assert_eq!(internet.rules, ["out all to 0.0.0.0/0"], "out only, and nobody in");
     let mut groups: Vec<BTreeSet<&str>> =
@@ -53,7 +58,8 @@ async fn environments_in_a_network_that_somebody_made_are_closed_as_well() {
         let name = format!("bookend-{environment}");
         account.until_network(&EnvironmentId::new(environment)).await;
         let truth = account.fake.truth();
-        assert_closed(truth.groups.iter().find(|group| group.name == name).expect("its group"));
+        let group = truth.groups.iter().find(|group| group.name == name).expect("its group");
+        assert_closed(group, "10.0.0.0/24");
     }
 }
 
@@ -62,37 +68,154 @@ async fn environments_in_a_network_that_somebody_made_are_closed_as_well() {
 async fn servers_reach_a_portal_that_moves_and_stay() {
     let account = Account::new(fake_ec2::Fake::new(Rules::calm()));
     let environment = EnvironmentId::new("env");
-    let at = async |network: &str| {
-        let mut config = config();
-        config.portal_networks = vec![network.to_owned()];
-        account.open_with(config).await.expect("a region that can be used")
-    };
-    let portal = at("10.0.0.0/24").await;
-    let web = ServerPlan { mounts: Vec::new(), ..server("web", 1) };
-    for step in [Step::CreateNetwork, Step::StartServer { server: Box::new(web) }] {
-        assert_eq!(portal.request(&effect(&environment, &step)).await, Ok(()));
-    }
-    settled(&portal, &environment).await;
+    let portal = at(&account, "10.0.0.0/24").await;
+    begin(&portal, &environment, 1).await;
     drop(portal);
 
-    let _portal = at("10.0.7.0/24").await;
-    let rules = || -> Vec<String> {
-        let groups = account.fake.truth().groups.into_iter();
-        groups.filter(|group| group.name == "bookend-env").flat_map(|group| group.rules).collect()
-    };
-    while !rules().iter().any(|rule| rule == "out tcp 443-443 to 10.0.7.0/24") {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+    let _portal = at(&account, "10.0.7.0/24").await;
+    while !lets_out(&account, "10.0.7.0/24") {
+        sleep(SECOND).await;
     }
     let given = account.fake.counts().of("AuthorizeSecurityGroupEgress");
-    tokio::time::sleep(Duration::from_secs(3600)).await;
+    sleep(HOUR).await;
     assert_eq!(account.fake.counts().of("AuthorizeSecurityGroupEgress"), given, "once is enough");
     assert_eq!(account.fake.truth().instances.len(), 1);
 }
 
+/// What was the portal's address once is somebody else's sooner or later, and a group has not room for all of them.
+#[tokio::test(start_paused = true)]
+async fn of_a_portal_that_never_stays_its_last_addresses_are_open_and_a_day_later_the_present_one_alone() {
+    let account = Account::new(fake_ec2::Fake::new(Rules::calm()));
+    let environment = EnvironmentId::new("env");
+    let mut portal = at(&account, "10.0.0.0/24").await;
+    begin(&portal, &environment, 1).await;
+    for hour in 1..=72 {
+        drop(portal);
+        portal = at(&account, &format!("10.0.{hour}.0/24")).await;
+        sleep(HOUR).await;
+        for recent in hour - 8.min(hour)..=hour {
+            assert!(lets_out(&account, &format!("10.0.{recent}.0/24")), "{recent} in hour {hour}: {:?}", own(&account));
+        }
+    }
+    sleep(HOUR * 36).await;
+    assert_closed(&own(&account), "10.0.72.0/24");
+}
+
+/// All environments want it at once, and nobody waits for it but their servers' next agents.
+#[tokio::test(start_paused = true)]
+async fn who_orders_when_the_portal_has_moved_does_not_wait_for_those_that_follow_it() {
+    const ENVIRONMENTS: u64 = 150;
+    let account = Account::new(fake_ec2::Fake::new(Rules { buckets: true, ..Rules::calm() }));
+    let portal = at(&account, "10.0.0.0/24").await;
+    for number in 0..ENVIRONMENTS {
+        ask(&portal, &EnvironmentId::new(format!("a-{number:03}")), Step::CreateNetwork).await;
+    }
+    for number in 0..ENVIRONMENTS {
+        account.until_network(&EnvironmentId::new(format!("a-{number:03}"))).await;
+    }
+    sleep(SECOND * 60).await;
+    drop(portal);
+
+    let given = || account.fake.counts().of("AuthorizeSecurityGroupEgress");
+    let before = given();
+    let portal = at(&account, "10.0.7.0/24").await;
+    while given() < before + ENVIRONMENTS / 6 {
+        sleep(SECOND / 20).await;
+    }
+    // By its name it is the last of all.
+    let person = EnvironmentId::new("z");
+    ask(&portal, &person, Step::CreateNetwork).await;
+    account.until_network(&person).await;
+    let followed = given() - before;
+    assert!(followed < ENVIRONMENTS / 2, "{followed} of {ENVIRONMENTS} went before");
+    while given() < before + ENVIRONMENTS + 1 {
+        sleep(SECOND).await;
+    }
+}
+
+/// Each is told other addresses when it asks for its own name, as with several load balancers.
+#[tokio::test(start_paused = true)]
+async fn two_portals_that_know_different_addresses_leave_each_others_open() {
+    let account = Account::new(fake_ec2::Fake::new(Rules::calm()));
+    let environment = EnvironmentId::new("env");
+    let networks = ["10.0.0.0/24", "10.0.7.0/24"];
+    let (one, _other) = (at(&account, networks[0]).await, at(&account, networks[1]).await);
+    begin(&one, &environment, 1).await;
+    while !networks.iter().all(|network| lets_out(&account, network)) {
+        sleep(SECOND).await;
+    }
+    let changes = || {
+        let counts = account.fake.counts();
+        ["AuthorizeSecurityGroupEgress", "RevokeSecurityGroupEgress"].map(|action| counts.of(action))
+    };
+    let before = changes();
+    for hour in 0..40 {
+        sleep(HOUR).await;
+        assert!(networks.iter().all(|network| lets_out(&account, network)), "{hour}: {:?}", own(&account));
+    }
+    assert_eq!(changes(), before);
+}
+
+/// The call that gave the rules happened, and nobody heard of it.
+#[tokio::test(start_paused = true)]
+async fn a_portal_that_moves_while_a_group_gets_its_rules_is_reached() {
+    let account = Account::new(fake_ec2::Fake::new(Rules::calm()));
+    let environment = EnvironmentId::new("env");
+    let only = vec!["AuthorizeSecurityGroupEgress".to_owned()];
+    account.fake.set_faults(Faults { at: [(1, Fault::ReplyLost)].into(), only, ..Faults::default() });
+    let portal = at(&account, "10.0.0.0/24").await;
+    ask(&portal, &environment, Step::CreateNetwork).await;
+    while account.fake.counts().of("AuthorizeSecurityGroupEgress") == 0 {
+        sleep(SECOND / 20).await;
+    }
+    drop(portal);
+    assert!(lets_out(&account, "10.0.0.0/24"));
+
+    let portal = at(&account, "10.0.7.0/24").await;
+    begin(&portal, &environment, 1).await;
+    assert!(lets_out(&account, "10.0.7.0/24"), "{:?}", own(&account));
+    sleep(HOUR * 36).await;
+    assert_closed(&own(&account), "10.0.7.0/24");
+}
+
+/// A portal that is found in this network alone.
+async fn at(account: &Account, network: &str) -> Ec2 {
+    let mut config = config();
+    config.portal_networks = vec![network.to_owned()];
+    account.open_with(config).await.expect("a region that can be used")
+}
+
+async fn ask(portal: &Ec2, environment: &EnvironmentId, step: Step) {
+    assert_eq!(portal.request(&effect(environment, &step)).await, Ok(()), "{step:?}");
+}
+
+fn web(generation: i64) -> ServerPlan {
+    ServerPlan { mounts: Vec::new(), ..server("web", generation) }
+}
+
+/// A network and a server that runs in it.
+async fn begin(portal: &Ec2, environment: &EnvironmentId, generation: i64) {
+    ask(portal, environment, Step::CreateNetwork).await;
+    ask(portal, environment, Step::StartServer { server: Box::new(web(generation)) }).await;
+    let observed = settled(portal, environment).await;
+    let states: Vec<_> = observed.servers.iter().map(|server| &server.state).collect();
+    assert_eq!(states, [&MachineState::Running], "{observed:?}");
+}
+
+/// The environment's group.
+fn own(account: &Account) -> TrueGroup {
+    let mut groups = account.fake.truth().groups.into_iter();
+    groups.find(|group| group.name == "bookend-env" && group.is_alive()).expect("a group")
+}
+
+fn lets_out(account: &Account, network: &str) -> bool {
+    own(account).rules.contains(&format!("out tcp 443-443 to {network}"))
+}
+
 /// Members reach each other and the portal, and that is all.
-fn assert_closed(group: &TrueGroup) {
+fn assert_closed(group: &TrueGroup, portal: &str) {
     let rules: BTreeSet<&str> = group.rules.iter().map(String::as_str).collect();
     let members = [format!("in all from {}", group.id), format!("out all to {}", group.id)];
-    let wanted = [members[0].as_str(), members[1].as_str(), "out tcp 443-443 to 10.0.0.0/24"];
-    assert_eq!(rules, BTreeSet::from(wanted));
+    let portal = format!("out tcp 443-443 to {portal}");
+    assert_eq!(rules, BTreeSet::from([members[0].as_str(), members[1].as_str(), portal.as_str()]));
 }

@@ -326,6 +326,11 @@ impl Work {
                         continue;
                     }
                 }
+                // Nobody waits for it, and it is wanted for all environments at once.
+                let may_wait = matches!(errand, Errand::FollowPortal { .. });
+                if may_wait && !shared.amazon.buckets.are_half_full(&costs) {
+                    continue;
+                }
                 let kind = costs.first().map(|(bucket, _)| *bucket);
                 if empty.contains(&kind) || calls.len() >= CALLS {
                     continue;

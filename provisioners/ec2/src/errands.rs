@@ -11,6 +11,7 @@ use super::look::Seen;
 use super::place::{Candidate, Place};
 use super::records::{Disk, Launch, Member, Network, Phase, Portal, Records, Rest, Server, Volume};
 use super::tags::{self, CALL, GENERATION, MOVE, NAME, SERVER, SNAPSHOT, Tags, VOLUME};
+use super::ways;
 use super::zones::{self, Way};
 
 /// Servers that share one call: what their user data says about each has to fit into 16 KiB.
@@ -87,7 +88,7 @@ pub enum Errand {
     GiveRules {
         group: String,
     },
-    /// The portal is found elsewhere now.
+    /// The portal is found elsewhere now, or is not any more where it was a day ago.
     FollowPortal {
         group: String,
     },
@@ -259,7 +260,8 @@ fn of_network(records: &Records, network: &Network, setting: &Setting) -> Option
         (None, Some(_)) => Some(Errand::CreateGroup),
         (None, None) => records.wants_group(network).then_some(Errand::CreateGroup),
         (Some(group), None) => {
-            let moved = |place: &Place| network.group.is_some() && network.portal != place.portal_rules;
+            let moved =
+                |place: &Place| network.group.is_some() && !ways::are_right(network, &place.portal_rules, setting.now);
             match records.wants_group(network) {
                 true => Some(Errand::GiveRules { group: group.clone() }),
                 false => {

@@ -52,6 +52,7 @@ mod tags;
 mod turn;
 mod user_data;
 mod warm;
+mod ways;
 mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};

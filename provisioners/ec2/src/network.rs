@@ -19,17 +19,21 @@ use super::amazon::{CallError, Called, Rule};
 use super::buckets::{Bucket, Paid};
 use super::conclude::LAG_MS;
 use super::perform::{GUESS_AGAIN, Outcome, plain};
-use super::records::{Network, Record, Server};
+use super::records::{Kept, Network, Record, Server};
 use super::steps::{Accepted, soon};
 use super::tags::{self, INSTALLATION, NAME, Tags};
+use super::ways::{self, Way};
 
 /// The calls that give a group its rules: in, out, and what Amazon gave it taken back.
 pub const RULES: [&str; 3] =
     ["AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress", "RevokeSecurityGroupEgress"];
+/// Those by which it follows the portal.
+pub const WAYS: [&str; 2] = ["AuthorizeSecurityGroupEgress", "RevokeSecurityGroupEgress"];
 /// Between trying whether a group is known when nobody else wants to call; and for how long after it was made.
 const AGAIN_WHEN_QUIET: Duration = Duration::from_millis(150);
 const QUICK_MS: i64 = 15_000;
 const ALREADY: &str = "InvalidPermission.Duplicate";
+const NOT_THERE: &str = "InvalidPermission.NotFound";
 
 pub(super) async fn create(shared: &Shared, environment: &EnvironmentId) -> Accepted {
     let records = shared.known(environment).await?;
@@ -90,10 +94,12 @@ pub(super) async fn create_group(
             };
         }
     };
+    let portal = shared.place().map(|place| place.portal_rules.clone()).unwrap_or_default();
     shared
         .change(environment, |records| {
             let kept = records.network.as_ref().filter(|kept| kept.record.id().is_none())?;
-            let network = Network { making: Some(group.clone()), made_at: now, ..kept.record.clone() };
+            let ways = ways::ahead(&kept.record, &portal, now);
+            let network = Network { making: Some(group.clone()), made_at: now, ways, ..kept.record.clone() };
             Some((kept.version, Record::Network(network)))
         })
         .await?;
@@ -111,7 +117,11 @@ pub(super) async fn give_rules(
         Ok(place) => place,
         Err(error) => return Ok(Outcome::Again(error.to_string())),
     };
-    let given = allow_and_forbid(shared, &place.portal_rules, group, paid).await;
+    let Some(ways) = written_ahead(shared, environment, group, &place.portal_rules).await? else {
+        return Ok(Outcome::Changed);
+    };
+    let wanting = ways::wanting(&ways, &place.portal_rules);
+    let given = allow_and_forbid(shared, &wanting, group, paid).await;
     let usable = match given {
         Ok(()) => Some(group.to_owned()),
         Err(error) if error.code() == "InvalidGroup.NotFound" => {
@@ -133,16 +143,18 @@ pub(super) async fn give_rules(
     shared
         .change(environment, |records| {
             let kept = records.network.as_ref().filter(|kept| kept.record.making.as_deref() == Some(group))?;
-            let portal = place.portal_rules.clone();
-            let network = Network { group: usable.clone(), making: None, portal, ..kept.record.clone() };
+            let ways = match usable {
+                Some(_) => ways::behind(&kept.record.ways, &wanting, &[]),
+                None => Vec::new(),
+            };
+            let network = Network { group: usable.clone(), making: None, ways, ..kept.record.clone() };
             Some((kept.version, Record::Network(network)))
         })
         .await?;
     Ok(Outcome::Changed)
 }
 
-/// Its servers may reach where the portal was, too: connections there may last. One rule for each call, for one that is there already
-/// keeps all others of its call away.
+/// Its servers may reach the portal where it is now, and where it was not long ago.
 pub(super) async fn follow_portal(
     shared: &Shared,
     environment: &EnvironmentId,
@@ -153,25 +165,79 @@ pub(super) async fn follow_portal(
         Ok(place) => place,
         Err(error) => return Ok(Outcome::Again(error.to_string())),
     };
-    let mut paid = Some(paid);
-    for rule in &place.portal_rules {
-        let paid = match paid.take() {
-            Some(paid) => paid,
-            None => shared.amazon.buckets.acquire(&[(Bucket::Call("AuthorizeSecurityGroupEgress"), 1)]).await,
-        };
-        let allowed = shared.amazon.allow_out(paid, group, std::slice::from_ref(rule));
-        if let Err(error) = agreed(ALREADY, allowed).await {
-            return Ok(Outcome::Again(error.to_string()));
-        }
-    }
+    let wanted = &place.portal_rules;
+    let Some(ways) = written_ahead(shared, environment, group, wanted).await? else { return Ok(Outcome::Changed) };
+    let (wanting, over) = (ways::wanting(&ways, wanted), ways::over(&ways, wanted, (shared.now)()));
+    let [for_out, for_nothing_else] = paid.apart();
+    let former: Vec<Rule> = over.iter().map(|way| way.rule.clone()).collect();
+    // First, for there may be no room else.
+    let closed = all_or_each(shared, Out::Forbid, group, &former, for_nothing_else).await;
+    let opened = all_or_each(shared, Out::Allow, group, &wanting, for_out).await;
+    let opening = if opened.is_ok() { wanting.as_slice() } else { &[] };
+    let closing = if closed.is_ok() { over.as_slice() } else { &[] };
     shared
         .change(environment, |records| {
-            let kept = records.network.as_ref()?;
-            let network = Network { portal: place.portal_rules.clone(), ..kept.record.clone() };
-            Some((kept.version, Record::Network(network)))
+            let kept = records.network.as_ref().filter(|kept| kept.record.group.as_deref() == Some(group))?;
+            let ways = ways::behind(&kept.record.ways, opening, closing);
+            (ways != kept.record.ways).then(|| (kept.version, Record::Network(Network { ways, ..kept.record.clone() })))
         })
         .await?;
-    Ok(Outcome::Changed)
+    match opened.and(closed) {
+        Ok(()) => Ok(Outcome::Changed),
+        Err(error) => Ok(Outcome::Again(error.to_string())),
+    }
+}
+
+/// Its page says what is to be asked for before it is; `None`: it is another group's by now.
+async fn written_ahead(
+    shared: &Shared,
+    environment: &EnvironmentId,
+    group: &str,
+    wanted: &[Rule],
+) -> Result<Option<Vec<Way>>, LedgerError> {
+    let of_group = |kept: &&Kept<Network>| kept.record.id().is_some_and(|id| id == group);
+    shared
+        .change(environment, |records| {
+            let Kept { version, record } = records.network.as_ref().filter(of_group)?;
+            let network =
+                Network { ways: ways::ahead(record, wanted, (shared.now)()), portal: Vec::new(), ..record.clone() };
+            (network != *record).then_some((*version, Record::Network(network)))
+        })
+        .await?;
+    let records = shared.records_of(environment).await?;
+    Ok(records.network.as_ref().filter(of_group).map(|kept| kept.record.ways.clone()))
+}
+
+/// What is done with what a group lets out.
+#[derive(Clone, Copy)]
+enum Out {
+    Allow,
+    Forbid,
+}
+
+/// All in one call; where that is so already of one of them, which keeps all others of its call from it, each for itself.
+async fn all_or_each(shared: &Shared, out: Out, group: &str, rules: &[Rule], paid: Paid) -> Called<()> {
+    let (action, already) = match out {
+        Out::Allow => ("AuthorizeSecurityGroupEgress", ALREADY),
+        Out::Forbid => ("RevokeSecurityGroupEgress", NOT_THERE),
+    };
+    let call = async |paid, rules: &[Rule]| match out {
+        Out::Allow => shared.amazon.allow_out(paid, group, rules).await,
+        Out::Forbid => shared.amazon.forbid_out(paid, group, rules).await,
+    };
+    if rules.is_empty() {
+        shared.amazon.buckets.give_back(paid);
+        return Ok(());
+    }
+    match call(paid, rules).await {
+        Err(error) if error.code() == already => {}
+        other => return other,
+    }
+    for rule in rules.iter().filter(|_| rules.len() > 1) {
+        let paid = shared.amazon.buckets.acquire(&[(Bucket::Call(action), 1)]).await;
+        agreed(already, call(paid, std::slice::from_ref(rule))).await?;
+    }
+    Ok(())
 }
 
 /// All at once, where nobody else wants to call; else the first tells whether Amazon knows the group everywhere by now.
@@ -181,7 +247,7 @@ async fn allow_and_forbid(shared: &Shared, portal: &[Rule], group: &str, paid: P
     let [for_in, for_out, for_nothing_else] = paid.apart();
     let allowed_in = agreed(ALREADY, shared.amazon.allow_in(for_in, group, &members));
     let rest = async |for_out, for_nothing_else| {
-        let allowed_out = agreed(ALREADY, shared.amazon.allow_out(for_out, group, &out));
+        let allowed_out = all_or_each(shared, Out::Allow, group, &out, for_out);
         try_join!(allowed_out, forbid_everything(shared, group, for_nothing_else)).map(drop)
     };
     if is_quiet(shared) {
@@ -202,7 +268,6 @@ fn is_quiet(shared: &Shared) -> bool {
 /// Takes back what Amazon gives each new group: for IPv4, and in a VPC that has it for IPv6. Both in one call, until Amazon has
 /// said once that its VPC does not have both; then each for itself.
 async fn forbid_everything(shared: &Shared, group: &str, paid: Paid) -> Called<()> {
-    const NOT_THERE: &str = "InvalidPermission.NotFound";
     let forbid = async |rules: &[Rule], paid| shared.amazon.forbid_out(paid, group, rules).await;
     let another = async || shared.amazon.buckets.acquire(&[(Bucket::Call("RevokeSecurityGroupEgress"), 1)]).await;
     let mut paid = Some(paid);

@@ -94,7 +94,7 @@ pub fn costs(errand: &Errand) -> Vec<(Bucket, u32)> {
         Errand::DeleteSnapshot { .. } => call("DeleteSnapshot"),
         Errand::CreateGroup | Errand::CreateInternetGroup => call("CreateSecurityGroup"),
         Errand::GiveRules { .. } => network::RULES.map(|name| (Bucket::Call(name), 1)).to_vec(),
-        Errand::FollowPortal { .. } => call("AuthorizeSecurityGroupEgress"),
+        Errand::FollowPortal { .. } => network::WAYS.map(|name| (Bucket::Call(name), 1)).to_vec(),
         Errand::DeleteGroup { .. } => call("DeleteSecurityGroup"),
         Errand::Name { .. } => call("CreateTags"),
     }

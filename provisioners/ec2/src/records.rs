@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::amazon::{FastState, Rule};
 use super::errands::digest;
+use super::ways::Way;
 
 /// Everything remembered of one environment. Times are Unix milliseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,9 +38,12 @@ pub struct Network {
     /// Its id until then; `None`: whether there is one is not known.
     #[serde(default)]
     pub making: Option<String>,
+    /// Where its rules let its servers find the portal, as an earlier Bookend wrote it down.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub portal: Vec<Rule>,
     /// Where its rules let its servers find the portal.
     #[serde(default)]
-    pub portal: Vec<Rule>,
+    pub ways: Vec<Way>,
     /// When it was asked for, and then when it was made.
     pub made_at: i64,
     pub delete_at: Option<i64>,

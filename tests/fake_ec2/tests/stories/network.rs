@@ -36,6 +36,27 @@ async fn a_group_is_there_once_and_stays_while_an_interface_uses_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_has_sixty_rules_in_each_direction_and_each_once() {
+    let amazon = Client::calm();
+    let group = amazon.does("CreateSecurityGroup", "GroupName=env-1&GroupDescription=of+env-1").await.one("groupId");
+    let to = |third: usize| {
+        format!(
+            "IpPermissions.{third}.IpProtocol=tcp&IpPermissions.{third}.FromPort=443\
+        &IpPermissions.{third}.ToPort=443&IpPermissions.{third}.IpRanges.1.CidrIp=10.0.{third}.0/24"
+        )
+    };
+    let many = |count| (1..=count).map(to).collect::<Vec<_>>().join("&");
+    let full = "RulesPerSecurityGroupLimitExceeded";
+    // One lets everything out from the beginning.
+    assert_eq!(amazon.refused("AuthorizeSecurityGroupEgress", &format!("GroupId={group}&{}", many(60))).await, full);
+    amazon.does("AuthorizeSecurityGroupEgress", &format!("GroupId={group}&{}", many(59))).await;
+    assert_eq!(amazon.refused("AuthorizeSecurityGroupEgress", &format!("GroupId={group}&{}", to(60))).await, full);
+    amazon.does("AuthorizeSecurityGroupIngress", &format!("GroupId={group}&{}", many(60))).await;
+    let twice = format!("GroupId={group}&{}&{}", to(1), to(2).replace("10.0.2.0", "10.0.1.0"));
+    assert_eq!(amazon.refused("AuthorizeSecurityGroupIngress", &twice).await, "InvalidPermission.Duplicate");
+}
+
+#[tokio::test(start_paused = true)]
 async fn addresses_come_from_the_subnet_and_tags_are_put_on_interfaces() {
     let amazon = Client::calm();
     let subnets = amazon.does("DescribeSubnets", "Filter.1.Name=default-for-az&Filter.1.Value.1=true").await;

@@ -9,6 +9,9 @@ use crate::problem::Problem;
 use crate::query::Asked;
 use crate::xml::Xml;
 
+/// Inbound, and as many outbound; of IPv4, and as many of IPv6. Those that name a group count as both ("Amazon VPC quotas").
+const MOST_RULES: usize = 60;
+
 pub fn create(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
     let (now, name) = (call.now, asked.required("GroupName")?);
     let description = asked.required("GroupDescription")?;
@@ -94,7 +97,14 @@ fn authorize(call: &mut Call<'_>, asked: &Asked<'_>, egress: bool, xml: &mut Xml
         let message = format!("the specified rule \"{}\" already exists", describe(there));
         return Err(Problem::client("InvalidPermission.Duplicate", message));
     }
-    if group.permissions.len() + wanted.len() > 120 {
+    if wanted.iter().enumerate().any(|(index, one)| wanted[..index].iter().any(|other| one.same(other))) {
+        let message = "The same permission must not appear multiple times";
+        return Err(Problem::client("InvalidParameterValue", message));
+    }
+    let rules = || group.permissions.iter().filter(|one| one.egress == egress).chain(&wanted);
+    let (four, six) =
+        (rules().filter(|one| one.peer.cidr6().is_none()), rules().filter(|one| one.peer.cidr4().is_none()));
+    if four.count().max(six.count()) > MOST_RULES {
         let message = "The maximum number of rules per security group has been reached.";
         return Err(Problem::client("RulesPerSecurityGroupLimitExceeded", message));
     }
