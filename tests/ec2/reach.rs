@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ec2::Ec2;
-use fake_ec2::{Fault, Faults, Rules, TrueGroup};
+use ec2::amazon::Rule;
+use ec2::buckets::Bucket;
+use fake_ec2::{Delays, Fault, Faults, Rules, Spread, TrueGroup};
 use provisioners::conformance::{effect, server, settled};
 use provisioners::{EnvironmentId, MachineState, Provisioner, ServerPlan, Step};
 use tokio::time::sleep;
@@ -178,6 +180,70 @@ async fn a_portal_that_moves_while_a_group_gets_its_rules_is_reached() {
     assert_closed(&own(&account), "10.0.7.0/24");
 }
 
+/// As when somebody's database lets an environment's servers in: Amazon does not delete a group that another one names.
+#[tokio::test(start_paused = true)]
+async fn an_environment_whose_group_somebody_refers_to_is_parked_and_resumed_and_its_group_goes_in_the_end() {
+    let account = Account::new(fake_ec2::Fake::new(Rules::calm()));
+    let environment = EnvironmentId::new("env");
+    let portal = account.open().await;
+    begin(&portal, &environment, 1).await;
+    let (group, amazon) = (own(&account), account.amazon());
+    let pay = async |action| amazon.buckets.acquire(&[(Bucket::Call(action), 1)]).await;
+    let paid = pay("CreateSecurityGroup").await;
+    let made = amazon.create_security_group(paid, &group.vpc, "database", "of somebody", &[].into()).await;
+    let database = made.expect("a group");
+    let members = [Rule::Members(group.id.clone())];
+    amazon.allow_in(pay("AuthorizeSecurityGroupIngress").await, &database, &members).await.expect("a rule");
+
+    park(&portal, &environment, 1).await;
+    sleep(HOUR).await;
+    assert_eq!(own(&account), group);
+    begin(&portal, &environment, 2).await;
+    sleep(HOUR).await;
+    assert_eq!(own(&account), group, "the one that the database lets in");
+
+    park(&portal, &environment, 2).await;
+    amazon.delete_security_group(pay("DeleteSecurityGroup").await, &database).await.expect("nobody uses it");
+    sleep(SECOND * 120).await;
+    assert!(!account.fake.truth().groups.iter().any(|one| one.id == group.id && one.is_alive()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_environment_is_resumed_while_amazon_has_not_let_go_of_what_its_servers_had() {
+    let delays = Delays { letting_go: Spread(600_000, 600_000), ..Delays::default() };
+    let account = Account::new(fake_ec2::Fake::new(Rules { delays, ..Rules::calm() }));
+    let environment = EnvironmentId::new("env");
+    let portal = account.open().await;
+    for generation in 1..4 {
+        begin(&portal, &environment, generation).await;
+        park(&portal, &environment, generation).await;
+        sleep(SECOND * 60).await;
+    }
+    sleep(SECOND * 700).await;
+    assert!(!account.fake.truth().groups.iter().any(|group| group.name == "bookend-env" && group.is_alive()));
+}
+
+/// As when somebody tidies up between two days.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_somebody_deleted_is_made_again() {
+    let account = Account::new(fake_ec2::Fake::new(Rules::calm()));
+    let environment = EnvironmentId::new("env");
+    let portal = account.open().await;
+    begin(&portal, &environment, 1).await;
+    let stop = Step::StopServer { server: web(1).id, generation: 1 };
+    ask(&portal, &environment, stop).await;
+    settled(&portal, &environment).await;
+    let (group, amazon) = (own(&account), account.amazon());
+    let paid = amazon.buckets.acquire(&[(Bucket::Call("DeleteSecurityGroup"), 1)]).await;
+    amazon.delete_security_group(paid, &group.id).await.expect("nobody uses it");
+    let is_there = async || settled(&portal, &environment).await.network;
+    while is_there().await {
+        sleep(SECOND * 60).await;
+    }
+    begin(&portal, &environment, 2).await;
+    assert_closed(&own(&account), "10.0.0.0/24");
+}
+
 /// A portal that is found in this network alone.
 async fn at(account: &Account, network: &str) -> Ec2 {
     let mut config = config();
@@ -200,6 +266,14 @@ async fn begin(portal: &Ec2, environment: &EnvironmentId, generation: i64) {
     let observed = settled(portal, environment).await;
     let states: Vec<_> = observed.servers.iter().map(|server| &server.state).collect();
     assert_eq!(states, [&MachineState::Running], "{observed:?}");
+}
+
+/// Without its server, and the network is to go.
+async fn park(portal: &Ec2, environment: &EnvironmentId, generation: i64) {
+    ask(portal, environment, Step::StopServer { server: web(generation).id, generation }).await;
+    settled(portal, environment).await;
+    ask(portal, environment, Step::DeleteNetwork).await;
+    assert!(!settled(portal, environment).await.network);
 }
 
 /// The environment's group.

@@ -36,7 +36,8 @@ pub fn conclude(environment: &EnvironmentId, records: &Records, seen: &Seen, now
     }
 }
 
-fn is_gone(missing_since: Option<i64>, now: i64) -> bool {
+/// It has been missing for so long that somebody has taken it away.
+pub fn is_gone(missing_since: Option<i64>, now: i64) -> bool {
     missing_since.is_some_and(|since| now >= since + LAG_MS)
 }
 

@@ -17,7 +17,7 @@ use tokio::try_join;
 use super::Shared;
 use super::amazon::{CallError, Called, Rule};
 use super::buckets::{Bucket, Paid};
-use super::conclude::LAG_MS;
+use super::conclude::{LAG_MS, is_gone};
 use super::perform::{GUESS_AGAIN, Outcome, plain};
 use super::records::{Kept, Network, Record, Server};
 use super::steps::{Accepted, soon};
@@ -38,11 +38,14 @@ const NOT_THERE: &str = "InvalidPermission.NotFound";
 pub(super) async fn create(shared: &Shared, environment: &EnvironmentId) -> Accepted {
     let records = shared.known(environment).await?;
     let version = records.network.as_ref().map_or(0, |kept| kept.version);
-    let network = match records.network.map(|kept| kept.record).filter(|network| !network.deleted) {
+    let now = (shared.now)();
+    // Where somebody took the group away another one is made.
+    let is_left = |network: &Network| !network.deleted && !is_gone(network.missing_since, now);
+    let network = match records.network.map(|kept| kept.record).filter(is_left) {
         Some(network) if network.deleting => return Err(soon("the old private network is on its way out")),
         Some(network) if network.delete_at.is_none() => return Ok(()),
         Some(network) => Network { delete_at: None, ..network },
-        None => Network { made_at: (shared.now)(), ..Network::default() },
+        None => Network { made_at: now, ..Network::default() },
     };
     shared.put(environment, version, Record::Network(network)).await
 }
@@ -371,7 +374,8 @@ async fn refuse_servers(
     }
 }
 
-/// First it is said that the group is going, so that nobody begins to use it again while it goes.
+/// First it is said that the group is going, so that nobody begins to use it again while it goes. While Amazon refuses it, perhaps
+/// for as long as somebody else's group names it, it can be used again.
 pub(super) async fn delete_group(
     shared: &Shared,
     environment: &EnvironmentId,
@@ -395,12 +399,26 @@ pub(super) async fn delete_group(
                 return Ok(Outcome::Again(error.to_string()));
             }
         }
-        Err(error) => return Ok(Outcome::Again(error.to_string())),
+        Err(CallError::Unknown { message, .. }) => return Ok(Outcome::Again(message)),
+        Err(error) => {
+            shared
+                .change(environment, |records| {
+                    let kept = records.network.as_ref().filter(|kept| kept.record.deleting)?;
+                    Some((kept.version, Record::Network(Network { deleting: false, ..kept.record.clone() })))
+                })
+                .await?;
+            return Ok(Outcome::Again(error.to_string()));
+        }
     }
     shared
         .change(environment, |records| {
             let kept = records.network.as_ref()?;
-            Some((kept.version, Record::Network(Network { deleted: true, ..kept.record.clone() })))
+            let network = match kept.record.delete_at {
+                Some(_) => Network { deleted: true, ..kept.record.clone() },
+                // Wanted again while another portal's call was refused: another one is made.
+                None => Network { made_at: (shared.now)(), ..Network::default() },
+            };
+            Some((kept.version, Record::Network(network)))
         })
         .await?;
     Ok(Outcome::Changed)

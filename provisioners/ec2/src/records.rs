@@ -50,7 +50,7 @@ pub struct Network {
     /// Since when Amazon has not shown it, though it should.
     #[serde(default)]
     pub missing_since: Option<i64>,
-    /// Its deletion may have been asked for: it cannot be used again.
+    /// Its deletion may have been asked for, and was not refused: it cannot be used again.
     #[serde(default)]
     pub deleting: bool,
     /// Amazon has confirmed that it is gone.

@@ -79,6 +79,8 @@ pub struct Delays {
     /// How long an instance must have run before it can be hibernated.
     pub hibernation_ready: Spread,
     pub shutting_down: Spread,
+    /// terminated → its network interface is gone.
+    pub letting_go: Spread,
     /// running → status checks passed.
     pub checks: Spread,
     pub volume_creating: Spread,
@@ -159,6 +161,7 @@ impl Delays {
             hibernating: seconds(40, 120),
             hibernation_ready: seconds(120, 120),
             shutting_down: seconds(20, 60),
+            letting_go: seconds(0, 20),
             checks: seconds(60, 180),
             volume_creating: seconds(1, 5),
             attaching: seconds(1, 4),

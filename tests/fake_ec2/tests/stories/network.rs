@@ -29,7 +29,7 @@ async fn a_group_is_there_once_and_stays_while_an_interface_uses_it() {
     assert_eq!(amazon.refused("DeleteSecurityGroup", &delete).await, "DependencyViolation");
     amazon.does("TerminateInstances", &format!("InstanceId.1={instance}")).await;
     assert_eq!(amazon.refused("DeleteSecurityGroup", &delete).await, "DependencyViolation");
-    tokio::time::sleep(Duration::from_secs(61)).await;
+    tokio::time::sleep(Duration::from_secs(81)).await;
     amazon.does("DeleteSecurityGroup", &delete).await;
     assert_eq!(amazon.refused("DeleteSecurityGroup", &delete).await, "InvalidGroup.NotFound");
     amazon.does("CreateSecurityGroup", form).await;

@@ -83,8 +83,9 @@ pub fn end_at(
             }
         });
     }
+    let let_go = gone + rules.delays.letting_go.of(rules.seed, &format!("letting go of {id}"));
     place.interfaces.change(&instance.interface, now, |interface| {
-        interface.course.turn(gone, &[(gone, Presence::Gone)]);
+        interface.course.turn(let_go, &[(let_go, Presence::Gone)]);
     });
     place.subnets.change(&instance.launch.subnet, now, |subnet| subnet.give_back(&instance.private_ip, gone));
 }
