@@ -1,5 +1,6 @@
 //! `bookend doctor ec2`: what is missing is said before anybody orders, and asking changes nothing.
 
+use ec2::config::{Config, Size};
 use ec2::doctor::{Finding, examine};
 use fake_ec2::{Fake, Rules};
 
@@ -9,7 +10,7 @@ use super::seeds::Life;
 
 const PORTAL: &str = "https://bookend.example.com";
 
-async fn missing(account: &Account, config: &ec2::config::Config) -> Vec<String> {
+async fn missing(account: &Account, config: &Config) -> Vec<String> {
     let findings = examine(&account.amazon(), &account.quotas(), config, Some(PORTAL)).await;
     let missing = findings.into_iter().filter(|finding| !finding.fine);
     missing.map(|Finding { about, found, .. }| format!("{about}: {found}")).collect()
@@ -42,21 +43,62 @@ async fn each_permission_that_is_missing_is_named() {
     assert_eq!(self::missing(&account, &config()).await, [format!("launching servers: {}", allow("RunInstances"))]);
 }
 
+const STANDARD: &str = "processors at once of Standard (A, C, D, H, I, M, R, T, Z)";
+
+async fn told(account: &Account, config: &Config, about: &str) -> String {
+    let findings = examine(&account.amazon(), &account.quotas(), config, Some(PORTAL)).await;
+    let told = findings.iter().find(|finding| finding.about == about).map(|one| one.found.clone());
+    told.unwrap_or_else(|| panic!("nothing is said of {about}: {findings:#?}"))
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_account_that_may_not_have_a_single_server_of_a_size_is_told_where_to_ask_for_more() {
     let account = Account::new(Fake::new(Rules::calm()));
     account.fake.set_vcpu_limit(Some(1));
-    let wanted =
-        "processors at once: 1, and one m6i.large alone has 2: ask Amazon for more at Service Quotas (L-1216C47A)";
-    assert_eq!(missing(&account, &config()).await.first().map(String::as_str), Some(wanted));
+    let wanted = "1, and one m6i.large alone has 2: ask Amazon for more at Service Quotas (L-1216C47A)";
+    assert_eq!(missing(&account, &config()).await.first(), Some(&format!("{STANDARD}: {wanted}")));
     account.fake.set_vcpu_limit(Some(32));
-    let findings = examine(&account.amazon(), &account.quotas(), &config(), Some(PORTAL)).await;
-    let told = findings.iter().find(|finding| finding.about == "processors at once").map(|one| one.found.as_str());
     let wanted = "32, as many as 16 of t3.small; ask Amazon for more at Service Quotas (L-1216C47A)";
-    assert_eq!(told, Some(wanted));
+    assert_eq!(told(&account, &config(), STANDARD).await, wanted);
     account.fake.set_denied(["GetServiceQuota"]);
-    let wanted = "processors at once: not allowed: give these credentials servicequotas:GetServiceQuota";
-    assert_eq!(missing(&account, &config()).await, [wanted]);
+    let wanted = "not allowed: give these credentials servicequotas:GetServiceQuota";
+    assert_eq!(
+        missing(&account, &config()).await,
+        [format!("{STANDARD}: {wanted}"), format!("{STANDARD}, spot: {wanted}")]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_limit_that_a_configured_type_counts_for_is_looked_at_and_no_other() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let mut config = config();
+    config.sizes.push(Size { types: vec!["g5.xlarge".to_owned()] });
+    account.fake.set_quota("L-DB2E81BA", 0);
+    account.fake.set_quota("L-34B43A08", 5);
+    account.fake.set_quota("L-3819A6DF", 2);
+    let wanted = "processors at once of G and VT: 0, and one g5.xlarge alone has 4: ask Amazon for more at Service Quotas \
+                  (L-DB2E81BA)";
+    assert_eq!(missing(&account, &config).await, [wanted]);
+    let spot = "5, as many as 2 of t3.small; ask Amazon for more at Service Quotas (L-34B43A08)";
+    assert_eq!(told(&account, &config, &format!("{STANDARD}, spot")).await, spot);
+    let spot = "2, and one g5.xlarge alone has 4: where a template says `spot: true` it comes on demand instead; ask Amazon \
+                for more at Service Quotas (L-3819A6DF)";
+    assert_eq!(told(&account, &config, "processors at once of G and VT, spot").await, spot);
+    let findings = examine(&account.amazon(), &account.quotas(), &config, Some(PORTAL)).await;
+    let limits = findings.iter().filter(|finding| finding.about.starts_with("processors")).count();
+    assert_eq!(limits, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_may_not_be_passed_is_named_as_it_is_called_and_not_as_its_profile() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let config = Config { instance_profile: Some("servers".to_owned()), ..config() };
+    assert_eq!(missing(&account, &config).await, Vec::<String>::new());
+    account.fake.set_denied(["PassRole"]);
+    let wanted = "launching servers: not allowed: give these credentials iam:PassRole for \
+                  arn:aws:iam::111122223333:role/servers-role (`bookend doctor ec2 --policy` prints it; write `instance_role` \
+                  where the role is not called as its profile)";
+    assert_eq!(missing(&account, &config).await, [wanted]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,12 +107,14 @@ async fn what_is_configured_and_not_there_is_said_with_what_to_do() {
     let mut config = config();
     config.images.get_mut("host").expect("an image").name = "no-such-image-*".to_owned();
     config.sizes[0].types.push("z9.huge".to_owned());
+    config.security_groups = vec!["sg-00000000000000000".to_owned()];
     config.portal_networks.clear();
     config.portal_url = Some("not a url".to_owned());
     let missing = missing(&account, &config).await;
     let has = |text: &str| assert!(missing.iter().any(|one| one.contains(text)), "{text} is not in {missing:#?}");
     has("amazon has no image named \"no-such-image-*\"");
     has("z9.huge");
+    has("extra security groups: `security_groups` has sg-00000000000000000, which this account has not in this region");
     has("`portal_url` is \"not a url\"");
 }
 

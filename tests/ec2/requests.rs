@@ -28,7 +28,7 @@ async fn servers_and_volumes_are_asked_for_encrypted_tagged_and_with_guarded_met
     let extra = account.fake.truth().groups.first().map(|group| group.id.clone());
     config.security_groups = extra.iter().cloned().collect();
     config.instance_profile = Some("bookend-servers".to_owned());
-    config.key_pair = Some("operators".to_owned());
+    config.key_pair = Some("operator".to_owned());
     let portal = account.open_with(config).await.expect("a region that can be used");
     let environment = EnvironmentId::new("env");
     let volume = VolumePlan { id: VolumeId::new("data"), name: "data".to_owned(), size_bytes: 3 << 30, from: None };
@@ -47,7 +47,7 @@ async fn servers_and_volumes_are_asked_for_encrypted_tagged_and_with_guarded_met
         ("BlockDeviceMapping.1.Ebs.DeleteOnTermination", "true"),
         ("InstanceInitiatedShutdownBehavior", "terminate"),
         ("IamInstanceProfile.Name", "bookend-servers"),
-        ("KeyName", "operators"),
+        ("KeyName", "operator"),
         ("MinCount", "1"),
         ("MaxCount", "1"),
     ] {

@@ -80,6 +80,51 @@ async fn where_it_may_not_even_look_a_portal_says_so_at_its_start() {
     assert!(error.contains("DescribeSubnets") && error.contains("UnauthorizedOperation"), "{error}");
 }
 
+/// A portal's own words where it cannot start; it changed nothing.
+async fn refused(account: &Account, config: Config) -> String {
+    let error = account.open_with(config).await.map(drop).expect_err("it cannot work there");
+    assert_eq!(account.fake.truth().instances.len(), 0);
+    error.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_names_and_amazon_does_not_have_is_said_at_the_start_with_what_to_write() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let (name, id) = (|name: &str| Some(name.to_owned()), |id: &str| vec![id.to_owned()]);
+    account.fake.set_unknown_profiles(["nobodys"]);
+    for (config, wanted) in [
+        (
+            Config { security_groups: id("sg-00000000000000000"), ..config() },
+            "`security_groups` has sg-00000000000000000",
+        ),
+        (Config { key_pair: name("nobodys"), ..config() }, "`key_pair` is \"nobodys\", which this account has not"),
+        (Config { instance_profile: name("nobodys"), ..config() }, "`instance_profile` is \"nobodys\", which this"),
+        (Config { subnets: id("subnet-00000000000000000"), ..config() }, "write ids of subnets that this account has"),
+    ] {
+        let told = refused(&account, config).await;
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+    let groups: Vec<String> = account.fake.truth().groups.into_iter().map(|group| group.id).collect();
+    let subnet = account.amazon().subnets(&[], None).await.expect("subnets").remove(0);
+    let vpc = Some("vpc-00000000000000000".to_owned());
+    let told = refused(&account, Config { vpc, subnets: vec![subnet.id.clone()], ..config() }).await;
+    assert!(told.contains(&format!("{}, and `vpc` is vpc-00000000000000000; keep one", subnet.vpc)), "{told}");
+    let there = Config { security_groups: groups, key_pair: name("operator"), instance_profile: name("a"), ..config() };
+    account.open_with(there).await.map(drop).expect("all of it is there");
+}
+
+/// Rehearsals carry no installation's tag, so a policy may refuse them what it allows a portal.
+#[tokio::test(start_paused = true)]
+async fn a_rehearsal_that_is_refused_for_another_reason_keeps_no_portal_from_starting() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    account.fake.set_denied(["RunInstances"]);
+    let config = Config { key_pair: Some("operator".to_owned()), ..config() };
+    account.open_with(config.clone()).await.map(drop).expect("it may be allowed to launch");
+    account.fake.set_denied([]);
+    account.fake.set_faults(Faults { request_lost: 1.0, ..Faults::default() });
+    account.open_with(config).await.map(drop).expect("it waits for Amazon");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_is_made_from_the_image_its_template_names_and_one_that_nobody_configured_is_refused_in_words() {
     let account = Account::new(Fake::new(Rules::calm()));

@@ -33,7 +33,11 @@ pub struct Config {
     /// Besides the one that each environment has of its own.
     #[serde(default)]
     pub security_groups: Vec<String>,
+    /// By its name.
     pub instance_profile: Option<String>,
+    /// The role in that profile, by its name with its path, or by its ARN; absent: it is called as the profile is. For the policy that
+    /// the doctor prints.
+    pub instance_role: Option<String>,
     pub key_pair: Option<String>,
     /// What `image: host` and `image: { ec2: ALIAS }` of a template stand for.
     pub images: BTreeMap<String, ImageAlias>,
@@ -218,6 +222,12 @@ impl Config {
                 "needs at least one size, each with at least one type: `sizes = [{ types = [\"t3.small\"] }]`".into()
             );
         }
+        if let Some(profile) = self.instance_profile.as_deref().filter(|profile| profile.contains([':', '/'])) {
+            return Err(format!("`instance_profile` is {profile:?}; write its name alone, without path or ARN"));
+        }
+        if self.instance_role.is_some() && self.instance_profile.is_none() {
+            return Err("`instance_role` needs `instance_profile`, the profile that has this role".into());
+        }
         if self.tags.len() > MOST_TAGS {
             return Err(format!("has {} tags; at most {MOST_TAGS} leave room for Bookend's own", self.tags.len()));
         }
@@ -379,6 +389,8 @@ mod tests {
             ),
             ("region", "portal_proxy = \"http://proxy.example.com\"\nregion", "it is like http://proxy"),
             ("region", "portal_away_seconds = 0\nregion", "a portal that restarts"),
+            ("region", "instance_role = \"servers\"\nregion", "needs `instance_profile`"),
+            ("region", "instance_profile = \"arn:aws:iam::1:instance-profile/a\"\nregion", "write its name alone"),
             ("region", "endpoint = \"localhost:1\"\nregion", "it begins with https://"),
             ("region", "endpoints.sts = \"localhost:1\"\nregion", "`endpoints.sts` is \"localhost:1\"; it begins with"),
             ("region", "endpoints.ec2 = \"https://a\"\nregion", "unknown field `ec2`"),

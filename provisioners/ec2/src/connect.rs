@@ -59,7 +59,12 @@ pub async fn connect_as(config: &Config, credentials: Option<Credentials>) -> Am
 
 /// To ask what the account may have at most.
 pub async fn connect_quotas(config: &Config) -> Quotas {
-    let mut own = aws_sdk_servicequotas::config::Builder::from(&load(config, None).await);
+    connect_quotas_as(config, None).await
+}
+
+/// As [`connect_quotas`], with these credentials in the place of the usual chain's.
+pub async fn connect_quotas_as(config: &Config, credentials: Option<Credentials>) -> Quotas {
+    let mut own = aws_sdk_servicequotas::config::Builder::from(&load(config, credentials).await);
     if let Some(endpoint) = &config.endpoints.service_quotas {
         own = own.endpoint_url(endpoint);
     }

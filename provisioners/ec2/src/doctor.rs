@@ -1,17 +1,22 @@
 //! What an account and region lack for Bookend to work in them, found out before anybody orders. Nothing is changed: what cannot
 //! be known by looking is rehearsed.
 
+mod limits;
+mod policy;
 mod rehearsals;
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use super::amazon::{Amazon, CallError, Called, Rule, Subnet, TypeFacts};
+use super::amazon::{Amazon, CallError, Called, Rule, Subnet};
 use super::config::{Config, HOST_IMAGE};
+use super::named;
 use super::perform::plain;
 use super::place::{self, PlaceError};
-use super::quotas::{Quotas, STANDARD, is_standard};
+use super::quotas::Quotas;
 use super::tags::INSTALLATION;
+
+pub use self::policy::policy;
+pub(super) use self::rehearsals::launching as rehearse_launch;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,6 +59,12 @@ pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_u
         Err(error) => findings.push(missing("subnets", told(error))),
         Ok(subnets) => findings.extend(subnets.iter().map(addresses)),
     }
+    if let Some(subnet) = subnets.iter().flatten().next().filter(|_| !config.security_groups.is_empty()) {
+        findings.push(match named::groups(amazon, config, &subnet.vpc).await {
+            Ok(()) => fine("extra security groups", config.security_groups.join(", ")),
+            Err(error) => missing("extra security groups", told(&error)),
+        });
+    }
     let mut host = None;
     for (alias, wanted) in &config.images {
         match place::newest_image(amazon, alias, wanted).await {
@@ -69,7 +80,7 @@ pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_u
         Err(error) => findings.push(missing("sizes", told(&error))),
         Ok(sizes) => {
             findings.extend(types(amazon, config, &zones).await);
-            findings.extend(processors(quotas, &sizes).await);
+            findings.extend(limits::findings(quotas, &sizes).await);
         }
     }
     if let Some(subnet) = subnets.iter().flatten().next() {
@@ -78,23 +89,6 @@ pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_u
     findings.extend(rehearsals::changing(&amazon.rehearsing(), zones.first().copied().filter(|_| offers)).await);
     findings.push(portal(config, portal_url).await);
     findings
-}
-
-/// The least that Bookend has to be allowed, as an IAM policy.
-pub fn policy(config: Option<&Config>) -> Value {
-    let mut policy: Value = serde_json::from_str(include_str!("policy.json")).unwrap_or_default();
-    if let (Some(profile), Some(statements)) =
-        (config.and_then(|config| config.instance_profile.as_ref()), policy["Statement"].as_array_mut())
-    {
-        statements.push(json!({
-            "Sid": "GiveServersTheirRole",
-            "Effect": "Allow",
-            "Action": "iam:PassRole",
-            "Resource": format!("arn:aws:iam::*:role/{profile}"),
-            "Condition": { "StringEquals": { "iam:PassedToService": "ec2.amazonaws.com" } },
-        }));
-    }
-    policy
 }
 
 fn fine(about: &str, found: String) -> Finding {
@@ -118,10 +112,21 @@ fn is_permission(error: &CallError) -> bool {
 
 fn refusal(error: &CallError) -> String {
     match error {
+        CallError::Refused { message, .. } if is_permission(error) && message.contains(PASS_ROLE) => {
+            let role = message.split("on resource: ").nth(1).and_then(|rest| rest.split_whitespace().next());
+            let role = role.map_or_else(|| "the role of `instance_profile`".to_owned(), str::to_owned);
+            format!(
+                "not allowed: give these credentials {PASS_ROLE} for {role} (`bookend doctor ec2 --policy` prints it; write \
+                 `instance_role` where the role is not called as its profile)"
+            )
+        }
         CallError::Refused { call, .. } if is_permission(error) => not_allowed(&[call]),
         _ => plain(error),
     }
 }
+
+/// What a launch with a role is refused for without; Amazon's message says for which one.
+const PASS_ROLE: &str = "iam:PassRole";
 
 fn not_allowed(calls: &[&str]) -> String {
     let calls: Vec<String> = calls.iter().map(|call| format!("ec2:{call}")).collect();
@@ -170,26 +175,6 @@ async fn types(amazon: &Amazon, config: &Config, zones: &[&str]) -> Vec<Finding>
     names.iter().map(of_type).collect()
 }
 
-/// How many servers the account may have at once; `None` when the limit is about none of the types.
-async fn processors(quotas: &Quotas, sizes: &[Vec<TypeFacts>]) -> Option<Finding> {
-    let about = "processors at once";
-    let standard = || sizes.iter().flatten().filter(|facts| is_standard(facts));
-    let smallest = standard().min_by_key(|facts| facts.cpu_millis)?;
-    let largest = standard().max_by_key(|facts| facts.cpu_millis)?;
-    let (few, many) = (smallest.cpu_millis.div_ceil(1000).max(1), largest.cpu_millis.div_ceil(1000));
-    let ask = format!("ask Amazon for more at Service Quotas ({STANDARD})");
-    Some(match quotas.standard().await {
-        Ok(limit) if limit < many => {
-            missing(about, format!("{limit}, and one {} alone has {many}: {ask}", largest.name))
-        }
-        Ok(limit) => fine(about, format!("{limit}, as many as {} of {}; {ask}", limit / few, smallest.name)),
-        Err(error) if is_permission(&error) => {
-            missing(about, "not allowed: give these credentials servicequotas:GetServiceQuota".to_owned())
-        }
-        Err(error) => missing(about, plain(&error)),
-    })
-}
-
 async fn portal(config: &Config, portal_url: Option<&str>) -> Finding {
     let about = "the way to the portal";
     let Some(url) = config.portal_url.as_deref().or(portal_url) else {
@@ -210,62 +195,4 @@ fn networks(rules: &[Rule]) -> String {
         _ => None,
     };
     rules.iter().filter_map(network).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    /// Every call by its name, as the source has it.
-    fn called() -> BTreeSet<String> {
-        let sources = [include_str!("amazon/describe.rs"), include_str!("amazon/change.rs")];
-        let words = sources.iter().flat_map(|source| source.split('"').skip(1).step_by(2));
-        let verbs = [
-            "Describe",
-            "Copy",
-            "Create",
-            "Delete",
-            "Disable",
-            "Enable",
-            "Run",
-            "Start",
-            "Stop",
-            "Terminate",
-            "Attach",
-            "Authorize",
-            "Revoke",
-        ];
-        let is_call = |word: &&str| {
-            verbs.iter().any(|verb| word.starts_with(verb)) && word.chars().all(|letter| letter.is_ascii_alphabetic())
-        };
-        let limits = include_str!("quotas.rs")
-            .contains("\"GetServiceQuota\"")
-            .then(|| "servicequotas:GetServiceQuota".to_owned());
-        words.filter(is_call).map(|word| format!("ec2:{word}")).chain(limits).collect()
-    }
-
-    #[test]
-    fn the_policy_allows_every_call_there_is_and_no_other() {
-        let policy = policy(None);
-        let actions = policy["Statement"].as_array().unwrap().iter().flat_map(|statement| match &statement["Action"] {
-            Value::String(one) => vec![one.clone()],
-            many => many.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect(),
-        });
-        assert_eq!(actions.collect::<BTreeSet<_>>(), called());
-    }
-
-    #[test]
-    fn nothing_without_our_tag_may_be_changed() {
-        let policy = policy(None);
-        for statement in policy["Statement"].as_array().unwrap() {
-            let looks = statement["Action"].to_string().matches("ec2:").count()
-                == statement["Action"].to_string().matches("ec2:Describe").count();
-            let sid = statement["Sid"].as_str().unwrap();
-            let from = ["LaunchFrom", "MakeGroupsInNetworks", "TagWhatIsMade"].contains(&sid);
-            let condition = statement["Condition"].to_string();
-            assert!(looks || from || condition.contains("bookend:installation"), "{sid}");
-        }
-    }
 }

@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | what an operator says | [`config`] |
-//! | what a region offers | `place` |
+//! | what a region offers | `place`, `named` |
 //! | what it lacks | [`doctor`] |
 //! | what is remembered, before it is asked for | `records`, on a [`Ledger`] |
 //! | the engine's steps | `steps`, `network` |
@@ -39,6 +39,7 @@ mod fast;
 mod forget;
 mod learn;
 mod look;
+mod named;
 mod network;
 mod orphans;
 mod perform;
@@ -71,7 +72,7 @@ use tokio::task::JoinHandle;
 
 use self::amazon::Amazon;
 use self::config::Config;
-pub use self::connect::{Connections, connect, connect_as, connect_quotas};
+pub use self::connect::{Connections, connect, connect_as, connect_quotas, connect_quotas_as};
 use self::driver::Active;
 use self::errands::Setting;
 use self::fast::Fasts;

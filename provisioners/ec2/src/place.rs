@@ -13,6 +13,7 @@ use tokio::net::lookup_host;
 use super::Shared;
 use super::amazon::{Amazon, CallError, MachineImage, Rule, Subnet, TypeFacts};
 use super::config::{Config, HOST_IMAGE, ImageAlias};
+use super::named;
 use super::records::Possibility;
 
 /// The processors our agent is built for, in Amazon's words.
@@ -83,6 +84,23 @@ pub enum PlaceError {
         "the subnets {first} and {other} are of different VPCs; servers of one environment could not reach each other"
     )]
     TwoNetworks { first: String, other: String },
+    #[error("`subnets`: {message}; write ids of subnets that this account has in this region")]
+    UnknownSubnet { message: String },
+    #[error("`subnets` has {subnet}, which is of {of}, and `vpc` is {vpc}; keep one of the two")]
+    OtherNetwork { subnet: String, of: String, vpc: String },
+    #[error("`security_groups` has {id}, which this account has not in this region; write ids of those it has (sg-…)")]
+    NoGroup { id: String },
+    #[error("`security_groups` has {id}, which is of {of}, and servers come in {vpc}; write ids of groups of that VPC")]
+    OtherGroup { id: String, of: String, vpc: String },
+    #[error(
+        "`instance_profile` is {name:?}, which this account has not; write the name of an instance profile (a role's alone \
+         will not do), or make it: `aws iam create-instance-profile --instance-profile-name {name}`"
+    )]
+    NoProfile { name: String },
+    #[error(
+        "`key_pair` is {name:?}, which this account has not in this region; write the name of one it has, or take it out"
+    )]
+    NoKeyPair { name: String },
     #[error("image “{alias}”: {owner} has no image named {name:?} for {ARCHITECTURE} in this region")]
     NoImage { alias: String, owner: String, name: String },
     #[error("type {name} has no {ARCHITECTURE} processor, for which Bookend's agent is built; take it out of `sizes`")]
@@ -112,13 +130,15 @@ impl Place {
     /// [`PlaceError`] says what is missing.
     pub async fn find(amazon: &Amazon, config: &Config, portal_url: &str) -> Result<Place, PlaceError> {
         let subnets = subnets(amazon, config).await?;
-        Ok(Place {
+        let place = Place {
             vpc: subnets[0].vpc.clone(),
             subnets,
             sizes: sizes(amazon, config).await?,
             images: images(amazon, config).await?,
             portal_rules: portal_rules(config, portal_url).await?,
-        })
+        };
+        named::check(amazon, config, &place).await?;
+        Ok(place)
     }
 
     /// The zone an environment begins in: always the same one for the same environment, all of them alike often.
@@ -222,8 +242,17 @@ fn choices(size: &[TypeFacts], to_hibernate: bool) -> Vec<(&TypeFacts, Option<i3
 
 /// One for each zone, at least one, all of one VPC.
 pub async fn subnets(amazon: &Amazon, config: &Config) -> Result<Vec<Subnet>, PlaceError> {
-    let found = amazon.subnets(&config.subnets, config.vpc.as_deref()).await?;
+    let found = match amazon.subnets(&config.subnets, config.vpc.as_deref()).await {
+        Err(CallError::Refused { code, message, .. }) if code.starts_with("InvalidSubnetID") => {
+            return Err(PlaceError::UnknownSubnet { message });
+        }
+        found => found?,
+    };
     let first = found.first().ok_or(PlaceError::NoSubnet)?;
+    if let Some(vpc) = config.vpc.as_ref().filter(|vpc| **vpc != first.vpc) {
+        let (subnet, of, vpc) = (first.id.clone(), first.vpc.clone(), vpc.clone());
+        return Err(PlaceError::OtherNetwork { subnet, of, vpc });
+    }
     if let Some(other) = found.iter().find(|subnet| subnet.vpc != first.vpc) {
         return Err(PlaceError::TwoNetworks { first: first.id.clone(), other: other.id.clone() });
     }

@@ -21,7 +21,7 @@ pub struct DoctorArguments {
     /// The address of the portal where the file has no `portal_url`
     #[arg(long, value_name = "URL", env = "BOOKEND_PUBLIC_URL")]
     public_url: Option<String>,
-    /// Print the least that Bookend has to be allowed, as an IAM policy
+    /// Print the least that Bookend has to be allowed, as an IAM policy. With --provisioners it has what that file's tables need besides
     #[arg(long)]
     policy: bool,
 }
@@ -30,7 +30,7 @@ pub struct DoctorArguments {
 pub async fn ec2(arguments: &DoctorArguments, output: Output) -> Result<u8, Failure> {
     let wanted = wanted(arguments)?;
     if arguments.policy {
-        let policy = policy(wanted.values().next());
+        let policy = policy(wanted.values());
         output.result(&policy, || format!("{policy:#}"))?;
         return Ok(0);
     }

@@ -220,6 +220,16 @@ impl Fake {
         self.cloud().set_vcpu_limit(limit);
     }
 
+    /// What Service Quotas tells of one of the limits that no launch meets, by its code.
+    pub fn set_quota(&self, code: &str, limit: u32) {
+        self.cloud().set_quota(code, limit);
+    }
+
+    /// Instance profiles that there are not; any other there is.
+    pub fn set_unknown_profiles<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        self.cloud().set_unknown_profiles(names.into_iter().map(str::to_owned).collect());
+    }
+
     /// Never further back than the rules said at the beginning.
     pub fn set_lag(&self, lag: Lag) {
         self.cloud().set_lag(lag);

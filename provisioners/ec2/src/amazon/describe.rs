@@ -207,6 +207,14 @@ impl Amazon {
         Ok(pages.into_iter().flat_map(|page| page.security_groups.unwrap_or_default()).filter_map(group).collect())
     }
 
+    /// Of those of these security groups that there are, their VPCs.
+    pub async fn networks_of_groups(&self, ids: &[String]) -> Called<BTreeMap<String, String>> {
+        let call = self.client.describe_security_groups().filters(filter("group-id", ids)).max_results(PAGE);
+        let page = self.look("DescribeSecurityGroups", call.send()).await?;
+        let found = page.security_groups.unwrap_or_default().into_iter();
+        Ok(found.filter_map(|group| Some((group.group_id?, group.vpc_id?))).collect())
+    }
+
     /// The security group of this name in a VPC, as far as Amazon shows it yet.
     pub async fn security_group_named(&self, vpc: &str, name: &str) -> Called<Option<SecurityGroup>> {
         let call = self.client.describe_security_groups();

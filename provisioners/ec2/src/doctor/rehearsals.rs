@@ -26,12 +26,19 @@ pub async fn making(amazon: &Amazon, config: &Config, subnet: &Subnet, image: Op
         finding("making volumes", &rehearsed(volume), "allowed"),
         finding("making security groups", &rehearsed(group), "allowed"),
     ];
-    if let (Some(image), Some(size)) = (image, config.sizes.first()) {
-        let launch = launch(config, subnet, image, size.types.first().map_or("", String::as_str), tags);
-        let launched = amazon.run_instances(pay(amazon, "RunInstances").await, &launch, "").await;
-        findings.push(finding("launching servers", &rehearsed(launched), "allowed"));
+    if let Some(image) = image {
+        findings.push(finding("launching servers", &launching(amazon, config, subnet, image).await, "allowed"));
     }
     findings
+}
+
+/// With all that is configured.
+pub async fn launching(amazon: &Amazon, config: &Config, subnet: &Subnet, image: &MachineImage) -> Called<()> {
+    let mut tags = tags();
+    tags.extend(config.tags.clone());
+    let first = config.sizes.iter().flat_map(|size| &size.types).next();
+    let launch = launch(config, subnet, image, first.map_or("", String::as_str), tags);
+    rehearsed(amazon.run_instances(pay(amazon, "RunInstances").await, &launch, "").await)
 }
 
 /// What is done with what there is, rehearsed on one of each kind of what an installation, whichever, made: for anything else

@@ -1,6 +1,6 @@
 //! What every action is given, and what several of them need: ids that exist, tags, client tokens, pages.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -52,11 +52,14 @@ pub struct Shared {
     pub stuck: HashSet<String>,
     /// What describes leave out.
     pub hidden: HashSet<String>,
+    /// Instance profiles that there are not.
+    pub unknown_profiles: BTreeSet<String>,
 }
 
 impl Shared {
     pub fn new(seed: u64) -> Self {
-        Self { seed, counter: 0, capacity: HashMap::new(), stuck: HashSet::new(), hidden: HashSet::new() }
+        let (stuck, hidden) = (HashSet::new(), HashSet::new());
+        Self { seed, counter: 0, capacity: HashMap::new(), stuck, hidden, unknown_profiles: BTreeSet::new() }
     }
 
     pub fn count(&mut self) -> u64 {

@@ -26,7 +26,7 @@ impl Cloud {
         }
     }
 
-    /// Actions nobody is allowed.
+    /// Actions nobody is allowed; `PassRole` is one that launches with an instance profile need.
     pub fn set_denied(&mut self, actions: BTreeSet<String>) {
         self.denied = actions;
     }
@@ -37,6 +37,16 @@ impl Cloud {
 
     pub fn set_vcpu_limit(&mut self, limit: Option<u32>) {
         self.rules.vcpu_limit = limit;
+    }
+
+    /// What Service Quotas tells of one of the limits that no launch meets.
+    pub fn set_quota(&mut self, code: &str, limit: u32) {
+        self.quotas.insert(code.to_owned(), limit);
+    }
+
+    /// Instance profiles that there are not; any other there is.
+    pub fn set_unknown_profiles(&mut self, names: BTreeSet<String>) {
+        self.shared.unknown_profiles = names;
     }
 
     /// Changes how far back describes see; never further than the rules said at the beginning, for so long the past is kept.

@@ -52,6 +52,8 @@ pub struct Cloud {
     shared: Shared,
     audit: Audit,
     denied: BTreeSet<String>,
+    /// What Service Quotas tells, by code; what is not here is plenty.
+    quotas: BTreeMap<String, u32>,
     /// Requests that the network delivers once more, by the moment it does.
     again: BTreeMap<(i64, u64), Request>,
 }
@@ -65,6 +67,7 @@ impl Cloud {
             sessions: HashMap::new(),
             audit: Audit::default(),
             denied: BTreeSet::new(),
+            quotas: BTreeMap::new(),
             again: BTreeMap::new(),
         }
     }
@@ -160,6 +163,10 @@ impl Cloud {
             let message = "You are not authorized to perform this operation.";
             return Err(Problem::new(403, "UnauthorizedOperation", message));
         }
+        let profile = asked.within("IamInstanceProfile").text("Name");
+        if let Some(profile) = profile.filter(|_| self.denied.contains("PassRole")) {
+            return Err(not_passed(account, profile));
+        }
         recognised(request, known)?;
         let mut call = Call { now: now_ms, rules: &self.rules, place, shared: &mut self.shared, request, source };
         // Launches and new volumes are checked as a whole first.
@@ -214,6 +221,16 @@ fn recognised(request: &Request, known: &[&str]) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// The role in a profile may be called anything.
+fn not_passed(account: &str, profile: &str) -> Problem {
+    let message = format!(
+        "You are not authorized to perform this operation. User: arn:aws:iam::{account}:user/story is not authorized to \
+         perform: iam:PassRole on resource: arn:aws:iam::{account}:role/{profile}-role because no identity-based policy \
+         allows the iam:PassRole action. Encoded authorization failure message: 0"
+    );
+    Problem::new(403, "UnauthorizedOperation", message)
 }
 
 fn refusal(problem: &Problem, request_id: &str) -> Answer {

@@ -15,12 +15,13 @@ pub struct InstanceType {
 }
 
 /// Family, architecture, GiB of memory for each vCPU, whether its servers can hibernate.
-const FAMILIES: [(&str, &str, i64, bool); 15] = [
+const FAMILIES: [(&str, &str, i64, bool); 16] = [
     ("c5", "x86_64", 2, true),
     ("c6i", "x86_64", 2, true),
     ("c7i", "x86_64", 2, true),
     ("c6g", "arm64", 2, false),
     ("c7g", "arm64", 2, false),
+    ("g5", "x86_64", 4, false),
     ("m5", "x86_64", 4, true),
     ("m6i", "x86_64", 4, true),
     ("m7i", "x86_64", 4, true),

@@ -43,6 +43,7 @@ pub fn run_instances(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> R
         let message = format!("The key pair '{key}' does not exist");
         return Err(Problem::client("InvalidKeyPair.NotFound", message));
     }
+    let profile = wanted_profile(call, asked)?;
     let tags = Tagging {
         instance: call.new_tags(asked, "instance", &TAGGABLE)?,
         volume: call.new_tags(asked, "volume", &TAGGABLE)?,
@@ -61,7 +62,7 @@ pub fn run_instances(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> R
         vcpus: kind.vcpus,
         key_name,
         client_token: call.token()?.map(str::to_owned),
-        profile: wanted_profile(call, asked)?,
+        profile,
         groups,
         zone,
         subnet,
@@ -390,6 +391,12 @@ fn wanted_profile(call: &Call<'_>, asked: &Asked<'_>) -> Result<Option<Profile>,
     let arn = match (profile.text("Arn"), profile.text("Name")) {
         (None, None) => return Ok(None),
         (Some(arn), _) => arn.to_owned(),
+        (None, Some(name)) if call.shared.unknown_profiles.contains(name) => {
+            let message = format!(
+                "Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+            );
+            return Err(Problem::client("InvalidParameterValue", message));
+        }
         (None, Some(name)) => format!("arn:aws:iam::{}:instance-profile/{name}", call.place.account),
     };
     let hash = crate::seed::dice(0, &arn);
