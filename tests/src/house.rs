@@ -95,6 +95,7 @@ impl House {
             public_url: plan.public_url,
             apps_domain: None,
             trusted_proxy: Vec::new(),
+            alert_url: None,
             cloud: plan.cloud,
             repository: plan.repository,
         };

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};
 use tests::{Api, Browser, Outcome, Portal, Setting};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::signed_in;
@@ -65,6 +66,10 @@ fn first(answer: &str, element: &str) -> Outcome<String> {
 }
 
 async fn portal_on(amazon: &Amazon) -> Outcome<Portal> {
+    setting_on(amazon)?.start().await
+}
+
+fn setting_on(amazon: &Amazon) -> Outcome<Setting> {
     let setting = Setting::new()?;
     let file = setting.home().join("provisioners.toml");
     std::fs::write(
@@ -77,7 +82,7 @@ async fn portal_on(amazon: &Amazon) -> Outcome<Portal> {
         ),
     )?;
     let setting = setting.options(&["--provisioners", &file.display().to_string()]);
-    setting.variable("AWS_ACCESS_KEY_ID", "AKIAFAKEOURS").variable("AWS_SECRET_ACCESS_KEY", "x").start().await
+    Ok(setting.variable("AWS_ACCESS_KEY_ID", "AKIAFAKEOURS").variable("AWS_SECRET_ACCESS_KEY", "x"))
 }
 
 async fn database(portal: &Portal) -> Outcome<SqliteConnection> {
@@ -170,6 +175,66 @@ async fn what_is_paid_for_and_nobodys_is_shown_with_its_price_and_goes_when_an_o
             .await?;
     assert_eq!(audited, [("ada".to_owned(), server), ("ada".to_owned(), lost)]);
     assert_eq!(browser.complaints().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// One request to a chat's webhook, taken: its head and its body.
+async fn taken(chat: &TcpListener) -> Outcome<(String, Value)> {
+    let (mut stream, _) = chat.accept().await?;
+    let mut text = String::new();
+    loop {
+        let mut piece = [0; 4096];
+        let length = stream.read(&mut piece).await?;
+        text += std::str::from_utf8(&piece[..length])?;
+        let whole = text.split_once("\r\n\r\n").filter(|(_, body)| body.ends_with('}'));
+        if let Some((head, body)) = whole {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await?;
+            return Ok((head.to_owned(), serde_json::from_str(body)?));
+        }
+        assert!(length > 0, "broken off: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_are_told_of_a_leftover_in_their_chat_once_and_by_no_later_portal() -> Outcome {
+    let amazon = Amazon::open().await?;
+    // Before anything is asked by HTTP.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let chat = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/hooks/sesame", chat.local_addr()?);
+    let mut portal = setting_on(&amazon)?.variable("BOOKEND_ALERT_URL", &url).start().await?;
+    let mut connection = database(&portal).await?;
+    let ours: String =
+        sqlx::query_scalar("select value from installation where key = 'id'").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    let lose = async |gib: u32| {
+        let volume = format!("AvailabilityZone=eu-central-1a&Size={gib}&VolumeType=gp3");
+        amazon.make("CreateVolume", &volume, "volume", &ours).await
+    };
+    let first = lose(100).await?;
+    look_again(&mut portal).await?;
+    let (head, message) = taken(&chat).await?;
+    assert!(head.starts_with("POST /hooks/sesame ") && head.contains("application/json"), "{head}");
+    let told = message["text"].as_str().unwrap_or_default();
+    assert!(
+        told.contains(&format!("• volume {first} (100 GiB in eu-central-1a) at “frankfurt”, about $8.00")),
+        "{told}"
+    );
+
+    // The next portal finds it again and tells the new one alone.
+    let second = lose(50).await?;
+    look_again(&mut portal).await?;
+    let (_, message) = taken(&chat).await?;
+    let told = message["text"].as_str().unwrap_or_default();
+    assert!(told.contains(&second) && !told.contains(&first), "{told}");
+    assert!(!portal.log().contains("sesame"), "the address is a secret: {}", portal.log());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_for_alerts_that_cannot_be_one_keeps_a_portal_from_starting() -> Outcome {
+    let said = Setting::new()?.options(&["--alert-url", "hooks.example.com/sesame"]).refusal().await?;
+    assert!(said.contains("--alert-url: it is no address") && !said.contains("sesame"), "{said}");
     Ok(())
 }
 

@@ -49,7 +49,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the portal
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
     /// Sign in and remember the portal and an API token
     Login(LoginArguments),
     /// List what can be ordered, or show one template

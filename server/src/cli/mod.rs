@@ -53,7 +53,7 @@ pub fn run() -> ExitCode {
     let line = CommandLine::parse();
     let output = Output { json: line.json };
     if let Command::Serve(options) = line.command {
-        return serve::run(options);
+        return serve::run(*options);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -11,6 +11,7 @@
 //!
 //! [`plan`]: crate::domain::plan::plan
 
+mod alerts;
 mod attend;
 mod bell;
 mod configuration;
@@ -40,6 +41,7 @@ use async_trait::async_trait;
 use provisioners::{EnvironmentId, Provisioner, ServerId};
 use tokio::task::{JoinHandle, JoinSet};
 
+pub use alerts::Alerts;
 pub use bell::Bell;
 pub use directory::Directory;
 pub use machines::{FoundOrphan, Health, Machines, Unowned};
@@ -73,6 +75,8 @@ pub struct Parts {
     pub provisioners: Vec<Arc<dyn Provisioner>>,
     /// Restore drills begin by themselves, not only when somebody asks for one.
     pub weekly_drills: bool,
+    /// Where operators are told of what nobody owns, besides the portal itself.
+    pub alerts: Option<Alerts>,
 }
 
 /// What the engine asks of agents.
@@ -154,7 +158,7 @@ pub struct Engine {
 impl Engine {
     /// Starts working. [`Store::begin_life`] has been called.
     pub fn start(parts: Parts) -> Engine {
-        let Parts { store, clock, key, bell, agents, provisioners, weekly_drills } = parts;
+        let Parts { store, clock, key, bell, agents, provisioners, weekly_drills, alerts } = parts;
         let owner = crate::store::id(clock.now());
         let provisioners: BTreeMap<_, _> =
             provisioners.into_iter().map(|provisioner| (provisioner.name().to_owned(), provisioner)).collect();
@@ -163,7 +167,7 @@ impl Engine {
         let shared = Arc::new(Shared { store, clock, key, bell, agents, provisioners, owner, working, sight });
         let mut tasks = vec![tokio::spawn(dispatch(shared.clone())), tokio::spawn(heartbeat(shared.clone()))];
         tasks.push(tokio::spawn(drills::run(shared.clone(), weekly_drills)));
-        tasks.push(tokio::spawn(orphans::run(shared.clone())));
+        tasks.push(tokio::spawn(orphans::run(shared.clone(), alerts)));
         tasks.push(tokio::spawn(snapshot_copies::run(shared.clone())));
         for provisioner in shared.provisioners.values() {
             tasks.push(tokio::spawn(watch::watch(shared.clone(), provisioner.clone())));

@@ -1,7 +1,8 @@
 //! Looking for what nobody owns, now and then: single things that a provisioner has of this installation, that it remembers
 //! nothing of and that no row here counts on ([`Provisioner::orphans`]).
 //!
-//! What is found is kept with the time it was first seen, told in the log, and shown to operators. Servers that are seen for as
+//! What is found is kept with the time it was first seen, told in the log, shown to operators, and sent to where
+//! they are (`alerts`). Servers that are seen for as
 //! long as the provisioner's policy says are ended; everything else waits for a person. Guaranteed: the audit event is committed
 //! before anything is asked for, and right before that the database and then the provisioner are asked once more. Of several
 //! portals one looks; two that did would do the same twice, which is harmless.
@@ -13,7 +14,7 @@ use provisioners::{Orphan, OrphanKind, ProvisionError, Provisioner};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
-use super::Shared;
+use super::{Alerts, Shared};
 use crate::store::{AuditEvent, Store, StoreError, id as new_id};
 
 /// Between two looks at one provisioner.
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// Who removed it, in the audit.
 const POLICY: &str = "orphan policy";
 
-pub(super) async fn run(shared: Arc<Shared>) {
+pub(super) async fn run(shared: Arc<Shared>, alerts: Option<Alerts>) {
     let names: Vec<&str> = shared.provisioners.values().map(|provisioner| provisioner.name()).collect();
     if let Err(error) = shared.store.forget_orphans_but_of(&names).await {
         tracing::warn!(%error, "leftovers are shown of provisioners that there are no more");
@@ -35,6 +36,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
             if let Err(error) = look(&shared.store, provisioner.as_ref(), shared.clock.now()).await {
                 tracing::warn!(%error, "what nobody owns could not be looked for");
             }
+        }
+        if let Some(alerts) = &alerts
+            && let Err(error) = alerts.send(&shared.store, shared.clock.now()).await
+        {
+            tracing::warn!(%error, "operators could not be told of what nobody owns");
         }
         sleep(TICK).await;
     }

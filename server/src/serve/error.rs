@@ -15,6 +15,8 @@ use crate::store::StoreError;
 pub enum StartError {
     #[error("--public-url: {0}")]
     PublicUrl(String),
+    #[error("--alert-url: {0}")]
+    AlertUrl(String),
     #[error("the data directory {} cannot be used; give another with --data-dir", .path.display())]
     DataDirectory {
         path: PathBuf,

@@ -33,7 +33,7 @@ use crate::auth::setup::first_administrator_link;
 use crate::auth::token::DEFAULT_TEAM;
 use crate::clock::Clock;
 use crate::engine::{
-    self, Bell, Directory, Engine, Machines, RepositoryHandle, RepositoryParts, RepositoryWork, Trees,
+    self, Alerts, Bell, Directory, Engine, Machines, RepositoryHandle, RepositoryParts, RepositoryWork, Trees,
 };
 use crate::http::hosts::{Hosts, Origin};
 use crate::http::{self, Assets, Edge, server};
@@ -89,6 +89,8 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let _ = rustls::crypto::ring::default_provider().install_default();
     let public = options.public_url.as_deref().map(Origin::parse).transpose().map_err(StartError::PublicUrl)?;
     let repository = options.repository.settings(|name| std::env::var(name).ok())?;
+    let alerts = options.alert_url.as_deref().map(|url| Alerts::to(url, options.public_url.as_deref())).transpose();
+    let alerts = alerts.map_err(StartError::AlertUrl)?;
     let named = options.cloud.read()?;
     let data_dir = machine::data_directory(&options.data_dir)?;
     let lock = match options.database_url {
@@ -152,6 +154,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         agents: Arc::new(hub.clone()),
         provisioners: provisioners.clone(),
         weekly_drills: !options.no_restore_drills,
+        alerts,
     });
     let repository_work = RepositoryWork::start(RepositoryParts {
         repository: repository.clone(),

@@ -57,6 +57,12 @@ pub struct ServeOptions {
     #[arg(long, value_name = "IP", env = "BOOKEND_TRUSTED_PROXY", value_delimiter = ',')]
     pub trusted_proxy: Vec<IpAddr>,
 
+    /// Where operators are told of leftovers, what costs money and belongs to no environment: an incoming webhook of a chat (Slack,
+    /// Mattermost and others) or anything that takes a POST of JSON with `text`. Who knows the address can write there: better in
+    /// the environment than on the command line, which every user of the machine may read.
+    #[arg(long, value_name = "URL", env = "BOOKEND_ALERT_URL", hide_env_values = true)]
+    pub alert_url: Option<String>,
+
     #[command(flatten)]
     pub cloud: CloudOptions,
 
@@ -64,7 +70,7 @@ pub struct ServeOptions {
     pub repository: RepositoryOptions,
 }
 
-/// Without the database URL: it may hold a password.
+/// Without the database URL, which may hold a password, and the alerts', which is one.
 impl fmt::Debug for ServeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServeOptions")
@@ -79,6 +85,7 @@ impl fmt::Debug for ServeOptions {
             .field("public_url", &self.public_url)
             .field("apps_domain", &self.apps_domain)
             .field("trusted_proxy", &self.trusted_proxy)
+            .field("alert_url", &self.alert_url.as_ref().map(|_| "***"))
             .field("cloud", &self.cloud)
             .field("repository", &self.repository)
             .finish()

@@ -32,6 +32,7 @@ use logs::log_lines_are_kept_once_in_order_and_within_a_bound;
 use orphans::{
     what_a_row_still_counts_on_is_nobodys_orphan, what_nobody_owns_is_counted_from_when_it_was_first_seen,
     what_two_provisioners_find_is_shown_once_and_nothing_of_those_that_are_gone,
+    what_was_told_of_is_not_told_again_for_as_long_as_it_is_there,
 };
 use records::{
     a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken,
@@ -498,6 +499,7 @@ on_both! {
     of_two_who_change_a_page_one_is_told_to_read_again,
     what_nobody_owns_is_counted_from_when_it_was_first_seen,
     what_two_provisioners_find_is_shown_once_and_nothing_of_those_that_are_gone,
+    what_was_told_of_is_not_told_again_for_as_long_as_it_is_there,
     what_a_row_still_counts_on_is_nobodys_orphan,
     a_snapshot_is_copied_as_its_rule_says_and_its_copy_goes_with_it,
     log_lines_are_kept_once_in_order_and_within_a_bound,

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, SqlStr};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 19] = [
+const MIGRATIONS: [(i64, &str, &str); 20] = [
     (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
     (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
     (3, "force", include_str!("../../../migrations/0003_force.sql")),
@@ -27,6 +27,7 @@ const MIGRATIONS: [(i64, &str, &str); 19] = [
     (17, "people first", include_str!("../../../migrations/0017_people_first.sql")),
     (18, "park by snapshot", include_str!("../../../migrations/0018_park_by_snapshot.sql")),
     (19, "snapshot copies", include_str!("../../../migrations/0019_snapshot_copies.sql")),
+    (20, "alerts", include_str!("../../../migrations/0020_alerts.sql")),
 ];
 
 /// Brings the tables up to date.

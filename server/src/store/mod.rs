@@ -11,6 +11,7 @@
 //! Deliberately absent: decisions. What a row *means* is `domain`'s business.
 
 mod agents;
+mod alerts;
 mod audit;
 mod change;
 mod claims;

@@ -226,7 +226,7 @@ impl Tx {
     }
 }
 
-fn orphan(row: &AnyRow) -> Result<OrphanRow, StoreError> {
+pub(super) fn orphan(row: &AnyRow) -> Result<OrphanRow, StoreError> {
     Ok(OrphanRow {
         provisioner: row.try_get("provisioner")?,
         orphan: json::read("orphan.body", &row.try_get::<String, _>("body")?)?,

@@ -1,6 +1,7 @@
 //! Stories of the engine in a simulated world: every fault at every step, not a few chosen ones.
 
 mod agents;
+mod alerts;
 mod orphans;
 mod snapshot_copies;
 mod world;
@@ -75,6 +76,7 @@ impl House {
             agents: self.world.clone(),
             provisioners: vec![self.world.clone()],
             weekly_drills: true,
+            alerts: None,
         }));
     }
 

@@ -67,6 +67,33 @@ pub(super) async fn what_two_provisioners_find_is_shown_once_and_nothing_of_thos
     assert_eq!(store.write_orphans("gpu", &one, NOW + 2).await.unwrap(), one, "who has the same account shows it now");
 }
 
+pub(super) async fn what_was_told_of_is_not_told_again_for_as_long_as_it_is_there(at: Fixture) {
+    const DAY: i64 = 24 * 3_600_000;
+    let store = &at.store;
+    let both = [orphan("i-1", OrphanKind::Server, None), orphan("vol-2", OrphanKind::Volume, None)];
+    store.write_orphans("frankfurt", &both, NOW).await.unwrap();
+    let untold = async || {
+        let rows = store.orphans_to_alert().await.unwrap();
+        rows.into_iter().map(|row| row.orphan.id).collect::<Vec<_>>()
+    };
+    assert_eq!(untold().await, ["i-1", "vol-2"]);
+    assert!(store.claim_alert(NOW, NOW + 60).await.unwrap());
+    assert!(!store.claim_alert(NOW + 59, NOW + 120).await.unwrap(), "another portal sends it");
+    store.note_alerted(&["i-1"], NOW + 1).await.unwrap();
+    assert_eq!(untold().await, ["vol-2"]);
+    assert!(store.claim_alert(NOW + 1, NOW + 60).await.unwrap(), "the turn is over");
+    assert_eq!(store.note_alert_failed(NOW + 2, |failures| i64::from(failures) + 7).await.unwrap(), 7);
+    assert!(!store.claim_alert(NOW + 8, NOW + 60).await.unwrap());
+    assert!(store.claim_alert(NOW + 9, NOW + 60).await.unwrap());
+    assert_eq!(store.note_alert_failed(NOW + 9, |failures| i64::from(failures) + 7).await.unwrap(), 8);
+    // Half a year later: what is there still is known, what was gone is news.
+    store.note_alerted(&["vol-2"], NOW + 10).await.unwrap();
+    store.write_orphans("frankfurt", &both[..1], NOW + 180 * DAY).await.unwrap();
+    store.note_alerted(&[], NOW + 180 * DAY).await.unwrap();
+    store.write_orphans("frankfurt", &both, NOW + 181 * DAY).await.unwrap();
+    assert_eq!(untold().await, ["vol-2"]);
+}
+
 pub(super) async fn what_a_row_still_counts_on_is_nobodys_orphan(at: Fixture) {
     let environment = at.ordered("shop").await;
     let id = environment.summary.id.clone();
