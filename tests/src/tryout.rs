@@ -34,10 +34,17 @@ impl Tryout {
 
     /// With this template as its whole catalog, and more variables of the environment.
     pub async fn offering(name: &str, template: &str, variables: &[(&str, &str)]) -> Outcome<Self> {
+        Self::offering_all(&[(name, template)], variables).await
+    }
+
+    /// The same with several templates.
+    pub async fn offering_all(catalog: &[(&str, &str)], variables: &[(&str, &str)]) -> Outcome<Self> {
         let home = home()?;
         let templates = home.path().join("templates");
         fs::create_dir(&templates)?;
-        fs::write(templates.join(format!("{name}.yaml")), template)?;
+        for (name, template) in catalog {
+            fs::write(templates.join(format!("{name}.yaml")), template)?;
+        }
         let more = variables.iter().map(|(name, value)| (*name, OsStr::new(value)));
         let variables: Vec<_> = std::iter::once(("BOOKEND_TEMPLATES", templates.as_os_str())).chain(more).collect();
         Self::start_in(home, &variables).await

@@ -19,16 +19,28 @@ pub fn at_rest(topology: &Topology) -> AtRest {
     AtRest { volumes: volumes.map(|volume| volume.size_bytes).collect(), servers: servers.collect() }
 }
 
-/// `price`: of [`at_rest`], where that is known. `resume_ms`: what half of the last resumes did not exceed, where
-/// there were any.
-pub fn view(topology: &Topology, price: Option<RestPrice>, resume_ms: Option<i64>) -> ParkView {
+/// What there is to tell from how long coming back takes: what half of the last ones did not exceed, milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayBack {
+    /// Of resumes.
+    Resumes(i64),
+    /// Nobody has resumed; of orders, until they were ready.
+    Orders(i64),
+    Nothing,
+}
+
+/// `price`: of [`at_rest`], where that is known.
+pub fn view(topology: &Topology, price: Option<RestPrice>, way_back: WayBack) -> ParkView {
     ParkView {
         mode: topology.park.as_str().to_owned(),
         monthly_cents: price.and_then(|price| price.disks_cents),
-        resume_ms,
+        resume_ms: match way_back {
+            WayBack::Resumes(took) => Some(took),
+            WayBack::Orders(_) | WayBack::Nothing => None,
+        },
         keeps: keeps(topology),
         costs: costs(price),
-        resumes: resumes(topology.park, resume_ms),
+        resumes: resumes(topology.park, way_back),
     }
 }
 
@@ -79,16 +91,22 @@ fn thousandths(dollars: u64) -> String {
     }
 }
 
-fn resumes(mode: ParkMode, resume_ms: Option<i64>) -> String {
-    match (resume_ms, mode) {
-        (Some(took), _) => format!("Coming back took about {} lately.", about(took)),
-        (None, ParkMode::Snapshot) => {
-            "Coming back takes as long as a new order, and its volumes have to be made again.".to_owned()
+fn resumes(mode: ParkMode, way_back: WayBack) -> String {
+    if let WayBack::Resumes(took) = way_back {
+        return format!("Coming back took about {} lately.", about(took));
+    }
+    let stands_by = matches!(mode, ParkMode::Stop | ParkMode::Hibernate);
+    let does = match mode {
+        ParkMode::Volumes => "Coming back takes as long as a new order.",
+        ParkMode::Snapshot => "Coming back takes as long as a new order, and its volumes have to be made again.",
+        ParkMode::Stop | ParkMode::Hibernate => "Coming back starts the same servers; nothing is set up anew.",
+    };
+    match way_back {
+        WayBack::Orders(took) if stands_by => {
+            format!("{does} A new order, which is more to do, took about {} lately.", about(took))
         }
-        (None, ParkMode::Volumes) => "Coming back takes as long as a new order.".to_owned(),
-        (None, ParkMode::Stop | ParkMode::Hibernate) => {
-            "Coming back starts the same servers; nothing is set up anew.".to_owned()
-        }
+        WayBack::Orders(took) => format!("{does} A new order took about {} lately.", about(took)),
+        _ => format!("{does} None was ready here lately, so nobody knows how long that is."),
     }
 }
 
@@ -100,41 +118,46 @@ mod tests {
 
     const PRICE: RestPrice = RestPrice { disks_cents: Some(152), snapshot_gib_millis: 50 };
 
-    fn said(park: ParkMode, volumes: usize, price: Option<RestPrice>, resume_ms: Option<i64>) -> String {
+    fn said(park: ParkMode, volumes: usize, price: Option<RestPrice>, way_back: WayBack) -> String {
         let volume = |number| VolumeSpec { name: format!("v{number}"), size_bytes: 1 << 30 };
         let volumes = (0..volumes).map(volume).collect();
-        words(&view(&Topology { park, volumes, ..topology([server("web")]) }, price, resume_ms))
+        words(&view(&Topology { park, volumes, ..topology([server("web")]) }, price, way_back))
     }
 
     #[test]
     fn what_stays_what_it_costs_and_how_long_the_way_back_is() {
         assert_eq!(
-            said(ParkMode::Volumes, 2, Some(RestPrice::NOTHING), None),
+            said(ParkMode::Volumes, 2, Some(RestPrice::NOTHING), WayBack::Nothing),
             "Parked, its servers are gone; its volumes (2 GiB), names and settings stay. While parked it costs nothing. \
-             Coming back takes as long as a new order."
+             Coming back takes as long as a new order. None was ready here lately, so nobody knows how long that is."
         );
         assert_eq!(
-            said(ParkMode::Stop, 1, Some(PRICE), Some(42_000)),
+            said(ParkMode::Stop, 1, Some(PRICE), WayBack::Resumes(42_000)),
             "Parked, its servers are stopped on their own disks; its volume (1 GiB), names and settings stay. While \
              parked it costs about $1.52 a month, and about $0.05 a month for each GiB that its snapshots hold. Coming back took about 42 s lately."
         );
         let put_away = RestPrice { disks_cents: Some(0), ..PRICE };
         assert_eq!(
-            said(ParkMode::Snapshot, 2, Some(put_away), None),
+            said(ParkMode::Snapshot, 2, Some(put_away), WayBack::Orders(63_000)),
             "Parked, its servers and volumes are gone; what its volumes hold is in a snapshot, names and settings stay. While \
              parked it costs about $0.05 a month for each GiB that its snapshots hold. Coming back takes as long as a new order, and \
-             its volumes have to be made again."
+             its volumes have to be made again. A new order took about 1 min 3 s lately."
         );
-        let hibernated =
-            said(ParkMode::Hibernate, 0, Some(RestPrice { disks_cents: None, snapshot_gib_millis: 54 }), None);
+        let hibernated = said(
+            ParkMode::Hibernate,
+            0,
+            Some(RestPrice { disks_cents: None, snapshot_gib_millis: 54 }),
+            WayBack::Orders(42_000),
+        );
         assert_eq!(
             hibernated,
             "Parked, its servers are stopped on their own disks, with what is in their memory; names and settings stay. While \
              parked it costs what the servers’ disks cost, which is not known now, and about $0.054 a month for each GiB that its \
-             snapshots hold. Coming back starts the same servers; nothing is set up anew."
+             snapshots hold. Coming back starts the same servers; nothing is set up anew. A new order, which is more to do, took \
+             about 42 s lately."
         );
         assert_eq!(
-            said(ParkMode::Volumes, 0, None, Some(900)),
+            said(ParkMode::Volumes, 0, None, WayBack::Resumes(900)),
             "Parked, its servers are gone; names and settings stay. What it costs while parked is not known here. \
              Coming back took about 0.9 s lately."
         );

@@ -119,7 +119,11 @@ pub fn usual(turns: &[(String, i64)]) -> Option<(i64, i64)> {
 /// What half of the resumes of these environments did not exceed, milliseconds. Of each its events of [`TURNS`], the oldest
 /// first. `None` when there are none.
 pub fn usual_resume(environments: &[Vec<(String, i64)>]) -> Option<i64> {
-    let mut all: Vec<i64> = environments.iter().flat_map(|turns| took(turns.iter(), "resuming", "ready")).collect();
+    half_within(environments.iter().flat_map(|turns| took(turns.iter(), "resuming", "ready")).collect())
+}
+
+/// What half of these did not exceed; `None` when there are none.
+pub fn half_within(mut all: Vec<i64>) -> Option<i64> {
     all.sort_unstable();
     rank(&all, 50)
 }

@@ -32,6 +32,6 @@ pub(super) async fn of_environment(service: &Service, record: &EnvironmentRecord
 /// `made`: team, template version and provisioner.
 async fn view(service: &Service, made: (&str, &str, &str), topology: &Topology) -> Result<ParkView, ApiError> {
     let price = service.machines.price_at_rest(made.2, &parking::at_rest(topology));
-    let resume_ms = service.resumes.usual(&service.store, made, service.clock.now()).await?;
-    Ok(parking::view(topology, price, resume_ms))
+    let way_back = service.resumes.usual(&service.store, made, service.clock.now()).await?;
+    Ok(parking::view(topology, price, way_back))
 }

@@ -118,6 +118,26 @@ impl Store {
         Ok(all.into_values().collect())
     }
 
+    /// How long the newest twenty orders since a time, of a team from a template's version at a provisioner, took to become ready,
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn first_starts(
+        &self,
+        team_id: &str,
+        version_id: &str,
+        provisioner: &str,
+        since: i64,
+    ) -> Result<Vec<i64>, StoreError> {
+        let took = sqlx::query_scalar(
+            "select first_ready_at - created_at from environment where team_id = $1 and template_version_id = $2 \
+             and provisioner = $3 and created_at >= $4 and first_ready_at is not null order by id desc limit 20",
+        );
+        let took = took.bind(team_id).bind(version_id).bind(provisioner).bind(since);
+        Ok(took.fetch_all(&mut *self.read().await?).await?)
+    }
+
     /// What came of things in a team lately, newest first.
     ///
     /// # Errors

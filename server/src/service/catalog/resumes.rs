@@ -1,11 +1,13 @@
-//! How long coming back took lately, remembered for a moment: each look at an environment tells it.
+//! How long coming back took lately, or what else tells how long it takes, remembered for a moment: each look at an environment
+//! tells it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use app::api::ApiError;
 
-use crate::domain::progress::usual_resume;
+use crate::domain::parking::WayBack;
+use crate::domain::progress::{half_within, usual_resume};
 use crate::store::Store;
 
 /// For how long what was found out is told again, milliseconds.
@@ -17,15 +19,14 @@ const LATELY: i64 = 30 * 24 * 3_600_000;
 pub struct Resumes(Mutex<Known>);
 
 /// Team, template version and provisioner → when it was found out, and what.
-type Known = HashMap<[String; 3], (i64, Option<i64>)>;
+type Known = HashMap<[String; 3], (i64, WayBack)>;
 
 impl Resumes {
-    /// What half of the resumes of the newest environments of a team, a template's version and a provisioner did not exceed,
-    /// milliseconds; `None` when there were none.
+    /// Of the newest environments of a team, a template's version and a provisioner.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn usual(&self, store: &Store, made: (&str, &str, &str), now: i64) -> Result<Option<i64>, ApiError> {
+    pub async fn usual(&self, store: &Store, made: (&str, &str, &str), now: i64) -> Result<WayBack, ApiError> {
         let (team, version, provisioner) = made;
         let key = [team, version, provisioner].map(str::to_owned);
         let is_fresh = |at: i64| (0..KEPT).contains(&(now - at));
@@ -33,7 +34,14 @@ impl Resumes {
             return Ok(*usual);
         }
         let turns = store.turns_of_version(team, version, provisioner, now - LATELY).await.map_err(super::failed)?;
-        let usual = usual_resume(&turns);
+        let usual = match usual_resume(&turns) {
+            Some(took) => WayBack::Resumes(took),
+            None => {
+                let starts =
+                    store.first_starts(team, version, provisioner, now - LATELY).await.map_err(super::failed)?;
+                half_within(starts).map_or(WayBack::Nothing, WayBack::Orders)
+            }
+        };
         let mut known = self.known();
         known.retain(|_, (at, _)| is_fresh(*at));
         known.insert(key, (now, usual));

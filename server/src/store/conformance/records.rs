@@ -94,6 +94,15 @@ pub(super) async fn how_long_coming_back_took_is_told_by_what_happened_lately_to
     assert_eq!(turns("tv", "local", 160).await, [[turn("ready", 170)]], "what is older does not count");
     assert_eq!(turns("tv", "frankfurt", 1).await, [[turn("resuming", 180)]], "another place is another matter");
     assert!(turns("other", "local", 1).await.is_empty());
+
+    // Where nothing came back, first starts tell the most.
+    past(&at, "tv", &[("ready", Some(70)), ("failed", None), ("ready", Some(50))]).await;
+    let starts = async |version: &str, provisioner: &str, since: i64| {
+        at.store.first_starts("t", version, provisioner, since).await.unwrap()
+    };
+    assert_eq!(starts("tv", "local", 0).await, [50, 70], "the newest first");
+    assert!(starts("tv", "local", NOW * 2).await.is_empty(), "what is older does not count");
+    assert!(starts("tv", "frankfurt", 0).await.is_empty(), "it was not ready yet");
 }
 
 pub(super) async fn a_person_is_told_of_their_own_last_orders_and_of_names_that_are_taken(at: Fixture) {
