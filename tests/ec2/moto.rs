@@ -11,7 +11,11 @@
 //! - what is left out of the stories told of our own fake, for the same reasons: nobody takes away a network that is in use, and
 //!   no manifest says what is in Amazon's snapshots.
 //!
+//! What no story of the conformance has is in `further`.
+//!
 //! What the stories need to know of moto they ask it by HTTP, past the provisioner's own eyes.
+
+mod further;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
