@@ -233,6 +233,11 @@ pub trait Provisioner: Send + Sync {
         Ok(())
     }
 
+    /// At what rate, and for what price, volumes that begin with a snapshot are read in; `None`: nobody pays for that.
+    fn paid_reading(&self) -> Option<PaidReading> {
+        None
+    }
+
     /// What keeping a snapshot of so many volumes warm costs; `None`: it is not offered here, or not now.
     fn warm_offer(&self, _environment: &EnvironmentId, _volumes: usize) -> Option<WarmOffer> {
         None

@@ -520,6 +520,14 @@ pub struct WarmOffer {
     pub hour_cents: u64,
 }
 
+/// What begins with a snapshot is read in at a rate that is paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaidReading {
+    pub mib_per_second: i32,
+    /// Thousandths of a dollar for each GiB; `None`: nobody here knows.
+    pub gib_millis: Option<u64>,
+}
+
 /// A snapshot that somebody asked to be kept warm: volumes that begin with it are at full speed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptWarm {

@@ -14,8 +14,9 @@ async fn a_snapshot_is_kept_at_full_speed_for_hours_that_are_paid_for_and_ended_
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let delays = Delays { fast_restore: Spread(20_000, 20_000), ..Delays::default() };
     let fake = Fake::new(Rules { start_ms: i64::try_from(now)?, delays, ..Rules::calm() });
-    let portal =
-        portal_on(&fake, "snapshots.fast_restore = true", &[("frankfurt", "frankfurt"), ("dublin", "dublin")]).await?;
+    let more = "snapshots.fast_restore = true\nvolume_initialization_mib_per_second = 200\n\
+                prices.volume_initialization_gib = 0.36";
+    let portal = portal_on(&fake, more, &[("frankfurt", "frankfurt"), ("dublin", "dublin")]).await?;
     let browser = signed_in(&portal).await?;
     let api = portal.person("ada").await?;
     // What does not run keeps its volumes.
@@ -42,6 +43,8 @@ async fn a_snapshot_is_kept_at_full_speed_for_hours_that_are_paid_for_and_ended_
 
     // What it costs is said before.
     browser.go(&portal.url("/environments/frankfurt/snapshots")).await?;
+    let reads = "What is restored or copied from a snapshot is read in at 200 MiB a second; Amazon asks about $0.36 for each GiB.";
+    browser.await_text("main", reads).await?;
     browser.click(".snapshot__forms details:has(select[name=hours]) summary").await?;
     browser.await_text("main", "Amazon asks for about $0.75 an hour, and for one hour at least.").await?;
     browser.await_text("select[name=hours]", "4 hours, $3.00").await?;
@@ -55,6 +58,7 @@ async fn a_snapshot_is_kept_at_full_speed_for_hours_that_are_paid_for_and_ended_
     let kept = api.await_below("frankfurt", "/snapshots", "warm", ready).await?;
     let on = fake.truth().fast_restores;
     assert_eq!((on.len(), kept[0]["warmth"]["zones"][0].as_str()), (1, on.first().map(|one| one.zone.as_str())));
+    assert!(kept[0]["begins"].is_null(), "at full speed it is not read in: {kept:#}");
     let zone = &on[0].zone;
     browser.await_text("main", &format!("Back at full speed in {zone}; $0.75 an hour")).await?;
     pictures(&browser, "full-speed").await?;

@@ -140,6 +140,9 @@ pub struct SnapshotView {
     /// How it stands with beginning with it at full speed; absent where that is neither offered nor asked for.
     #[serde(default)]
     pub warmth: Option<SnapshotWarmth>,
+    /// What is paid for volumes that begin with it, for people; absent where nothing is, or where they are at full speed.
+    #[serde(default)]
+    pub begins: Option<String>,
 }
 
 /// A snapshot that is kept warm: volumes that begin with it are at full speed at once, instead of reading slowly at first. Somebody

@@ -58,6 +58,7 @@ fn content(
     let drill = detail.drill.filter(|_| !deleted).map(|drill| drill_card(now, &here, drill, theirs && keeps));
     let rule = detail.snapshot_rule.filter(|_| !deleted);
     let rule = rule.map(|rule| rule_card(visit, now, &here, rule, theirs));
+    let begins = all.iter().find_map(|one| one.begins.clone()).filter(|_| theirs);
     let list = if all.is_empty() {
         let text = match detail.volumes.is_empty() && !deleted {
             true => "It has no volumes, so there is nothing to keep: servers are disposable.",
@@ -98,7 +99,10 @@ fn content(
         })}
         <div data-fresh="snapshots">
             <div class="snapshot-cards" data-key="cards">{rule}{drill}</div>
-            <section class="card" aria-label="Snapshots">{list}</section>
+            <section class="card" aria-label="Snapshots">
+                {begins.map(|text| view! { <p class="card__text">{text}</p> })}
+                {list}
+            </section>
         </div>
         <script type="module" src=fresh></script>
     }

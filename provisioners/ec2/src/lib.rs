@@ -64,8 +64,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use provisioners::{
     AtRest, Capabilities, CopyRule, Effect, EnvironmentId, KeptWarm, Ledger, LedgerError, ObservedEnvironment, Orphan,
-    PageChange, ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId, SnapshotOrigin, Step,
-    WarmOffer,
+    PageChange, PaidReading, ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId,
+    SnapshotOrigin, Step, WarmOffer,
 };
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -356,6 +356,12 @@ impl Provisioner for Ec2 {
 
     async fn remove_copy(&self, environment: &EnvironmentId, snapshot: &SnapshotId) -> Result<(), ProvisionError> {
         copies::remove(&self.shared, environment, snapshot).await
+    }
+
+    fn paid_reading(&self) -> Option<PaidReading> {
+        let config = &self.shared.config;
+        let mib_per_second = config.volume_initialization_mib_per_second?;
+        Some(PaidReading { mib_per_second, gib_millis: config.prices.reading_gib_millis() })
     }
 
     fn warm_offer(&self, environment: &EnvironmentId, volumes: usize) -> Option<WarmOffer> {

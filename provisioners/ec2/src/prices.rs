@@ -25,6 +25,9 @@ pub struct Prices {
     snapshot_gib_month: Option<Dollars>,
     /// Of a snapshot's fast restore in one zone, for an hour.
     fast_restore_hour: Option<Dollars>,
+    /// Of each GiB that is read in from a snapshot at the rate that is asked for. No source for Amazon's list was found that could be
+    /// named here, so it is told only where an operator says it.
+    volume_initialization_gib: Option<Dollars>,
 }
 
 /// Millionths.
@@ -99,6 +102,11 @@ impl Prices {
         self.snapshot_gib_month.unwrap_or(SNAPSHOT).0 / 1000
     }
 
+    /// Thousandths of a dollar for each GiB that is read in at a rate; `None`: nobody said.
+    pub fn reading_gib_millis(&self) -> Option<u64> {
+        self.volume_initialization_gib.map(|dollars| dollars.0 / 1000)
+    }
+
     fn volumes(&self, gib: i32) -> u64 {
         self.volume_gib_month.unwrap_or(VOLUME).0 * u64::try_from(gib).unwrap_or(0)
     }
@@ -141,6 +149,8 @@ mod tests {
         let said: Prices = toml::from_str("hour.\"t3.small\" = 1\nvolume_gib_month = 0.0952").unwrap();
         assert_eq!((said.server("t3.small", true, 0), said.volume(100)), (Some(73_000), 952));
         assert_eq!((list.fast_restore(2), list.fast_restore(0)), (150, 0));
+        let said: Prices = toml::from_str("volume_initialization_gib = 0.36").unwrap();
+        assert_eq!((said.reading_gib_millis(), list.reading_gib_millis()), (Some(360), None));
         assert!(toml::from_str::<Prices>("volume_gib_month = -1").is_err());
     }
 }

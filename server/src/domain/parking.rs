@@ -2,7 +2,7 @@
 
 use app::api::ParkView;
 use app::words::{about, bytes, dollars};
-use provisioners::{AtRest, RestPrice, ServerAtRest};
+use provisioners::{AtRest, PaidReading, RestPrice, ServerAtRest};
 
 use super::topology::{ParkMode, Topology};
 
@@ -80,6 +80,18 @@ fn costs(price: Option<RestPrice>) -> String {
     format!(
         "While parked it costs {disks}about {} a month for each GiB that its snapshots hold.",
         thousandths(snapshot_gib_millis)
+    )
+}
+
+/// What volumes that begin with a snapshot cost once, where they are read in at a rate.
+pub fn reading_in(paid: PaidReading) -> String {
+    let PaidReading { mib_per_second, gib_millis } = paid;
+    let asks = match gib_millis {
+        Some(millis) => format!("about {} for each GiB", thousandths(millis)),
+        None => "a price that nobody has told this portal (https://aws.amazon.com/ebs/pricing/ has it)".to_owned(),
+    };
+    format!(
+        "What is restored or copied from a snapshot is read in at {mib_per_second} MiB a second; Amazon asks {asks}."
     )
 }
 
@@ -161,6 +173,15 @@ mod tests {
             "Parked, its servers are gone; names and settings stay. What it costs while parked is not known here. \
              Coming back took about 0.9 s lately."
         );
+    }
+
+    #[test]
+    fn reading_in_at_a_rate_is_told_with_its_price_and_no_price_is_made_up() {
+        let told = |gib_millis| reading_in(PaidReading { mib_per_second: 200, gib_millis });
+        let rate = "What is restored or copied from a snapshot is read in at 200 MiB a second; Amazon asks";
+        assert_eq!(told(Some(360)), format!("{rate} about $0.36 for each GiB."));
+        let unknown = "a price that nobody has told this portal (https://aws.amazon.com/ebs/pricing/ has it).";
+        assert_eq!(told(None), format!("{rate} {unknown}"));
     }
 
     #[test]

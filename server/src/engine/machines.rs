@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use app::api::ApiError;
 use provisioners::{
-    AtRest, Capabilities, Capacity, Effect, EffectToken, EnvironmentId, KeptWarm, OrphanKind, ProvisionError,
-    Provisioner, ReadingIn, Remains, RestPrice, SnapshotId, Step, WarmOffer,
+    AtRest, Capabilities, Capacity, Effect, EffectToken, EnvironmentId, KeptWarm, OrphanKind, PaidReading,
+    ProvisionError, Provisioner, ReadingIn, Remains, RestPrice, SnapshotId, Step, WarmOffer,
 };
 use sha2::{Digest, Sha256};
 
@@ -90,6 +90,11 @@ impl Machines {
     pub fn price_at_rest(&self, provisioner: &str, kept: &AtRest) -> Option<RestPrice> {
         let provisioner = self.provisioner(provisioner);
         provisioner.map(|provisioner| provisioner.price_at_rest(kept))
+    }
+
+    /// At what rate and price what begins with a snapshot is read in; `None`: nobody pays for that.
+    pub fn paid_reading(&self, provisioner: &str) -> Option<PaidReading> {
+        self.provisioner(provisioner)?.paid_reading()
     }
 
     /// What keeping a snapshot of so many volumes warm costs; `None` where that is not offered.

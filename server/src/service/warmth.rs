@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::trouble::{failed, not_done};
 use super::{Service, access, environments, snapshots};
+use crate::domain::parking;
 use crate::store::EnvironmentRecord;
 
 /// So that nobody pays for what was forgotten.
@@ -79,6 +80,10 @@ pub(super) async fn tell(service: &Service, record: &EnvironmentRecord, all: &mu
         let kept = kept.iter().find(|kept| kept.snapshot.as_str() == view.id);
         let offer = offer(service, record, view).filter(|_| view.state == SnapshotState::Complete);
         view.warmth = warmth(kept, offer);
+        let is_ready = view.warmth.as_ref().is_some_and(|warmth| warmth.state == SnapshotWarmthState::Ready);
+        let restorable = view.state == SnapshotState::Complete && !is_ready;
+        let paid = service.machines.paid_reading(&record.provisioner).filter(|_| restorable);
+        view.begins = paid.map(parking::reading_in);
     }
 }
 

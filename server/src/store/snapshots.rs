@@ -357,6 +357,7 @@ pub(super) fn record(row: &AnyRow) -> Result<SnapshotRecord, StoreError> {
         export: None,
         copies: Vec::new(),
         warmth: None,
+        begins: None,
     };
     Ok(SnapshotRecord { view, contents: volumes })
 }
