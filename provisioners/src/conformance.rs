@@ -145,6 +145,7 @@ pub fn server(name: &str, generation: i64) -> ServerPlan {
         address: address(name),
         image: Image::Host,
         alias: None,
+        architecture: None,
         cpu_millis: Some(500),
         memory_bytes: Some(128 << 20),
         mounts: vec![VolumeMount { volume: VolumeId::new("data"), path: "/data".to_owned() }],

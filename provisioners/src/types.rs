@@ -2,6 +2,7 @@
 
 mod files;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -151,6 +152,9 @@ pub struct ServerPlan {
     /// not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
+    /// What its processors must be; absent: what is usual at the place, always the same there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Architecture>,
     /// Thousandths of a processor; `None` is unlimited.
     pub cpu_millis: Option<u32>,
     /// `None` is unlimited.
@@ -167,6 +171,45 @@ pub struct ServerPlan {
     /// It is to be suspended with its memory kept: a machine that can do that is preferred.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hibernates: bool,
+}
+
+/// A kind of processor, by the name that templates and Amazon have for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    #[serde(rename = "x86_64")]
+    X86,
+    Arm64,
+}
+
+impl Architecture {
+    pub const ALL: [Architecture; 2] = [Architecture::X86, Architecture::Arm64];
+
+    /// What this machine has; `None`: neither.
+    pub fn here() -> Option<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Architecture::X86),
+            "aarch64" => Some(Architecture::Arm64),
+            _ => None,
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == name)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Architecture::X86 => "x86_64",
+            Architecture::Arm64 => "arm64",
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -450,7 +493,13 @@ pub struct Capabilities {
     pub oci_images: bool,
     /// Names that the operator gave to images of the place, when it has such.
     #[serde(default)]
-    pub own_images: Vec<String>,
+    pub own_images: Vec<OwnImage>,
+    /// What a server's processors are when its plan does not say; `None`: this machine's.
+    #[serde(default)]
+    pub usual: Option<Architecture>,
+    /// Why there are no servers with such processors, and what would bring them; there are with those that are not in it.
+    #[serde(default)]
+    pub without: BTreeMap<Architecture, String>,
     /// `host` is the software of the machine that the portal runs on: what it lacks is known before an order.
     #[serde(default)]
     pub host_software: bool,
@@ -467,6 +516,14 @@ pub struct Capabilities {
     pub suspends: bool,
     /// Why something above is missing and what would bring it.
     pub notes: Vec<String>,
+}
+
+/// An image of the place, as its operator called it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnImage {
+    pub name: String,
+    /// Why there is none of this name for such processors, and what would bring it; there is for those that are not in it.
+    pub without: BTreeMap<Architecture, String>,
 }
 
 /// A volume that is there and whose data is still being read in from its snapshot: what was not read in yet reads slowly.
@@ -493,6 +550,7 @@ pub struct AtRest {
 pub struct ServerAtRest {
     pub image: Image,
     pub alias: Option<String>,
+    pub architecture: Option<Architecture>,
     pub cpu_millis: Option<u32>,
     pub memory_bytes: Option<u64>,
     pub hibernates: bool,

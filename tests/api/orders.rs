@@ -1,6 +1,7 @@
 //! Orders and lists.
 
 use app::api::Role;
+use provisioners::Architecture;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::house::Plan;
@@ -177,5 +178,27 @@ async fn an_order_can_begin_with_the_last_one_a_preset_or_an_environment_and_nev
         let said = free(of, name).await?.expect_success()?;
         assert_eq!((&said["free"], said["message"].is_null()), (&json!(is_free), is_free), "{said}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_for_processors_that_this_machine_has_not_is_refused_before_anything_is_made() -> Outcome {
+    let other = match Architecture::here() {
+        Some(Architecture::Arm64) => Architecture::X86,
+        _ => Architecture::Arm64,
+    };
+    let template = format!(
+        "name: far\nversion: 1\ntitle: Far\nsummary: Elsewhere.\ncategory: C\nservers:\n  box: {{architecture: {other}}}\n"
+    );
+    let house = House::built(Plan { templates: vec![("far.yaml", template)], ..Plan::default() }).await?;
+    let ann = house.guest("default", "ann", Role::User).await?;
+    let refused = ann.post("/environments", &json!({ "template": "far", "name": "mine" })).await?;
+    let told = refused.body.to_string();
+    assert!(refused.status.is_client_error(), "{told}");
+    let words = format!("Its server “box” is to have an {other} processor, and this machine has an ");
+    assert!(told.contains(&words), "{told}");
+    let shown = ann.get("/catalog/far").await?.body;
+    assert_eq!(shown["servers"][0]["architecture"], other.as_str(), "{shown:#}");
+    assert_eq!(ann.get("/environments/mine").await?.status.as_u16(), 404);
     Ok(())
 }

@@ -22,11 +22,16 @@ use ec2::config::{Config, SnapshotPolicy};
 use ec2::quotas::Quotas;
 use ec2::{Ec2, Now, Parts, PlaceError};
 use fake_ec2::{Fake, carry};
-use provisioners::{EnvironmentId, Ledger, LedgerError, Page, PageChange, Secret};
+use provisioners::{Architecture, EnvironmentId, Ledger, LedgerError, Page, PageChange, Secret};
 use tokio::sync::Notify;
 
 /// Of the fake's first account.
 const ACCESS_KEY: &str = "AKIAFAKEOURS";
+/// SHA-256 of the agents that a portal has.
+pub const AGENTS: [(Architecture, &str); 2] = [
+    (Architecture::X86, "abababababababababababababababababababababababababababababababab"),
+    (Architecture::Arm64, "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"),
+];
 /// What everything of ours carries.
 pub const INSTALLATION: &str = "0192-this-installation";
 
@@ -238,6 +243,13 @@ impl Account {
         open(config, self.amazon(), self.ledger.clone(), &self.installation, now).await
     }
 
+    /// A portal that has no others.
+    pub async fn open_with_agents(&self, config: Config, agents: &[(Architecture, &str)]) -> Result<Ec2, PlaceError> {
+        let fake = self.fake.clone();
+        let now = Arc::new(move || fake.now_ms());
+        open_with_agents(config, self.amazon(), self.ledger.clone(), &self.installation, now, agents).await
+    }
+
     /// Until servers of this environment could be launched into its network.
     pub async fn until_network(&self, environment: &EnvironmentId) {
         let is_made = |page: &Page| {
@@ -296,7 +308,19 @@ pub async fn open(
     installation: &str,
     now: Now,
 ) -> Result<Ec2, PlaceError> {
-    let portal = config.portal("https://bookend.example.com".to_owned(), "ab".repeat(32), None);
+    open_with_agents(config, amazon, ledger, installation, now, &AGENTS).await
+}
+
+async fn open_with_agents(
+    config: Config,
+    amazon: Amazon,
+    ledger: Arc<Pages>,
+    installation: &str,
+    now: Now,
+    agents: &[(Architecture, &str)],
+) -> Result<Ec2, PlaceError> {
+    let agents = agents.iter().map(|(architecture, sha256)| (*architecture, (*sha256).to_owned())).collect();
+    let portal = config.portal("https://bookend.example.com".to_owned(), agents, None);
     let parts = Parts {
         name: "frankfurt".to_owned(),
         config,

@@ -11,6 +11,7 @@ mod moto;
 mod orphans;
 mod patience;
 mod place;
+mod processors;
 mod reach;
 mod requests;
 mod rest;

@@ -188,6 +188,7 @@ pub(super) fn server(name: &str, generation: i64, volume: Option<&str>) -> Step 
             address: Ipv4Addr::new(10, 64, 0, 2),
             image: Image::Host,
             alias: None,
+            architecture: None,
             cpu_millis: Some(1000),
             memory_bytes: Some(1 << 30),
             mounts: volume

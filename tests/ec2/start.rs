@@ -129,10 +129,11 @@ async fn a_rehearsal_that_is_refused_for_another_reason_keeps_no_portal_from_sta
 async fn a_server_is_made_from_the_image_its_template_names_and_one_that_nobody_configured_is_refused_in_words() {
     let account = Account::new(Fake::new(Rules::calm()));
     let mut config = config();
-    let debian = ImageAlias { owner: "136693071363".to_owned(), name: "debian-12-amd64-*".to_owned() };
+    let debian = ImageAlias { owner: "136693071363".to_owned(), name: "debian-12-amd64-*".to_owned(), arm64: None };
     config.images.insert("debian".to_owned(), debian);
     let portal = account.open_with(config).await.expect("a region that can be used");
-    assert_eq!(portal.capabilities().own_images, ["debian", "host"]);
+    let images = &portal.capabilities().own_images;
+    assert_eq!(images.iter().map(|image| image.name.as_str()).collect::<Vec<_>>(), ["debian", "host"]);
     let environment = EnvironmentId::new("env");
     assert_eq!(portal.request(&effect(&environment, &Step::CreateNetwork)).await, Ok(()));
     let from = |name: &str, alias: &str| {

@@ -8,7 +8,8 @@ cargo xtask up --fake-ec2 [--listen ADDR]
     The same with a make-believe Amazon EC2 on this machine, where everything that is ordered comes up: the whole way to EC2
     without an account. Each start begins with nothing, in target/fake-ec2/PORT/; all of it ends with the portal.
 cargo xtask build
-    The same without starting: target/dist/ holds bookend, bookend-agent and site/.
+    The same without starting: target/dist/ holds bookend, bookend-agent and site/; and, where this machine can make it,
+    bookend-agent-arm64, for servers with such processors on EC2.
 cargo xtask test [FILTER] [-- ARGUMENTS]
     Installs what the tests need and runs them all, or those whose name contains FILTER.
 cargo xtask screenshots

@@ -1,7 +1,7 @@
 //! The parts, each from its sources to its place in a dist folder.
 //!
 //! Three builds that share little: the browser part (wasm), the agent (static, so that it runs in every image), and the
-//! server. Each remembers what it was made from ([`crate::fingerprint`]); cargo is asked only when that changed.
+//! server; and the agent once more for servers with other processors. Each remembers what it was made from ([`crate::fingerprint`]); cargo is asked only when that changed.
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -11,6 +11,7 @@ use std::process::Command;
 
 use crate::Outcome;
 use crate::fingerprint::{self, Stamp};
+use crate::others::{self, Other};
 use crate::progress::Progress;
 use crate::run;
 use crate::wasm::{self, Compiler};
@@ -29,8 +30,14 @@ pub enum Flavour {
     Tests,
 }
 
-/// Builds everything into the dist folder of `flavour`.
-pub fn everything(workspace: &Workspace, progress: &Progress, compiler: &Compiler, flavour: Flavour) -> Outcome<()> {
+/// Builds everything into the dist folder of `flavour`; with the agent for `other` processors, where that can be made.
+pub fn everything(
+    workspace: &Workspace,
+    progress: &Progress,
+    compiler: &Compiler,
+    flavour: Flavour,
+    other: Option<&Other>,
+) -> Outcome<()> {
     let dist = match flavour {
         Flavour::Release => workspace.dist(),
         Flavour::Tests => workspace.test_dist(),
@@ -45,6 +52,13 @@ pub fn everything(workspace: &Workspace, progress: &Progress, compiler: &Compile
         let rest = browser_part(workspace, progress, compiler).and_then(|wasm| {
             let agent = agent(workspace, progress)?;
             site_tool(workspace, progress)?;
+            let made = other.map(|other| other_agent(workspace, progress, other, &dist).map_err(|why| (other, why)));
+            if let Some(Err((other, why))) = &made {
+                others::left_out(other, why);
+            }
+            if !matches!(made, Some(Ok(()))) {
+                others::remove(&dist);
+            }
             Ok((wasm, agent))
         });
         (server.join().unwrap_or_else(|_| Err("The build of the server ended in a panic.".into())), rest)
@@ -103,31 +117,37 @@ fn workspace_with_tests(workspace: &Workspace, progress: &Progress) -> Outcome<P
 
 /// The agent, linked statically: the program's path.
 pub fn agent(workspace: &Workspace, progress: &Progress) -> Outcome<PathBuf> {
-    let triple = format!("{ARCH}-unknown-linux-gnu");
+    agent_for(workspace, progress, "agent", &format!("{ARCH}-unknown-linux-gnu"), &[])
+}
+
+/// The same for other processors, placed beside it by its own name.
+fn other_agent(workspace: &Workspace, progress: &Progress, other: &Other, dist: &Path) -> Outcome<()> {
+    let name = other.triple.replace('-', "_");
+    let tools = [
+        (format!("CC_{name}"), other.compiler),
+        (format!("CARGO_TARGET_{}_LINKER", name.to_ascii_uppercase()), other.compiler),
+    ];
+    let product = agent_for(workspace, progress, "agent for other processors", other.triple, &tools)?;
+    place(&product, &other.path(dist))
+}
+
+fn agent_for(
+    workspace: &Workspace,
+    progress: &Progress,
+    title: &'static str,
+    triple: &str,
+    tools: &[(String, &str)],
+) -> Outcome<PathBuf> {
     let directory = workspace.target.join("agent");
-    let product = directory.join(&triple).join("release/bookend-agent");
-    let made = when_changed(
-        workspace,
-        progress,
-        "agent",
-        &["provisioners/agent", "provisioners/holder"],
-        &triple,
-        &product,
-        |part| {
-            let mut cargo = workspace.cargo();
-            cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", &directory).args([
-                "build",
-                "--release",
-                "--package",
-                "bookend-agent",
-                "--bin",
-                "bookend-agent",
-                "--target",
-                &triple,
-            ]);
-            run::logged("build the agent", &mut cargo, &workspace.log("agent"), part)
-        },
-    );
+    let product = directory.join(triple).join("release/bookend-agent");
+    let inputs = ["provisioners/agent", "provisioners/holder"];
+    let made = when_changed(workspace, progress, title, &inputs, &triple, &product, |part| {
+        let mut cargo = workspace.cargo();
+        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", &directory);
+        cargo.envs(tools.iter().map(|(name, value)| (name, value)));
+        cargo.args(["build", "--release", "--package", "bookend-agent", "--bin", "bookend-agent", "--target", triple]);
+        run::logged(&format!("build the {title}"), &mut cargo, &workspace.log(&title.replace(' ', "-")), part)
+    });
     made.map(|()| product)
 }
 

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::Outcome;
+use crate::others;
 use crate::workspace::Workspace;
 
 /// What people and templates call it.
@@ -36,7 +37,8 @@ pub fn beside(portal: &mut Command, workspace: &Workspace, program: &Path, liste
     let folder = fresh_folder(workspace, listen)?;
     let endpoint = start(program, &folder.join("bodies"), listen)?;
     let file = folder.join("provisioners.toml");
-    write_for_owner(&file, &provisioners(&endpoint, listen.port()))?;
+    let both = program.parent().is_some_and(others::was_made);
+    write_for_owner(&file, &provisioners(&endpoint, listen.port(), both))?;
     portal.arg("--listen").arg(listen.to_string());
     portal.arg("--data-dir").arg(folder.join("data")).arg("--provisioners").arg(file);
     portal.args(["--default-provisioner", NAME]);
@@ -100,15 +102,20 @@ fn start(program: &Path, bodies: &Path, portal: SocketAddr) -> Outcome<String> {
     listens.ok_or_else(|| "The fake EC2 did not start; why it says above.".to_owned())
 }
 
-fn provisioners(endpoint: &str, port: u16) -> String {
+/// `both`: with servers of both kinds of processors.
+fn provisioners(endpoint: &str, port: u16, both: bool) -> String {
+    let (image, small, large) = match both {
+        true => (", arm64 = \"al2023-ami-2023.*-arm64\"", ", \"t4g.small\"", ", \"m6g.large\""),
+        false => ("", "", ""),
+    };
     format!(
         r#"# Made by `cargo xtask up --fake-ec2`, anew at each start.
 [ec2.{NAME}]
 region = "eu-central-1"
 endpoint = "{endpoint}"
 endpoints = {{ sts = "{endpoint}", service_quotas = "{endpoint}" }}
-images.host = {{ owner = "amazon", name = "al2023-ami-2023.*-x86_64" }}
-sizes = [{{ types = ["t3.small", "t3a.small"] }}, {{ types = ["m6i.large"] }}]
+images.host = {{ owner = "amazon", name = "al2023-ami-2023.*-x86_64"{image} }}
+sizes = [{{ types = ["t3.small", "t3a.small"{small}] }}, {{ types = ["m6i.large"{large}] }}]
 portal_url = "http://{GATEWAY}:{port}"
 "#
     )

@@ -4,13 +4,14 @@
 //! `site/`; `BOOKEND_TEST_POSTGRES` the URL of a PostgreSQL where they may make databases; `BOOKEND_TEST_S3` a server that speaks
 //! S3 and checks signatures; `BOOKEND_TEST_BOTO3` a Python that has Amazon's own client; `BOOKEND_TEST_MOTO` a Python
 //! that has moto, an Amazon that others made for tests. These three come from npm and PyPI: where one cannot be had its stories
-//! are left out, and this says so.
+//! are left out, and this says so. So it is with the agent for other processors than this machine's, which QEMU runs.
 
 use crate::Outcome;
 use crate::arguments::TestOptions;
 use crate::build::{self, Flavour};
 use crate::machine;
 use crate::npm;
+use crate::others;
 use crate::postgres;
 use crate::progress::Progress;
 use crate::pypi;
@@ -35,7 +36,8 @@ pub fn test(options: &TestOptions) -> Outcome<()> {
     let needs = [machine::RUNNING, machine::TESTING, compiler.needs()].concat();
     machine::provide(&workspace, &progress, "build Bookend and run its tests", &needs)?;
     compiler.prepare(&workspace, &progress)?;
-    build::everything(&workspace, &progress, &compiler, Flavour::Tests)?;
+    let other = others::prepared(&workspace, &progress, true);
+    build::everything(&workspace, &progress, &compiler, Flavour::Tests, other)?;
     let s3 = npm::fetched(&workspace, &progress, "S3 server", "s3", S3_SERVER);
     let boto3 = pypi::fetched(&workspace, &progress, "boto3", "boto3", &[BOTO3]);
     let moto = pypi::fetched(&workspace, &progress, "moto", "moto", &[MOTO]);

@@ -12,6 +12,7 @@ use crate::arguments::UpOptions;
 use crate::build::{self, Flavour};
 use crate::fake_ec2;
 use crate::machine;
+use crate::others;
 use crate::progress::Progress;
 use crate::wasm;
 use crate::workspace::Workspace;
@@ -22,7 +23,7 @@ pub fn up(options: &UpOptions) -> Outcome<()> {
     let dist = match env::var_os("BOOKEND_DIST") {
         Some(built) => PathBuf::from(built),
         None => {
-            build_for(&workspace, options.fake_ec2)?;
+            build_for(&workspace, options.fake_ec2, false)?;
             workspace.dist()
         }
     };
@@ -44,27 +45,31 @@ pub fn up(options: &UpOptions) -> Outcome<()> {
 
 pub fn build_only() -> Outcome<()> {
     let workspace = Workspace::find();
-    build(&workspace)?;
+    build_for(&workspace, false, true)?;
     println!("{}", workspace.dist().display());
     Ok(())
 }
 
 /// Sets up and builds everything in release.
 pub fn build(workspace: &Workspace) -> Outcome<()> {
-    build_for(workspace, false)
+    build_for(workspace, false, false)
 }
 
-fn build_for(workspace: &Workspace, fake_ec2: bool) -> Outcome<()> {
+/// `others`: with the agent for servers with other processors. It takes minutes, for which nobody has to wait who tries Bookend out;
+/// who has it keeps it, of the same age as everything else.
+fn build_for(workspace: &Workspace, fake_ec2: bool, others: bool) -> Outcome<()> {
     let progress = Progress::begin();
-    prepare(workspace, &progress, fake_ec2).map(|()| eprintln!("{}", progress.end()))
+    prepare(workspace, &progress, fake_ec2, others).map(|()| eprintln!("{}", progress.end()))
 }
 
-fn prepare(workspace: &Workspace, progress: &Progress, fake_ec2: bool) -> Outcome<()> {
+fn prepare(workspace: &Workspace, progress: &Progress, fake_ec2: bool, others: bool) -> Outcome<()> {
     let compiler = wasm::choose(workspace, progress)?;
     let bodies = if fake_ec2 { machine::BODIES } else { &[] };
     let needs = [machine::RUNNING, bodies, compiler.needs()].concat();
     machine::provide(workspace, progress, "build Bookend and run servers of its own", &needs)?;
     compiler.prepare(workspace, progress)?;
-    build::everything(workspace, progress, &compiler, Flavour::Release)?;
+    let wanted = others || others::was_made(&workspace.dist()) || (fake_ec2 && others::is_usual());
+    let other = if wanted { others::prepared(workspace, progress, fake_ec2) } else { None };
+    build::everything(workspace, progress, &compiler, Flavour::Release, other)?;
     if fake_ec2 { build::fake_ec2(workspace, progress) } else { Ok(()) }
 }

@@ -12,6 +12,7 @@ use crate::Outcome;
 use crate::machine::{self, Need};
 use crate::progress::Progress;
 use crate::run;
+use crate::targets;
 use crate::workspace::Workspace;
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -67,24 +68,7 @@ pub fn choose(workspace: &Workspace, progress: &Progress) -> Outcome<Compiler> {
     if std::env::var_os("BOOKEND_WASM").is_some_and(|way| way == "debian") {
         return Ok(debian);
     }
-    if target_is_installed() {
-        progress.fresh(TITLE, "all there");
-        return Ok(Compiler::InUse);
-    }
-    if !machine::has("rustup") {
-        return Ok(debian);
-    }
-    progress.part(TITLE, |part| {
-        let mut rustup = Command::new("rustup");
-        rustup.args(["target", "add", TARGET]);
-        let added = run::logged("add the wasm target", &mut rustup, &workspace.log("wasm-target"), part).is_ok();
-        Ok(if added && target_is_installed() { Compiler::InUse } else { debian })
-    })
-}
-
-fn target_is_installed() -> bool {
-    let libraries = run::answer(Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]));
-    libraries.is_some_and(|folder| has_library(Path::new(&folder), "libstd-"))
+    Ok(if targets::provided(workspace, progress, TITLE, TARGET) { Compiler::InUse } else { debian })
 }
 
 /// The browser part is optimised as a whole, the standard library included; cargo leaves out what that takes.
@@ -96,7 +80,7 @@ fn standard_library(workspace: &Workspace, progress: &Progress, sysroot: &Path) 
     let compiler = run::answer(Command::new("/usr/bin/rustc").arg("-V")).unwrap_or_default();
     let version = format!("{compiler} {WITH_BITCODE}");
     let built_by = sysroot.join("built-by");
-    if has_library(&libraries, "libstd-") && fs::read_to_string(&built_by).is_ok_and(|text| text == version) {
+    if targets::has_library(&libraries, "libstd-") && fs::read_to_string(&built_by).is_ok_and(|text| text == version) {
         progress.fresh("wasm standard library", "all there");
         return Ok(());
     }
@@ -147,14 +131,4 @@ fn copy_libraries(from: &Path, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn has_library(folder: &Path, prefix: &str) -> bool {
-    fs::read_dir(folder).is_ok_and(|entries| {
-        entries.flatten().any(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            name.starts_with(prefix) && name.ends_with(".rlib")
-        })
-    })
 }

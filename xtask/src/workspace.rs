@@ -17,7 +17,7 @@ impl Workspace {
         Self { root, target }
     }
 
-    /// What `up` runs: `bookend`, `bookend-agent`, `site/`.
+    /// What `up` runs: `bookend`, `bookend-agent`, `site/`; perhaps `bookend-agent-arm64`.
     pub fn dist(&self) -> PathBuf {
         self.target.join("dist")
     }

@@ -121,6 +121,9 @@ pub struct TemplateServer {
     pub name: String,
     pub count: u32,
     pub image: String,
+    /// What its processors must be, `x86_64` or `arm64`; absent: what is usual where it is.
+    #[serde(default)]
+    pub architecture: Option<String>,
     pub cpu_millis: Option<u32>,
     pub memory_bytes: Option<u64>,
     pub needs: Vec<String>,

@@ -137,6 +137,7 @@ fn record(record: &TemplateRecord) -> Option<impl IntoView + use<>> {
 
 fn server(server: TemplateServer) -> impl IntoView {
     let mut facts = vec![server.image];
+    facts.extend(server.architecture);
     facts.extend(server.cpu_millis.map(cpus));
     facts.extend(server.memory_bytes.map(bytes));
     if !server.needs.is_empty() {

@@ -83,7 +83,8 @@ fn limits(server: &Server, launch: &Launch) -> String {
         (true, false) => ", for no spot server is to be had",
         (false, _) => "",
     };
-    let kind = format!("{}{market}", launch.instance_type);
+    let processors = server.plan.architecture.map(|architecture| format!(", {architecture}")).unwrap_or_default();
+    let kind = format!("{}{processors}{market}", launch.instance_type);
     match server.plan.hibernates && !launch.hibernates {
         true => format!("{kind}, which cannot hibernate: it is stopped when parked"),
         false => kind,

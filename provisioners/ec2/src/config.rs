@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
-use provisioners::Copied;
+use provisioners::{Architecture, Copied};
 use serde::Deserialize;
 
 use super::Portal;
@@ -136,7 +136,7 @@ pub struct AssumeRole {
     pub external_id: Option<String>,
 }
 
-/// The newest image of an owner whose name fits.
+/// The newest image of an owner whose name fits, for each kind of processor.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageAlias {
@@ -144,9 +144,12 @@ pub struct ImageAlias {
     pub owner: String,
     /// `*` and `?` stand for any characters.
     pub name: String,
+    /// The same of images for arm64, where their names differ; absent: those among `name`.
+    pub arm64: Option<String>,
 }
 
-/// Types that are as good as each other, the preferred one first. How large they are Amazon says.
+/// Types that are as good as each other, the preferred one first. How large they are, and what processors they have, Amazon
+/// says; a server gets one with its own kind.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Size {
@@ -189,10 +192,10 @@ pub fn read(text: &str) -> Result<BTreeMap<String, Config>, ConfigError> {
 }
 
 impl Config {
-    /// What new servers are told of a portal at this address, which has an agent of this SHA-256 for them.
-    pub fn portal(&self, url: String, agent_sha256: String, authorities: Option<String>) -> Portal {
+    /// A portal at this address, which has agents of these SHA-256 for its servers.
+    pub fn portal(&self, url: String, agents: BTreeMap<Architecture, String>, authorities: Option<String>) -> Portal {
         let (proxy, away_seconds) = (self.portal_proxy.clone(), self.portal_away_seconds);
-        Portal { url, agent_sha256, authorities, proxy, away_seconds }
+        Portal { url, agents, authorities, proxy, away_seconds }
     }
 
     fn check(&self, name: &str) -> Result<(), String> {
@@ -328,6 +331,13 @@ mod tests {
         let frankfurt = &read["frankfurt"];
         assert_eq!(frankfurt.sizes[0].types, ["t3.small", "t3a.small"]);
         assert_eq!((&frankfurt.vpc, frankfurt.subnets.len()), (&None, 0));
+    }
+
+    #[test]
+    fn an_image_may_have_another_pattern_for_arm64() {
+        let text = SMALLEST.replace("-x86_64\" }", "-x86_64\", arm64 = \"al2023-ami-2023.*-arm64\" }");
+        let arm64 = |text: &str| read(text).unwrap()["frankfurt"].images["host"].arm64.clone();
+        assert_eq!((arm64(SMALLEST), arm64(&text).as_deref()), (None, Some("al2023-ami-2023.*-arm64")));
     }
 
     #[test]

@@ -8,10 +8,10 @@ mod rehearsals;
 use serde::Serialize;
 
 use super::amazon::{Amazon, CallError, Called, Rule, Subnet};
-use super::config::{Config, HOST_IMAGE};
+use super::config::Config;
 use super::named;
 use super::perform::plain;
-use super::place::{self, PlaceError};
+use super::place::{self, Images, PlaceError};
 use super::quotas::Quotas;
 use super::tags::INSTALLATION;
 
@@ -65,26 +65,31 @@ pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_u
             Err(error) => missing("extra security groups", told(&error)),
         });
     }
-    let mut host = None;
+    let mut images = Images::new();
     for (alias, wanted) in &config.images {
-        match place::newest_image(amazon, alias, wanted).await {
+        match place::newest_images(amazon, alias, wanted).await {
             Err(error) => findings.push(missing(&format!("image “{alias}”"), told(&error))),
-            Ok(image) => {
-                findings.push(fine(&format!("image “{alias}”"), format!("{} ({})", image.name, image.id)));
-                host = if alias == HOST_IMAGE { Some(image) } else { host };
+            Ok(newest) => {
+                let found = newest.values().map(|image| format!("{} ({})", image.name, image.id));
+                findings.push(fine(&format!("image “{alias}”"), found.collect::<Vec<_>>().join(", ")));
+                images.insert(alias.clone(), newest);
             }
         }
     }
     let zones: Vec<&str> = subnets.iter().flatten().map(|subnet| subnet.zone.as_str()).collect();
-    match place::sizes(amazon, config).await {
-        Err(error) => findings.push(missing("sizes", told(&error))),
+    let sizes = place::sizes(amazon, config).await;
+    match &sizes {
+        Err(error) => findings.push(missing("sizes", told(error))),
         Ok(sizes) => {
             findings.extend(types(amazon, config, &zones).await);
-            findings.extend(limits::findings(quotas, &sizes).await);
+            findings.extend(limits::findings(quotas, sizes).await);
+            let halves = place::halves(config, sizes, &images).into_iter();
+            findings.extend(halves.filter(|_| images.len() == config.images.len()).map(|half| missing("sizes", half)));
         }
     }
+    let host = place::first_image(sizes.as_deref().unwrap_or_default(), &images);
     if let Some(subnet) = subnets.iter().flatten().next() {
-        findings.extend(rehearsals::making(&amazon.rehearsing(), config, subnet, host.as_ref()).await);
+        findings.extend(rehearsals::making(&amazon.rehearsing(), config, subnet, host).await);
     }
     findings.extend(rehearsals::changing(&amazon.rehearsing(), zones.first().copied().filter(|_| offers)).await);
     findings.push(portal(config, portal_url).await);

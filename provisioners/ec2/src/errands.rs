@@ -8,8 +8,9 @@ use super::amazon::{EbsSnapshot, Instance, InstanceState};
 use super::conclude::{instance_of, unattached};
 use super::copies;
 use super::look::Seen;
-use super::place::{Candidate, Place};
-use super::records::{Disk, Launch, Member, Network, Phase, Portal, Records, Rest, Server, Volume};
+use super::place::{Candidate, Place, USUAL};
+use super::portal::Portal;
+use super::records::{Disk, Launch, Member, Network, Phase, Records, Rest, Server, Volume};
 use super::tags::{self, CALL, GENERATION, MOVE, NAME, SERVER, SNAPSHOT, Tags, VOLUME};
 use super::ways;
 use super::zones::{self, Way};
@@ -471,7 +472,7 @@ fn launch(
         zone: candidate.subnet.zone.clone(),
         groups,
         members: vec![member],
-        portal: setting.portal.clone(),
+        portal: setting.portal.directions(server.plan.architecture.unwrap_or(USUAL))?,
         instance_profile: setting.instance_profile.cloned(),
         key_pair: setting.key_pair.cloned(),
         tags: tags::of(setting.tags, environment.as_str(), &[]),

@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | what an operator says | [`config`] |
-//! | what a region offers | `place`, `named` |
+//! | what a region offers, for each kind of processor | `place`, `named` |
 //! | what it lacks | [`doctor`] |
 //! | what is remembered, before it is asked for | `records`, on a [`Ledger`] |
 //! | the engine's steps | `steps`, `network` |
@@ -18,7 +18,7 @@
 //! | servers that stand by and wake | `turn` |
 //! | snapshots of other regions, and theirs of ours | `copies` |
 //! | Amazon's calls | [`amazon`] |
-//! | what a new server is told | `user_data` |
+//! | what a new server is told, and which agent it fetches | `user_data`, `portal` |
 //!
 //! Guaranteed: never two servers for one (server, generation), whatever is repeated, lost or delayed: the exact call and its
 //! client token are in the ledger before it is made. Nothing is believed gone because a look does not show it, only because none
@@ -44,6 +44,7 @@ mod network;
 mod orphans;
 mod perform;
 mod place;
+mod portal;
 pub mod prices;
 mod queue;
 pub mod quotas;
@@ -63,9 +64,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use provisioners::{
-    AtRest, Capabilities, CopyRule, Effect, EnvironmentId, KeptWarm, Ledger, LedgerError, ObservedEnvironment, Orphan,
-    PageChange, PaidReading, ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId,
-    SnapshotOrigin, Step, WarmOffer,
+    Architecture, AtRest, Capabilities, CopyRule, Effect, EnvironmentId, KeptWarm, Ledger, LedgerError,
+    ObservedEnvironment, Orphan, OwnImage, PageChange, PaidReading, ProvisionError, Provisioner, ReadingIn, RestPrice,
+    Secret, ServerId, SnapshotId, SnapshotOrigin, Step, WarmOffer,
 };
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -81,7 +82,7 @@ use self::look::{Lookout, Seen};
 pub use self::perform::MOST_AT_ONCE;
 use self::place::Place;
 pub use self::place::PlaceError;
-pub use self::records::Portal;
+pub use self::portal::Portal;
 use self::records::{Record, Records};
 use self::tags::{INSTALLATION, Tags};
 use self::warm::Warming;
@@ -156,7 +157,7 @@ impl Ec2 {
         let mut tags = config.tags.clone();
         tags.insert(INSTALLATION.to_owned(), installation.clone());
         let shared = Arc::new(Shared {
-            capabilities: capabilities(&config, place.as_deref()),
+            capabilities: capabilities(&name, &config, &portal, place.as_deref()),
             place: RwLock::new(place),
             changes: broadcast::channel(1024).0,
             active: Active::default(),
@@ -186,23 +187,49 @@ impl Ec2 {
     }
 }
 
-fn capabilities(config: &Config, place: Option<&Place>) -> Capabilities {
+fn capabilities(name: &str, config: &Config, portal: &Portal, place: Option<&Place>) -> Capabilities {
     let zones: Vec<&str> = place.iter().flat_map(|place| &place.subnets).map(|subnet| subnet.zone.as_str()).collect();
     let note = match zones.as_slice() {
         [] => "Amazon did not answer when the portal started.".to_owned(),
         zones => format!("Servers come in {}.", zones.join(", ")),
     };
+    let processors = |architecture: &Architecture| match place {
+        _ if !portal.agents.contains_key(architecture) => {
+            Some(format!("this portal has {}", portal::no_agent(*architecture)))
+        }
+        Some(place) if !place.has_types(*architecture) => Some(place::no_type(name, *architecture)),
+        _ => None,
+    };
+    let images = config.images.keys().map(|alias| OwnImage {
+        name: alias.clone(),
+        without: each(|architecture| match place {
+            Some(place) if !place.has_image(alias, *architecture) => Some(place::no_image(name, alias, *architecture)),
+            _ => None,
+        }),
+    });
+    let halves = place.iter().flat_map(|place| place::halves(config, &place.sizes, &place.images));
+    let agents = Architecture::ALL.into_iter().filter(|architecture| {
+        place.is_some_and(|place| place.has_types(*architecture)) && !portal.agents.contains_key(architecture)
+    });
+    let agents = agents.map(|architecture| format!("There is {}.", portal::no_agent(architecture)));
     Capabilities {
         oci_images: false,
-        own_images: config.images.keys().cloned().collect(),
+        own_images: images.collect(),
+        usual: Some(place::USUAL),
+        without: each(processors),
         host_software: false,
         internet: true,
         cgroups: true,
         shared_volumes: false,
         instant_snapshots: true,
         suspends: true,
-        notes: vec![note],
+        notes: std::iter::once(note).chain(halves).chain(agents).collect(),
     }
+}
+
+/// What there is to say of kinds of processors.
+fn each(said: impl Fn(&Architecture) -> Option<String>) -> BTreeMap<Architecture, String> {
+    Architecture::ALL.into_iter().filter_map(|architecture| Some((architecture, said(&architecture)?))).collect()
 }
 
 impl Drop for Ec2 {

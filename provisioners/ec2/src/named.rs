@@ -5,16 +5,16 @@
 //! all a rehearsal looks at Amazon does not say; what it passes over is told by the first order.
 
 use super::amazon::{Amazon, CallError};
-use super::config::{Config, HOST_IMAGE};
+use super::config::Config;
 use super::doctor::rehearse_launch;
-use super::place::{Place, PlaceError};
+use super::place::{Place, PlaceError, first_image};
 
 /// # Errors
 /// [`PlaceError`] says which one is wrong.
 pub async fn check(amazon: &Amazon, config: &Config, place: &Place) -> Result<(), PlaceError> {
     groups(amazon, config, &place.vpc).await?;
     let subnet = place.subnets.first().filter(|_| config.instance_profile.is_some() || config.key_pair.is_some());
-    let (Some(subnet), Some(image)) = (subnet, place.images.get(HOST_IMAGE)) else { return Ok(()) };
+    let (Some(subnet), Some(image)) = (subnet, first_image(&place.sizes, &place.images)) else { return Ok(()) };
     let refused = rehearse_launch(&amazon.rehearsing(), config, subnet, image).await.err();
     match refused.map(|error| judged(config, error)) {
         Some(Err(wrong)) => Err(wrong),

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use http::Uri;
-use provisioners::{EnvironmentId, Image, ServerAtRest, ServerPlan};
+use provisioners::{Architecture, EnvironmentId, Image, ServerAtRest, ServerPlan};
 use sha2::{Digest, Sha256};
 use tokio::net::lookup_host;
 
@@ -16,8 +16,8 @@ use super::config::{Config, HOST_IMAGE, ImageAlias};
 use super::named;
 use super::records::Possibility;
 
-/// The processors our agent is built for, in Amazon's words.
-const ARCHITECTURE: &str = "x86_64";
+/// What a server's processors are when its template does not say, whatever a region has besides.
+pub const USUAL: Architecture = Architecture::X86;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -27,11 +27,13 @@ pub struct Place {
     pub subnets: Vec<Subnet>,
     /// From the smallest to the largest; each the types that are as good as each other.
     pub sizes: Vec<Vec<TypeFacts>>,
-    /// By alias.
-    pub images: BTreeMap<String, MachineImage>,
+    pub images: Images,
     /// How servers may reach their portal.
     pub portal_rules: Vec<Rule>,
 }
+
+/// By alias; at least one for each.
+pub type Images = BTreeMap<String, BTreeMap<Architecture, MachineImage>>;
 
 /// Between looks for newer images and the like.
 const REFRESH: Duration = Duration::from_secs(3600);
@@ -101,9 +103,11 @@ pub enum PlaceError {
         "`key_pair` is {name:?}, which this account has not in this region; write the name of one it has, or take it out"
     )]
     NoKeyPair { name: String },
-    #[error("image “{alias}”: {owner} has no image named {name:?} for {ARCHITECTURE} in this region")]
-    NoImage { alias: String, owner: String, name: String },
-    #[error("type {name} has no {ARCHITECTURE} processor, for which Bookend's agent is built; take it out of `sizes`")]
+    #[error("image “{alias}”: {owner} has no image named {name:?} for {processors} in this region")]
+    NoImage { alias: String, owner: String, name: String, processors: String },
+    #[error(
+        "type {name} has neither x86_64 nor arm64 processors, for which Bookend has agents; take it out of `sizes`"
+    )]
     OtherProcessor { name: String },
     #[error("Amazon does not know type {name} in this region; take it out of `sizes`")]
     NoType { name: String },
@@ -157,7 +161,7 @@ impl Place {
         plan: &ServerPlan,
         data_in: Option<&str>,
     ) -> Result<Vec<Candidate<'a>>, String> {
-        let size = self.size(plan.cpu_millis.unwrap_or(0), plan.memory_bytes.unwrap_or(0))?;
+        let size = self.size(plan.architecture, plan.cpu_millis.unwrap_or(0), plan.memory_bytes.unwrap_or(0))?;
         let home = self.subnets.iter().position(|subnet| subnet.id == self.home(environment).id).unwrap_or(0);
         let zones = self.subnets.iter().cycle().skip(home).take(self.subnets.len());
         let (nearest, others): (Vec<&Subnet>, Vec<&Subnet>) =
@@ -170,7 +174,7 @@ impl Place {
         };
         let further = others.into_iter().flat_map(|subnet| of(vec![subnet]));
         let candidates = of(nearest).into_iter().chain(further.collect::<Vec<_>>());
-        let types = choices(size, plan.hibernates);
+        let types = choices(&size, plan.hibernates);
         Ok(candidates
             .flat_map(|(spot, subnet)| {
                 types.iter().map(move |(facts, hibernation_gib)| Candidate {
@@ -185,21 +189,31 @@ impl Place {
 
     /// GiB of the disk that such a server has of its own where it gets the first type of its size; `None` when that is not known.
     pub fn root_gib(&self, server: &ServerAtRest) -> Option<i32> {
-        let image = self.image_of(server.alias.as_deref(), &server.image).ok()?.root_gib?;
-        let size = self.size(server.cpu_millis.unwrap_or(0), server.memory_bytes.unwrap_or(0)).ok()?;
-        let (_, hibernation_gib) = *choices(size, server.hibernates).first()?;
+        let image = self.image_of(server.alias.as_deref(), &server.image, server.architecture).ok()?.root_gib?;
+        let (cpu, memory) = (server.cpu_millis.unwrap_or(0), server.memory_bytes.unwrap_or(0));
+        let size = self.size(server.architecture, cpu, memory).ok()?;
+        let (_, hibernation_gib) = *choices(&size, server.hibernates).first()?;
         Some(image.saturating_add(hibernation_gib.unwrap_or(0)))
     }
 
-    /// The smallest that is large enough, whichever of its types it will be.
-    fn size(&self, cpu: u32, memory: u64) -> Result<&[TypeFacts], String> {
-        let large_enough = |facts: &TypeFacts| facts.cpu_millis >= cpu && facts.memory_bytes >= memory;
-        let fits = self.sizes.iter().find(|size| size.iter().all(large_enough));
-        fits.map(Vec::as_slice).ok_or_else(|| {
+    pub fn has_types(&self, architecture: Architecture) -> bool {
+        self.sizes.iter().flatten().any(|facts| has(facts, architecture))
+    }
+
+    pub fn has_image(&self, alias: &str, architecture: Architecture) -> bool {
+        self.images.get(alias).is_some_and(|images| images.contains_key(&architecture))
+    }
+
+    /// Types with such processors, of the smallest size of which all those are large enough.
+    fn size(&self, architecture: Option<Architecture>, cpu: u32, memory: u64) -> Result<Vec<&TypeFacts>, String> {
+        let architecture = architecture.unwrap_or(USUAL);
+        let large_enough = |facts: &&TypeFacts| facts.cpu_millis >= cpu && facts.memory_bytes >= memory;
+        let mut sizes = self.sizes.iter().map(|size| size.iter().filter(|facts| has(facts, architecture)).collect());
+        sizes.find(|size: &Vec<&TypeFacts>| !size.is_empty() && size.iter().all(large_enough)).ok_or_else(|| {
             let gibibytes = memory as f64 / f64::from(1 << 30);
+            let processors = f64::from(cpu) / 1000.0;
             format!(
-                "no size this provisioner offers has {} processors and {gibibytes:.1} GiB of memory",
-                f64::from(cpu) / 1000.0
+                "no size this provisioner offers has {processors} {architecture} processors and {gibibytes:.1} GiB of memory"
             )
         })
     }
@@ -209,10 +223,15 @@ impl Place {
     /// # Errors
     /// Why there is no such image here, for people.
     pub fn image(&self, plan: &ServerPlan) -> Result<&MachineImage, String> {
-        self.image_of(plan.alias.as_deref(), &plan.image)
+        self.image_of(plan.alias.as_deref(), &plan.image, plan.architecture)
     }
 
-    fn image_of(&self, alias: Option<&str>, image: &Image) -> Result<&MachineImage, String> {
+    fn image_of(
+        &self,
+        alias: Option<&str>,
+        image: &Image,
+        architecture: Option<Architecture>,
+    ) -> Result<&MachineImage, String> {
         let alias = match (alias, image) {
             (Some(alias), _) => alias,
             (None, Image::Host) => HOST_IMAGE,
@@ -223,7 +242,10 @@ impl Place {
                 ));
             }
         };
-        self.images.get(alias).ok_or_else(|| format!("there is no image “{alias}” here, but {}", self.aliases()))
+        let images = self.images.get(alias);
+        let images = images.ok_or_else(|| format!("there is no image “{alias}” here, but {}", self.aliases()))?;
+        let architecture = architecture.unwrap_or(USUAL);
+        images.get(&architecture).ok_or_else(|| format!("there is no image “{alias}” for {architecture} here"))
     }
 
     fn aliases(&self) -> String {
@@ -233,11 +255,57 @@ impl Place {
 
 /// Types of a size to try, in their order, with the GiB of memory that is kept on the disk of one that hibernates. Where one can
 /// hibernate that is to, one that cannot is no choice.
-fn choices(size: &[TypeFacts], to_hibernate: bool) -> Vec<(&TypeFacts, Option<i32>)> {
+fn choices<'a>(size: &[&'a TypeFacts], to_hibernate: bool) -> Vec<(&'a TypeFacts, Option<i32>)> {
     let hibernates = to_hibernate && size.iter().any(|facts| facts.hibernates);
     let gib = |facts: &TypeFacts| i32::try_from(facts.memory_bytes.div_ceil(1 << 30)).unwrap_or(i32::MAX);
     let types = size.iter().filter(|facts| facts.hibernates || !hibernates);
-    types.map(|facts| (facts, hibernates.then(|| gib(facts)))).collect()
+    types.map(|facts| (*facts, hibernates.then(|| gib(facts)))).collect()
+}
+
+fn has(facts: &TypeFacts, architecture: Architecture) -> bool {
+    facts.architectures.iter().any(|one| one == architecture.as_str())
+}
+
+/// What servers whose template names no image are made from, for the processors of the first type there is: a launch of that type
+/// can be rehearsed with it.
+pub fn first_image<'a>(sizes: &[Vec<TypeFacts>], images: &'a Images) -> Option<&'a MachineImage> {
+    let first = sizes.iter().flatten().next();
+    let fits = |architecture: Architecture| first.is_none_or(|facts| has(facts, architecture));
+    images.get(HOST_IMAGE)?.iter().find(|(architecture, _)| fits(**architecture)).map(|(_, image)| image)
+}
+
+/// Why servers with such processors cannot be had, and what would bring them.
+pub fn no_type(provisioner: &str, architecture: Architecture) -> String {
+    let example = match architecture {
+        Architecture::X86 => "t3.small",
+        Architecture::Arm64 => "t4g.small",
+    };
+    format!("no type in `sizes` of [ec2.{provisioner}] has one; add one there, such as {example}")
+}
+
+/// Why there is no image of this alias for such processors, and what would bring one.
+pub fn no_image(provisioner: &str, alias: &str, architecture: Architecture) -> String {
+    let key = match architecture {
+        Architecture::X86 => "name",
+        Architecture::Arm64 => "arm64",
+    };
+    format!("write the pattern of such images' names as `{key}` to `images.{alias}` of [ec2.{provisioner}]")
+}
+
+/// What is configured for a kind of processor and leads to no server, because the other half is missing.
+pub fn halves(config: &Config, sizes: &[Vec<TypeFacts>], images: &Images) -> Vec<String> {
+    let mut said = Vec::new();
+    for architecture in Architecture::ALL {
+        let first = sizes.iter().flatten().find(|facts| has(facts, architecture));
+        if let Some(facts) = first.filter(|_| !images.values().any(|images| images.contains_key(&architecture))) {
+            said.push(format!("Type {} is for {architecture}, and no image is: add one to `images`.", facts.name));
+        }
+    }
+    let arm = sizes.iter().flatten().any(|facts| has(facts, Architecture::Arm64));
+    if let Some((alias, _)) = config.images.iter().find(|(_, wanted)| wanted.arm64.is_some()).filter(|_| !arm) {
+        said.push(format!("Image “{alias}” is for arm64, too, and no type is: add one to `sizes`, such as t4g.small."));
+    }
+    said
 }
 
 /// One for each zone, at least one, all of one VPC.
@@ -287,24 +355,43 @@ pub async fn portal_rules(config: &Config, url: &str) -> Result<Vec<Rule>, Place
     Ok(networks.into_iter().map(|network| Rule::Port { network, port }).collect())
 }
 
-/// The newest image behind each alias.
-pub async fn images(amazon: &Amazon, config: &Config) -> Result<BTreeMap<String, MachineImage>, PlaceError> {
+/// The newest images behind each alias.
+pub async fn images(amazon: &Amazon, config: &Config) -> Result<Images, PlaceError> {
     let mut images = BTreeMap::new();
     for (alias, wanted) in &config.images {
-        images.insert(alias.clone(), newest_image(amazon, alias, wanted).await?);
+        images.insert(alias.clone(), newest_images(amazon, alias, wanted).await?);
     }
     Ok(images)
 }
 
 /// What an alias stands for now.
-pub async fn newest_image(amazon: &Amazon, alias: &str, wanted: &ImageAlias) -> Result<MachineImage, PlaceError> {
-    let found = amazon.images(&wanted.owner, &wanted.name).await?;
-    let newest = found.into_iter().find(|image| image.architecture == ARCHITECTURE);
-    newest.ok_or_else(|| PlaceError::NoImage {
+pub async fn newest_images(
+    amazon: &Amazon,
+    alias: &str,
+    wanted: &ImageAlias,
+) -> Result<BTreeMap<Architecture, MachineImage>, PlaceError> {
+    let none = |name: &str, processors: &str| PlaceError::NoImage {
         alias: alias.to_owned(),
         owner: wanted.owner.clone(),
-        name: wanted.name.clone(),
-    })
+        name: name.to_owned(),
+        processors: processors.to_owned(),
+    };
+    let mut newest = BTreeMap::new();
+    for image in amazon.images(&wanted.owner, &wanted.name).await? {
+        if let Some(architecture) = Architecture::named(&image.architecture) {
+            newest.entry(architecture).or_insert(image);
+        }
+    }
+    let Some(name) = &wanted.arm64 else {
+        return if newest.is_empty() { Err(none(&wanted.name, "x86_64 or arm64")) } else { Ok(newest) };
+    };
+    if !newest.contains_key(&Architecture::X86) {
+        return Err(none(&wanted.name, "x86_64"));
+    }
+    let found = amazon.images(&wanted.owner, name).await?;
+    let arm = found.into_iter().find(|image| image.architecture == Architecture::Arm64.as_str());
+    newest.insert(Architecture::Arm64, arm.ok_or_else(|| none(name, "arm64"))?);
+    Ok(newest)
 }
 
 pub async fn sizes(amazon: &Amazon, config: &Config) -> Result<Vec<Vec<TypeFacts>>, PlaceError> {
@@ -313,7 +400,7 @@ pub async fn sizes(amazon: &Amazon, config: &Config) -> Result<Vec<Vec<TypeFacts
     let facts = |name: &String| {
         let facts = known.iter().find(|facts| facts.name == *name);
         let facts = facts.ok_or_else(|| PlaceError::NoType { name: name.clone() })?;
-        match facts.architectures.iter().any(|one| one == ARCHITECTURE) {
+        match Architecture::ALL.into_iter().any(|architecture| has(facts, architecture)) {
             true => Ok(facts.clone()),
             false => Err(PlaceError::OtherProcessor { name: name.clone() }),
         }

@@ -178,7 +178,7 @@ pub struct Launch {
     pub groups: Vec<String>,
     /// By launch index.
     pub members: Vec<Member>,
-    pub portal: Portal,
+    pub portal: Directions,
     pub instance_profile: Option<String>,
     pub key_pair: Option<String>,
     pub tags: BTreeMap<String, String>,
@@ -208,10 +208,10 @@ pub struct Disk {
 
 /// Where a new server finds its agent and its portal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Portal {
+pub struct Directions {
     /// Without a slash at its end.
     pub url: String,
-    /// The agent's SHA-256, lower-case hex.
+    /// Of the agent for its processors: SHA-256, lower-case hex.
     pub agent_sha256: String,
     /// PEM; the authorities a portal's certificate may come from, when not the system's.
     pub authorities: Option<String>,

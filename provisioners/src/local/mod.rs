@@ -68,9 +68,9 @@ use self::image::oci::Images;
 use self::layout::Layout;
 use self::tools::Tools;
 use crate::{
-    Capabilities, Capacity, Comparison, Effect, EnvironmentId, FileEntry, FileWrite, Gateway, ImportPlace,
-    ImportedSnapshot, ObservedEnvironment, ProvisionError, Provisioner, Remains, ServerPlan, SnapshotId, Step, Told,
-    Tree, Verification,
+    Architecture, Capabilities, Capacity, Comparison, Effect, EnvironmentId, FileEntry, FileWrite, Gateway,
+    ImportPlace, ImportedSnapshot, ObservedEnvironment, ProvisionError, Provisioner, Remains, ServerPlan, SnapshotId,
+    Step, Told, Tree, Verification,
 };
 
 #[cfg(feature = "conformance")]
@@ -442,7 +442,16 @@ fn check_volume(tree: &Tree) -> Result<()> {
     }
 }
 
+/// Why servers here have no such processors: they have this machine's.
+fn lacks(architecture: Architecture) -> Option<String> {
+    let here = Architecture::here().map_or(std::env::consts::ARCH, Architecture::as_str);
+    (here != architecture.as_str()).then(|| format!("this machine has an {here} one"))
+}
+
 fn check_plan(plan: &ServerPlan) -> Result<()> {
     check_id(plan.id.as_str())?;
+    if let Some((architecture, why)) = plan.architecture.and_then(|one| Some((one, lacks(one)?))) {
+        return Err(LocalError::Refused(format!("{} is to have an {architecture} processor, and {why}.", plan.name)));
+    }
     plan.mounts.iter().try_for_each(|mount| check_id(mount.volume.as_str()))
 }

@@ -21,7 +21,7 @@ use super::sandbox::{self, Machine};
 use super::tools::Tools;
 use super::tree::{self, Support};
 use super::{Config, SERVERS_USER, network, outlet};
-use crate::{Capabilities, Image, ServerId, ServerPlan};
+use crate::{Architecture, Capabilities, Image, ServerId, ServerPlan};
 
 /// Why servers cannot be had on this machine, and what would change that.
 #[derive(Debug, thiserror::Error)]
@@ -181,6 +181,7 @@ fn run_nothing(trial: &EnvironmentLayout, tools: &Tools) -> Result<(), OpenError
         address: Ipv4Addr::new(10, 0, 0, 2),
         image: Image::Host,
         alias: None,
+        architecture: None,
         cpu_millis: None,
         memory_bytes: None,
         mounts: Vec::new(),
@@ -298,6 +299,8 @@ fn capabilities(tools: &Tools) -> Capabilities {
     Capabilities {
         oci_images: true,
         own_images: Vec::new(),
+        usual: None,
+        without: Architecture::ALL.into_iter().filter_map(|one| Some((one, super::lacks(one)?))).collect(),
         host_software: true,
         internet: tools.outlet.is_some(),
         cgroups: tools.limits.by_groups(),

@@ -181,6 +181,7 @@ mod tests {
             address: Ipv4Addr::new(10, 0, 0, 2),
             image: Image::Host,
             alias: None,
+            architecture: None,
             cpu_millis: None,
             memory_bytes: None,
             mounts: Vec::new(),

@@ -79,7 +79,7 @@ fn describe(template: &TemplateDetail) -> String {
             vec![
                 server.name.clone(),
                 server.count.to_string(),
-                server.image.clone(),
+                [&server.image].into_iter().chain(&server.architecture).cloned().collect::<Vec<_>>().join(", "),
                 server.needs.join(", "),
                 ports.join(", "),
             ]

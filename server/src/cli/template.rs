@@ -97,15 +97,15 @@ fn describe(template: &Template, topology: &Topology) -> String {
                     server.memory_bytes.map(display_bytes),
                 ];
                 let limits: Vec<String> = limits.into_iter().flatten().collect();
+                let alias = server.alias.as_ref().map(|alias| format!(" (ec2: {alias})")).unwrap_or_default();
+                let processors = server.architecture.map(|architecture| format!(", {architecture}"));
+                let image = format!("{}{alias}{}", server.image, processors.unwrap_or_default());
                 let ports: Vec<String> =
                     server.ports.iter().map(|port| format!("{} {}", port.port, port.title)).collect();
                 vec![
                     format!("   {}", server.name),
                     server.address.to_string(),
-                    match &server.alias {
-                        Some(alias) => format!("{} (ec2: {alias})", server.image),
-                        None => server.image.to_string(),
-                    },
+                    image,
                     if limits.is_empty() { "unlimited".into() } else { limits.join(", ") },
                     server.needs.join(", "),
                     ports.join(", "),

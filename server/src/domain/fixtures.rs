@@ -30,6 +30,7 @@ pub fn server(name: &str) -> ServerSpec {
         address: Ipv4Addr::UNSPECIFIED,
         image: Image::Host,
         alias: None,
+        architecture: None,
         cpu_millis: None,
         memory_bytes: None,
         internet: false,

@@ -11,6 +11,7 @@ pub fn at_rest(topology: &Topology) -> AtRest {
     let servers = topology.servers.iter().filter(|_| topology.park.suspends()).map(|server| ServerAtRest {
         image: server.image.clone(),
         alias: server.alias.clone(),
+        architecture: server.architecture,
         cpu_millis: server.cpu_millis,
         memory_bytes: server.memory_bytes,
         hibernates: topology.park == ParkMode::Hibernate,

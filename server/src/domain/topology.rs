@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use agent::api::{Check, Script, Service};
-use provisioners::{Image, Secret};
+use provisioners::{Architecture, Image, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::template;
@@ -34,6 +34,9 @@ pub struct ServerSpec {
     /// As [`ServerPlan::alias`](provisioners::ServerPlan::alias).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
+    /// As [`ServerPlan::architecture`](provisioners::ServerPlan::architecture).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Architecture>,
     pub cpu_millis: Option<u32>,
     pub memory_bytes: Option<u64>,
     pub internet: bool,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ec2::config::Config;
 use ec2::{Connections, Ec2, Parts};
-use provisioners::{AgentProgram, Provisioner};
+use provisioners::{AgentProgram, Architecture, Provisioner};
 
 use super::StartError;
 use crate::clock::Clock;
@@ -40,7 +40,7 @@ pub(super) struct Ground<'a> {
     pub store: &'a Store,
     pub key: &'a InstallationKey,
     pub clock: &'a Clock,
-    pub program: &'a AgentProgram,
+    pub programs: &'a BTreeMap<Architecture, AgentProgram>,
     pub public_url: Option<&'a str>,
     /// Of this database: on everything made for it.
     pub installation: &'a str,
@@ -94,7 +94,8 @@ pub(super) async fn open(
             Some(read.map_err(|error| failed(format!("`portal_ca_file` {} cannot be read: {error}", path.display())))?)
         }
     };
-    let portal = config.portal(url, ground.program.sha256.clone(), authorities);
+    let agents = ground.programs.iter().map(|(architecture, program)| (*architecture, program.sha256.clone()));
+    let portal = config.portal(url, agents.collect(), authorities);
     let (key, clock) = (ground.key.clone(), ground.clock.clone());
     let parts = Parts {
         name: name.to_owned(),

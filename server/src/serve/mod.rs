@@ -117,7 +117,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
     let hub = Hub::new(Arc::new(directory));
     let agent = machine::beside_this_program(options.agent, program::NAME);
     let agent_programs = data_dir.join("agents");
-    let program = program::keep(&agent, &agent_programs, clock.now())?;
+    let programs = program::keep_all(&agent, &agent_programs, clock.now())?;
     let separate_disks = options.local_separate_disks;
     let config = Config { directory: data_dir.join("local"), agent, separate_disks };
     let local = Local::open(config, Arc::new(hub.clone())).await?;
@@ -126,7 +126,8 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         let installation = store.installation(&store::id(clock.now())).await?;
         let public_url = options.public_url.as_deref();
         let (store, key, clock) = (&store, &key, &clock);
-        let ground = cloud::Ground { store, key, clock, program: &program, public_url, installation: &installation };
+        let (programs, installation) = (&programs, &installation);
+        let ground = cloud::Ground { store, key, clock, programs, public_url, installation };
         let mut connections = ec2::Connections::default();
         for (name, config) in named {
             provisioners.push(cloud::open(&name, config, &ground, &mut connections).await?);

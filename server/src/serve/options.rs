@@ -30,7 +30,8 @@ pub struct ServeOptions {
     #[arg(long, value_name = "DIR", env = "BOOKEND_SITE")]
     pub site: Option<PathBuf>,
 
-    /// The agent's program, put into every server; when absent, `bookend-agent` beside the executable.
+    /// The agent's program, put into every server; when absent, `bookend-agent` beside the executable. Servers elsewhere with other
+    /// processors get `bookend-agent-ARCHITECTURE` (such as `bookend-agent-arm64`) beside it.
     #[arg(long, value_name = "FILE", env = "BOOKEND_AGENT")]
     pub agent: Option<PathBuf>,
 

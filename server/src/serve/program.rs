@@ -1,25 +1,41 @@
-//! The agent's program as servers elsewhere fetch it: kept in the data directory by its checksum, so that a server which was
-//! told of one is given that one, whatever program the portal was started with since.
+//! The agent's programs as servers elsewhere fetch them: kept in the data directory by their checksums, so that a server which
+//! was told of one is given that one, whatever programs the portal was started with since.
+//!
+//! There is one for each kind of processor: for those of this machine the one that the portal uses itself, for others
+//! `bookend-agent-ARCHITECTURE` (`bookend-agent-arm64`) beside it, where it is there.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use provisioners::AgentProgram;
+use provisioners::{AgentProgram, Architecture};
 use sha2::{Digest, Sha256};
 
 use super::StartError;
 
 pub const NAME: &str = "bookend-agent";
 /// Programs that are kept, the ones used last.
-const KEPT: usize = 16;
+const KEPT: usize = 32;
 
-/// Keeps this program with those of earlier starts. `now` is Unix time in milliseconds.
+/// Keeps these programs with those of earlier starts. `now` is Unix time in milliseconds.
 ///
 /// # Errors
-/// When it cannot be read, or not be kept.
-pub fn keep(program: &Path, folder: &Path, now: i64) -> Result<AgentProgram, StartError> {
+/// When one cannot be read, or not be kept.
+pub fn keep_all(agent: &Path, folder: &Path, now: i64) -> Result<BTreeMap<Architecture, AgentProgram>, StartError> {
+    let own = keep(agent, folder, now)?;
+    let mut programs: BTreeMap<_, _> = Architecture::here().map(|here| (here, own)).into_iter().collect();
+    for architecture in Architecture::ALL {
+        let other = agent.with_file_name(format!("{NAME}-{architecture}"));
+        if !programs.contains_key(&architecture) && other.is_file() {
+            programs.insert(architecture, keep(&other, folder, now)?);
+        }
+    }
+    Ok(programs)
+}
+
+fn keep(program: &Path, folder: &Path, now: i64) -> Result<AgentProgram, StartError> {
     let unreadable = |source| StartError::Agent { path: program.to_owned(), source };
     let content = fs::read(program).map_err(unreadable)?;
     let sha256: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -79,5 +95,19 @@ mod tests {
         assert!(first.path.exists() && !second.path.exists());
         fs::write(&first.path, "damaged").unwrap();
         assert_eq!(fs::read_to_string(kept("first", 5_000).path).unwrap(), "first");
+    }
+    #[test]
+    fn other_processors_have_a_program_of_their_own_where_it_is_beside() {
+        let directory = tempfile::tempdir().unwrap();
+        let (agent, folder) = (directory.path().join("any-name"), directory.path().join("agents"));
+        let here = Architecture::here().expect("a machine that tests run on");
+        let other = Architecture::ALL.into_iter().find(|one| *one != here).unwrap();
+        fs::write(&agent, "own").unwrap();
+        let alone = keep_all(&agent, &folder, 1_000).unwrap();
+        assert_eq!(alone.keys().copied().collect::<Vec<_>>(), [here]);
+        fs::write(directory.path().join(format!("bookend-agent-{other}")), "for others").unwrap();
+        let both = keep_all(&agent, &folder, 2_000).unwrap();
+        assert_eq!(both[&here], alone[&here]);
+        assert_eq!(fs::read_to_string(&both[&other].path).unwrap(), "for others");
     }
 }

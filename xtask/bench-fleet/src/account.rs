@@ -12,7 +12,7 @@ use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
 use ec2::amazon::Amazon;
 use ec2::{Ec2, Parts};
 use fake_ec2::{Fake, Wire};
-use provisioners::{EnvironmentId, Ledger, LedgerError, Page, PageChange, Secret};
+use provisioners::{Architecture, EnvironmentId, Ledger, LedgerError, Page, PageChange, Secret};
 
 /// The key of the fake's first account.
 pub const ACCESS_KEY: &str = "AKIAFAKEOURS";
@@ -38,7 +38,11 @@ pub async fn open(fake: &Fake) -> Result<Ec2, String> {
         amazon: Amazon::new(client(fake), None),
         ledger: Arc::new(Pages::default()),
         installation: "0192-bench".to_owned(),
-        portal: config.portal("https://bookend.example.com".to_owned(), "ab".repeat(32), None),
+        portal: config.portal(
+            "https://bookend.example.com".to_owned(),
+            [(Architecture::X86, "ab".repeat(32))].into(),
+            None,
+        ),
         config,
         enrolments: Arc::new(|server, generation| Secret::new(format!("enrol {server} {generation}"))),
         now: Arc::new(move || clock.now_ms()),

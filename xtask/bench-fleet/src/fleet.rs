@@ -82,6 +82,7 @@ fn plan(environment: &EnvironmentId, number: usize) -> ServerPlan {
         address: Ipv4Addr::new(10, 64, 0, 2),
         image: Image::Host,
         alias: None,
+        architecture: None,
         cpu_millis: Some(500),
         memory_bytes: Some(1 << 30),
         mounts: if number == 0 { vec![mount] } else { Vec::new() },

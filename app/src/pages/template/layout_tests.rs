@@ -6,6 +6,7 @@ fn server(name: &str, needs: &[&str]) -> TemplateServer {
         name: name.into(),
         count: 1,
         image: "host".into(),
+        architecture: None,
         cpu_millis: None,
         memory_bytes: None,
         needs: needs.iter().map(|name| (*name).into()).collect(),

@@ -8,7 +8,7 @@ use crate::amazon::{Amazon, CallError, Called, InstanceState, MachineImage, Rule
 use crate::buckets::{Bucket, Paid};
 use crate::config::Config;
 use crate::perform::plain;
-use crate::records::{Launch, Member, Portal, Volume};
+use crate::records::{Directions, Launch, Member, Volume};
 use crate::tags::{INSTALLATION, Tags};
 
 /// What rehearsals carry in the place of an installation's id.
@@ -169,7 +169,7 @@ fn launch(config: &Config, subnet: &Subnet, image: &MachineImage, instance_type:
             name: INSTEAD.to_owned(),
             disks: Vec::new(),
         }],
-        portal: Portal {
+        portal: Directions {
             url: String::new(),
             agent_sha256: String::new(),
             authorities: None,

@@ -329,6 +329,7 @@ fn start(
         address: server.address,
         image: spec.image.clone(),
         alias: spec.alias.clone(),
+        architecture: spec.architecture,
         cpu_millis: spec.cpu_millis,
         memory_bytes: spec.memory_bytes,
         mounts: spec.mounts.iter().filter_map(mount).collect(),

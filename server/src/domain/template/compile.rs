@@ -118,6 +118,7 @@ impl Context<'_> {
             address: *address,
             image: server.image.clone(),
             alias: server.alias.clone(),
+            architecture: server.architecture,
             cpu_millis,
             memory_bytes,
             internet: server.internet,

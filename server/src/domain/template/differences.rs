@@ -4,6 +4,7 @@
 //! said to be others: their text is for curators.
 
 use app::api::{ParameterKind, ParameterSpec};
+use provisioners::Architecture;
 
 use super::model::{Count, Limits, Server, Size, Template, Volume};
 use super::quantity::display_bytes;
@@ -79,6 +80,8 @@ fn server(before: &Server, after: &Server) -> Vec<String> {
     said.extend(now_was("image", &before.image.to_string(), &after.image.to_string()));
     let alias = |server: &Server| server.alias.clone().unwrap_or_else(|| "the usual one".to_owned());
     said.extend(now_was("image on ec2", &alias(before), &alias(after)));
+    let processor = |server: &Server| server.architecture.map_or("the usual one", Architecture::as_str);
+    said.extend(now_was("processor", processor(before), processor(after)));
     if before.internet != after.internet {
         let words = if after.internet { "may reach the internet" } else { "no longer reaches the internet" };
         said.push(words.into());

@@ -2,7 +2,7 @@
 
 use agent::api::{Check, Restart, Script};
 use app::api::{ParameterSpec, Preset};
-use provisioners::Image;
+use provisioners::{Architecture, Image};
 
 use super::expression::Text;
 use crate::domain::topology::{ParkMode, PortSpec, Schedule, SnapshotRules};
@@ -47,6 +47,8 @@ pub struct Server {
     pub image: Image,
     /// What it is made from where the provisioner has images of its own, by the name its operator gave that; absent: the usual one.
     pub alias: Option<String>,
+    /// What its processors must be; absent: what is usual where it is.
+    pub architecture: Option<Architecture>,
     pub internet: bool,
     /// Cheaper where there is such a thing, and taken back at any time.
     pub spot: bool,

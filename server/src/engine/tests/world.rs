@@ -228,6 +228,8 @@ impl Provisioner for World {
         static CAPABILITIES: Capabilities = Capabilities {
             oci_images: true,
             own_images: Vec::new(),
+            usual: None,
+            without: std::collections::BTreeMap::new(),
             host_software: false,
             internet: true,
             cgroups: true,

@@ -11,6 +11,9 @@ use crate::domain::template::{Server, Template};
 /// What a server's `PATH` is when its template gives none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What a provisioner's operator calls the image of servers whose template names none.
+const USUAL_IMAGE: &str = "host";
+
 /// Why it cannot run where it is for, in words; `None` when it can.
 pub fn unavailable(template: &Template, places: &Places) -> Option<String> {
     match places.of(template) {
@@ -38,10 +41,11 @@ pub fn lacking(template: &Template, capabilities: &Capabilities) -> Option<Strin
         reasons.push("It is made from OCI images, which cannot run there.".into());
     }
     let aliases = template.servers.iter().filter_map(|server| server.alias.as_ref()).filter(|_| !own.is_empty());
-    if let Some(unknown) = aliases.clone().find(|alias| !own.contains(alias)) {
-        let known: Vec<String> = own.iter().map(|alias| format!("“{alias}”")).collect();
+    if let Some(unknown) = aliases.clone().find(|alias| own.iter().all(|image| image.name != **alias)) {
+        let known: Vec<String> = own.iter().map(|image| format!("“{}”", image.name)).collect();
         reasons.push(format!("It needs the image “{unknown}”; there is {} there.", known.join(", ")));
     }
+    reasons.extend(template.servers.iter().find_map(|server| other_processor(server, capabilities)));
     if !capabilities.suspends && template.park.suspends() {
         let mode = template.park.as_str();
         reasons
@@ -55,6 +59,18 @@ pub fn lacking(template: &Template, capabilities: &Capabilities) -> Option<Strin
         reasons.push("Its servers share a volume, whose copies Syncthing keeps in step: install syncthing.".into());
     }
     (!reasons.is_empty()).then(|| reasons.join(" "))
+}
+
+/// Why a server cannot have the kind of processor that it is for.
+fn other_processor(server: &Server, capabilities: &Capabilities) -> Option<String> {
+    let (name, architecture) = (&server.name, server.architecture.or(capabilities.usual)?);
+    if let Some(why) = capabilities.without.get(&architecture) {
+        return Some(format!("Its server “{name}” is to have an {architecture} processor, and {why}."));
+    }
+    let alias = server.alias.as_deref().unwrap_or(USUAL_IMAGE);
+    let image = capabilities.own_images.iter().find(|image| image.name == alias)?;
+    let why = image.without.get(&architecture)?;
+    Some(format!("Its server “{name}” needs the image “{alias}” for {architecture}, which is not there: {why}."))
 }
 
 /// Commands that servers made from this machine's software require and it lacks.
@@ -90,6 +106,10 @@ fn is_program(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use provisioners::{Architecture, OwnImage};
+
     use super::*;
     use crate::domain::template::read;
 
@@ -131,7 +151,8 @@ mod tests {
 
     #[test]
     fn where_the_provisioner_has_images_of_its_own_the_template_names_one_of_them() {
-        let far = Capabilities { own_images: vec!["debian".into(), "host".into()], ..Capabilities::default() };
+        let own_images = ["debian", "host"].map(|name| OwnImage { name: name.into(), without: BTreeMap::new() });
+        let far = Capabilities { own_images: own_images.into(), ..Capabilities::default() };
         assert_eq!(lacking(&requiring("image: {local: 'example.org/a:1', ec2: debian}"), &far), None);
         assert_eq!(
             lacking(&requiring("image: {ec2: ubuntu}"), &far).as_deref(),
@@ -141,6 +162,29 @@ mod tests {
             lacking(&requiring("image: 'example.org/a:1'"), &far).as_deref(),
             Some("It is made from OCI images, which cannot run there.")
         );
+    }
+
+    #[test]
+    fn what_is_missing_for_a_kind_of_processor_is_said_of_templates_that_ask_for_it() {
+        let without = |why: &str| BTreeMap::from([(Architecture::Arm64, why.to_owned())]);
+        let here = Capabilities { without: without("this machine has an x86_64 one"), ..Capabilities::default() };
+        let (arm, usual) = (requiring("architecture: arm64"), requiring(""));
+        assert_eq!(
+            lacking(&arm, &here).as_deref(),
+            Some("Its server “a” is to have an arm64 processor, and this machine has an x86_64 one.")
+        );
+        assert_eq!((lacking(&usual, &here), lacking(&requiring("architecture: x86_64"), &here)), (None, None));
+        let image = |name: &str, without| OwnImage { name: name.into(), without };
+        let own_images = vec![image("debian", BTreeMap::new()), image("host", without("write it to the file"))];
+        let far = Capabilities { own_images, usual: Some(Architecture::X86), ..Capabilities::default() };
+        assert_eq!(
+            lacking(&arm, &far).as_deref(),
+            Some("Its server “a” needs the image “host” for arm64, which is not there: write it to the file.")
+        );
+        assert_eq!(lacking(&requiring("architecture: arm64, image: {ec2: debian}"), &far), None);
+        // What asks for nothing is what is usual there.
+        let graviton = Capabilities { usual: Some(Architecture::Arm64), ..here };
+        assert!(lacking(&usual, &graviton).is_some());
     }
 
     #[test]

@@ -243,6 +243,7 @@ fn server_view(template: &Template, server: &template::Server) -> TemplateServer
             Count::Parameter(name) => default_of(template, name).and_then(|value| value.parse().ok()).unwrap_or(1),
         },
         image: server.image.to_string(),
+        architecture: server.architecture.map(|architecture| architecture.to_string()),
         cpu_millis: limits.cpu_millis,
         memory_bytes: limits.memory_bytes,
         needs: server.needs.clone(),

@@ -1,6 +1,6 @@
 //! What an instance's first process does: what an image's own boot would, in as far as user-data can tell.
 //!
-//! The first boot runs user-data once; every boot starts the services that were enabled. For the latter there is a
+//! The first boot runs user-data once; every boot starts the services that were enabled, by `$EMULATOR` if there is one. For the latter there is a
 //! `systemctl` of a few lines, so that user-data which is written for a real image takes the same way here.
 
 /// The first process: `/bin/sh` reads this.
@@ -18,7 +18,7 @@ for unit in /etc/systemd/system/multi-user.target.wants/*.service; do
     command=$(sed -n 's/^ExecStart=//p' "$unit")
     never=$(sed -n 's/^RestartPreventExitStatus=//p' "$unit")
     while :; do
-        $command >> /var/log/services.log 2>&1
+        $EMULATOR $command >> /var/log/services.log 2>&1
         code=$?
         [ -n "$never" ] && [ "$code" = "$never" ] && break
         sleep 1

@@ -129,7 +129,7 @@ impl House {
             .collect()
     }
 
-    pub fn start(&self, instance: &str, boot: i64, address: Ipv4Addr) -> Result<(), String> {
+    pub fn start(&self, instance: &str, boot: i64, address: Ipv4Addr, architecture: &str) -> Result<(), String> {
         let mut words = vec![PROGRAM.to_owned(), SURROUNDINGS.to_owned(), "{netns}".to_owned()];
         words.push(format!("{HOME}/instances/{instance}/metadata.json"));
         if let Some(portal) = self.portal {
@@ -137,7 +137,7 @@ impl House {
         }
         let outlet = Outlet { command: words, unreachable: Vec::new() };
         let command = ["/bin/sh", "-c", super::boot::INIT, "init"].map(str::to_owned).to_vec();
-        self.launch(instance, boot, address, sandbox(instance), command, Some(outlet))
+        self.launch(instance, boot, address, sandbox(instance, architecture), command, Some(outlet))
     }
 
     pub fn stop(&self, instance: &str) -> Result<(), String> {
@@ -200,7 +200,7 @@ impl Drop for House {
 
 /// An instance's own root, the machine's `/usr`, and its volumes. Root inside, for agents mount what is theirs; outside an
 /// unprivileged user who owns nothing else.
-fn sandbox(instance: &str) -> Vec<String> {
+fn sandbox(instance: &str, architecture: &str) -> Vec<String> {
     let home = format!("{HOME}/instances/{instance}");
     let mut arguments = vec![BUBBLEWRAP.to_owned()];
     add(&mut arguments, &["--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL"]);
@@ -212,6 +212,7 @@ fn sandbox(instance: &str) -> Vec<String> {
         ("LANG", "C.UTF-8"),
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         ("INSTANCE", instance),
+        ("EMULATOR", emulator(architecture)),
     ] {
         add(&mut arguments, &["--setenv", name, value]);
     }
@@ -221,6 +222,15 @@ fn sandbox(instance: &str) -> Vec<String> {
     add(&mut arguments, &["--dir", "/dev/disk", "--bind", &format!("{home}/disks"), "/dev/disk/bookend"]);
     add(&mut arguments, &["--perms", "0755", "--tmpfs", "/run", "--chdir", "/"]);
     arguments
+}
+
+/// What runs programs for processors that this machine has not.
+fn emulator(architecture: &str) -> &'static str {
+    match (architecture, std::env::consts::ARCH) {
+        ("arm64", "aarch64") | ("x86_64", "x86_64") => "",
+        ("arm64", _) => "qemu-aarch64-static",
+        _ => "qemu-x86_64-static",
+    }
 }
 
 fn add(arguments: &mut Vec<String>, words: &[&str]) {

@@ -8,6 +8,9 @@
 //! something, before its answer, and ten times a second for what comes with time. So a snapshot holds the moment its call was
 //! accepted, and a fake that was killed takes up where it was, or rather from nothing: its truth was in memory.
 //!
+//! An instance with other processors than this machine's has its services, and so the agent, run by QEMU (Debian's
+//! qemu-user-static); whatever they start is this machine's software and runs as such.
+//!
 //! A directory stands in for a block device: it appears as `/dev/disk/bookend/vol-…`. Bodies end with the fake, however it
 //! ends ([`lifeline`]). Deliberately absent: a way out to the internet, reboots, root volumes in snapshots.
 
@@ -81,11 +84,11 @@ impl Inner {
             Step::Copy { snapshot, of } => self.disks.copy(snapshot, of),
             Step::Attach { volume, instance } => self.disks.attach(volume, instance),
             Step::Detach { volume, instance } => self.disks.detach(volume, instance),
-            Step::Start { instance, boot, address, user_data } => {
+            Step::Start { instance, boot, address, architecture, user_data } => {
                 self.disks.make_root(instance, user_data)?;
                 // It may ask who it is in its first moment.
                 self.disks.tell(truth);
-                self.house.start(instance, *boot, *address)
+                self.house.start(instance, *boot, *address, architecture)
             }
             Step::ForgetInstance { instance } => self.disks.forget_instance(instance),
             Step::ForgetVolume { volume } => self.disks.forget_volume(volume),

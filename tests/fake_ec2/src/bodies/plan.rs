@@ -26,7 +26,7 @@ pub enum Step {
     Copy { snapshot: String, of: String },
     Attach { volume: String, instance: String },
     Detach { volume: String, instance: String },
-    Start { instance: String, boot: i64, address: Ipv4Addr, user_data: String },
+    Start { instance: String, boot: i64, address: Ipv4Addr, architecture: String, user_data: String },
     ForgetInstance { instance: String },
     ForgetVolume { volume: String },
     ForgetSnapshot { snapshot: String },
@@ -53,8 +53,8 @@ pub fn plan(truth: &Truth, have: &Have) -> Vec<Step> {
     for (id, one) in &bodies {
         let starts = one.state == "running" && have.running.get(*id) != Some(&one.launched_ms);
         if let (true, Ok(address), Some(user_data)) = (starts, one.private_ip.parse(), &one.user_data) {
-            let (instance, user_data) = ((*id).to_owned(), user_data.clone());
-            steps.push(Step::Start { instance, boot: one.launched_ms, address, user_data });
+            let (instance, architecture, user_data) = ((*id).to_owned(), one.architecture.clone(), user_data.clone());
+            steps.push(Step::Start { instance, boot: one.launched_ms, address, architecture, user_data });
         }
     }
     let gone = have.roots.iter().filter(|instance| !bodies.contains_key(instance.as_str()));

@@ -2,7 +2,7 @@
 
 use agent::api::{Restart, Script};
 use app::api::{ParameterKind, ParameterSpec};
-use provisioners::Image;
+use provisioners::{Architecture, Image};
 
 use super::checks;
 use super::fields::{Fields, Reading, shortened};
@@ -15,10 +15,11 @@ use crate::domain::template::problem::{Position, did_you_mean};
 use crate::domain::template::quantity;
 use crate::domain::topology::PortSpec;
 
-pub const KEYS: [&str; 15] = [
+pub const KEYS: [&str; 16] = [
     "count",
     "size",
     "image",
+    "architecture",
     "needs",
     "internet",
     "spot",
@@ -86,6 +87,7 @@ fn read_one(reading: &Reading, name: &str, fields: &Fields, scope: &Scope) -> (S
         size: read_size(reading, fields, &scope.parameters),
         image,
         alias,
+        architecture: read_architecture(reading, fields),
         internet: fields.get("internet").is_some_and(|(node, path)| reading.boolean(node, &path)),
         spot: fields.get("spot").is_some_and(|(node, path)| reading.boolean(node, &path)),
         needs: needs.iter().map(|(needed, _)| needed.clone()).collect(),
@@ -191,6 +193,13 @@ fn read_local_image(reading: &Reading, node: &Node, path: &str) -> Image {
         host if host == "host" => Image::Host,
         reference => Image::Oci(reference),
     }
+}
+
+/// Never a parameter's value: what is on a volume was written on one kind of processor, and is read on the same.
+fn read_architecture(reading: &Reading, fields: &Fields) -> Option<Architecture> {
+    let (node, path) = fields.get("architecture")?;
+    let known = Architecture::ALL.map(|architecture| format!("`{architecture}`")).join(" or ");
+    Architecture::named(&reading.formed(node, &path, &known, |name| Architecture::named(name).is_some()))
 }
 
 pub fn read_variables(reading: &Reading, fields: &Fields, scope: &Scope) -> Vec<(String, Text)> {

@@ -65,6 +65,18 @@ fn what_is_taken_back_at_any_time_cannot_stand_by() {
     );
 }
 
+#[test]
+fn a_kind_of_processor_that_nobody_has_is_told_with_those_there_are() {
+    let told = wrong(&minimal("servers:\n  box: {architecture: sparc}\n"));
+    let kinds = "`sparc` should be `x86_64` or `arm64`";
+    assert!(first_line(&told).ends_with(&format!("servers.box.architecture: {kinds}")), "{told}");
+    let told = wrong(&minimal("servers:\n  box: {architecture: [arm64]}\n"));
+    assert!(told.contains("servers.box.architecture: "), "{told}");
+    // A parameter would let an update read what another kind of processor has written.
+    let told = wrong(&minimal("servers:\n  box: {architecture: \"${parameters.kind}\"}\n"));
+    assert!(told.contains("servers.box.architecture: "), "{told}");
+}
+
 /// Attack 30: a few bytes must not become gigabytes.
 #[test]
 fn attack_30_a_bomb_of_anchors_is_refused_without_unfolding_it() {
