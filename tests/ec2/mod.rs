@@ -3,9 +3,11 @@
 pub mod amazon;
 mod conformance;
 mod copies;
+mod crowd;
 mod doctor;
 mod evening;
 mod fast;
+mod left_off;
 mod morning;
 mod moto;
 mod orphans;

@@ -75,25 +75,27 @@ struct Level {
 }
 
 impl Buckets {
-    /// Takes a token for a call and one for each instance it is about; `false`: throttled.
-    pub fn take(&mut self, action: &str, narrowed: bool, instances: i64, now_ms: i64) -> bool {
+    /// Takes a token for a call and one for each instance it is about; `false`: throttled. Others of the account leave so many
+    /// percent.
+    pub fn take(&mut self, action: &str, narrowed: bool, instances: i64, now_ms: i64, left: i64) -> bool {
         let size = requests(action, narrowed);
         let bucket = if is_describe(action) && !narrowed { format!("{action} unfiltered") } else { action.to_owned() };
-        if !self.take_from(bucket, size, 1, now_ms) {
+        if !self.take_from(bucket, size, 1, now_ms, left) {
             return false;
         }
         match resources(action) {
-            Some(size) => self.take_from(format!("{action} resources"), size, instances.max(1), now_ms),
+            Some(size) => self.take_from(format!("{action} resources"), size, instances.max(1), now_ms, left),
             None => true,
         }
     }
 
-    fn take_from(&mut self, bucket: String, size: Size, tokens: i64, now_ms: i64) -> bool {
-        let most = size.most * TOKEN;
+    fn take_from(&mut self, bucket: String, size: Size, tokens: i64, now_ms: i64, left: i64) -> bool {
+        let most = size.most * TOKEN * left / 100;
         let level = self.levels.entry(bucket).or_insert(Level { thousandths: most, at_ms: now_ms });
         let since = (now_ms - level.at_ms).max(0);
         // A token a second is a thousandth a millisecond.
-        level.thousandths = level.thousandths.saturating_add(since.saturating_mul(size.per_second)).min(most);
+        let refill = since.saturating_mul(size.per_second).saturating_mul(left) / 100;
+        level.thousandths = level.thousandths.saturating_add(refill).min(most);
         level.at_ms = now_ms;
         let wanted = tokens * TOKEN;
         if level.thousandths < wanted {
@@ -111,7 +113,8 @@ mod tests {
     #[test]
     fn five_launches_at_once_then_two_a_second() {
         let mut buckets = Buckets::default();
-        let taken = |buckets: &mut Buckets, at| (0..50).filter(|_| buckets.take("RunInstances", false, 1, at)).count();
+        let taken =
+            |buckets: &mut Buckets, at| (0..50).filter(|_| buckets.take("RunInstances", false, 1, at, 100)).count();
         assert_eq!(taken(&mut buckets, 0), 5);
         assert_eq!(taken(&mut buckets, 999), 1);
         assert_eq!(taken(&mut buckets, 2000), 3 - 1 + 1);
@@ -121,19 +124,19 @@ mod tests {
     #[test]
     fn a_thousand_instances_empty_the_bucket_of_resources() {
         let mut buckets = Buckets::default();
-        assert!(buckets.take("RunInstances", false, 1000, 0));
-        assert!(!buckets.take("RunInstances", false, 1, 0));
-        assert!(buckets.take("RunInstances", false, 2, 1000));
-        assert!(buckets.take("TerminateInstances", false, 1000, 1000));
-        assert!(!buckets.take("TerminateInstances", false, 21, 2000));
-        assert!(buckets.take("TerminateInstances", false, 20, 2000));
+        assert!(buckets.take("RunInstances", false, 1000, 0, 100));
+        assert!(!buckets.take("RunInstances", false, 1, 0, 100));
+        assert!(buckets.take("RunInstances", false, 2, 1000, 100));
+        assert!(buckets.take("TerminateInstances", false, 1000, 1000, 100));
+        assert!(!buckets.take("TerminateInstances", false, 21, 2000, 100));
+        assert!(buckets.take("TerminateInstances", false, 20, 2000, 100));
     }
 
     #[test]
     fn a_describe_without_a_filter_has_the_smaller_bucket() {
         let mut buckets = Buckets::default();
-        let all = (0..200).filter(|_| buckets.take("DescribeInstances", false, 0, 0)).count();
-        let narrowed = (0..200).filter(|_| buckets.take("DescribeInstances", true, 0, 0)).count();
+        let all = (0..200).filter(|_| buckets.take("DescribeInstances", false, 0, 0, 100)).count();
+        let narrowed = (0..200).filter(|_| buckets.take("DescribeInstances", true, 0, 0, 100)).count();
         assert_eq!((all, narrowed), (50, 100));
     }
 }

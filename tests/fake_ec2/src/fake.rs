@@ -211,6 +211,12 @@ impl Fake {
         self.cloud().set_capacity(pool, free);
     }
 
+    /// Somebody has this instance protected from being ended, or not any more.
+    pub fn set_protected(&self, instance: &str, protected: bool) {
+        let now = self.now_ms();
+        self.cloud().set_protected(now, instance, protected);
+    }
+
     pub fn set_denied<'a>(&self, actions: impl IntoIterator<Item = &'a str>) {
         let actions: BTreeSet<String> = actions.into_iter().map(str::to_owned).collect();
         self.cloud().set_denied(actions);

@@ -21,6 +21,8 @@ pub struct Rules {
     pub lag: Lag,
     /// Whether Amazon's published token buckets hold.
     pub buckets: bool,
+    /// How much of them others of the account use.
+    pub others_percent: i64,
     /// vCPUs of running on-demand instances in one account and region; `None`: no limit.
     pub vcpu_limit: Option<u32>,
     /// Whether each region's network is its default VPC, to which Amazon is kinder, or one that somebody made.
@@ -108,6 +110,7 @@ impl Rules {
             delays: Delays::default(),
             lag: Lag::default(),
             buckets: false,
+            others_percent: 0,
             vcpu_limit: None,
             default_vpc: true,
             latency: Spread(0, 0),

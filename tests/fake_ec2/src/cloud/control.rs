@@ -26,6 +26,13 @@ impl Cloud {
         }
     }
 
+    /// Whether this instance may be ended, wherever it is.
+    pub fn set_protected(&mut self, now_ms: i64, id: &str, protected: bool) {
+        for place in self.places.values_mut() {
+            place.instances.change(id, now_ms, |instance| instance.protected = protected);
+        }
+    }
+
     /// Actions nobody is allowed; `PassRole` is one that launches with an instance profile need.
     pub fn set_denied(&mut self, actions: BTreeSet<String>) {
         self.denied = actions;

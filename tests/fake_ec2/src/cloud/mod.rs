@@ -156,7 +156,8 @@ impl Cloud {
             _ => i64::try_from(asked.list("InstanceId").len()).unwrap_or(i64::MAX),
         };
         let narrowed = request.parameters.keys().any(|name| name.starts_with("Filter.") || name == "MaxResults");
-        if self.rules.buckets && !place.buckets.take(action, narrowed, instances, now_ms) {
+        let left = 100 - self.rules.others_percent;
+        if self.rules.buckets && !place.buckets.take(action, narrowed, instances, now_ms, left) {
             return Err(Problem::throttled());
         }
         if self.denied.contains(action) {
