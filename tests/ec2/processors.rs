@@ -71,7 +71,10 @@ impl Story {
     }
 
     async fn newest(&self, name: &str) -> String {
-        self.account.amazon().images("amazon", name).await.expect("images")[0].id.clone()
+        let found = self.account.amazon().images("amazon", name).await.expect("images");
+        let newest = found.iter().max_by_key(|image| &image.made_at).expect("an image");
+        assert!(found.iter().any(|image| image.made_at < newest.made_at), "there is one to choose from: {found:?}");
+        newest.id.clone()
     }
 }
 

@@ -4,7 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fake_ec2::{Fake, Rules};
 use provisioners::conformance::{effect, server, settled};
-use provisioners::{EnvironmentId, Provisioner, ServerPlan, Step, VolumeId, VolumePlan};
+use provisioners::{
+    EnvironmentId, Provisioner, ServerPlan, SnapshotId, SnapshotPlan, SnapshotVolume, Step, VolumeId, VolumePlan,
+};
 
 use super::amazon::{Account, Form, INSTALLATION, config};
 
@@ -32,11 +34,18 @@ async fn servers_and_volumes_are_asked_for_encrypted_tagged_and_with_guarded_met
     let portal = account.open_with(config).await.expect("a region that can be used");
     let environment = EnvironmentId::new("env");
     let volume = VolumePlan { id: VolumeId::new("data"), name: "data".to_owned(), size_bytes: 3 << 30, from: None };
-    let web = ServerPlan { internet: true, ..server("web", 1) };
-    for step in [Step::CreateNetwork, Step::CreateVolume { volume }, Step::StartServer { server: Box::new(web) }] {
+    let web = ServerPlan { internet: true, spot: true, ..server("web", 1) };
+    let moment = SnapshotVolume { volume: volume.id.clone(), name: "data".to_owned() };
+    let snapshot = SnapshotPlan { id: SnapshotId::new("kept"), volumes: vec![moment] };
+    for step in [
+        Step::CreateNetwork,
+        Step::CreateVolume { volume },
+        Step::StartServer { server: Box::new(web) },
+        Step::CreateSnapshot { snapshot },
+    ] {
         assert_eq!(portal.request(&effect(&environment, &step)).await, Ok(()));
+        settled(&portal, &environment).await;
     }
-    settled(&portal, &environment).await;
 
     let launch = account.last("RunInstances");
     for (name, wanted) in [
@@ -65,8 +74,10 @@ async fn servers_and_volumes_are_asked_for_encrypted_tagged_and_with_guarded_met
         assert!(token.is_some_and(|token| !token.is_empty()));
     }
     let group = account.last("CreateSecurityGroup");
+    let snapshot = account.last("CreateSnapshot");
     for (form, kinds) in [
-        (&launch, &["instance", "volume", "network-interface"][..]),
+        (&launch, &["instance", "volume", "network-interface", "spot-instances-request"][..]),
+        (&snapshot, &["snapshot"]),
         (&volume, &["volume"]),
         (&group, &["security-group"]),
     ] {

@@ -113,7 +113,8 @@ impl Amazon {
         let market = launch.spot.then(|| market.spot_options(spot.build()).build());
         let profile = launch.instance_profile.as_ref();
         let profile = profile.map(|name| types::IamInstanceProfileSpecification::builder().name(name).build());
-        self.client
+        let call = self
+            .client
             .run_instances()
             .set_dry_run(self.dry_run)
             .client_token(&launch.token)
@@ -133,7 +134,11 @@ impl Amazon {
             .user_data(user_data)
             .tag_specifications(specification(ResourceType::Instance, &launch.tags))
             .tag_specifications(specification(ResourceType::Volume, &launch.tags))
-            .tag_specifications(specification(ResourceType::NetworkInterface, &launch.tags))
+            .tag_specifications(specification(ResourceType::NetworkInterface, &launch.tags));
+        match launch.spot {
+            true => call.tag_specifications(specification(ResourceType::SpotInstancesRequest, &launch.tags)),
+            false => call,
+        }
     }
 
     /// All of a launch's servers, by launch index, or none: how Amazon calls each, and where it will be.
