@@ -22,6 +22,7 @@ pub use self::describe::{
     Subnet, TypeFacts, VolumeState,
 };
 use super::buckets::{Buckets, Paid};
+use super::queue::Queue;
 use super::tags::Tags;
 
 /// Why a call brought nothing.
@@ -66,18 +67,21 @@ pub struct Amazon {
     /// The client's own, for what is signed besides the calls; without them nothing is copied from other regions.
     credentials: Option<SharedCredentialsProvider>,
     pub buckets: Arc<Buckets>,
+    /// Whose snapshots are taken next.
+    pub snapshots: Arc<Queue>,
     /// Said with each call that changes something.
     dry_run: Option<bool>,
 }
 
 impl Amazon {
     pub fn new(client: Client, credentials: Option<SharedCredentialsProvider>) -> Self {
-        Self { client, credentials, buckets: Arc::default(), dry_run: None }
+        let snapshots: Arc<Queue> = Arc::default();
+        Self { client, credentials, buckets: snapshots.buckets.clone(), snapshots, dry_run: None }
     }
 
     /// The same, waiting for the same tokens as others of its account and region.
-    pub fn sharing(self, buckets: Arc<Buckets>) -> Self {
-        Self { buckets, ..self }
+    pub fn sharing(self, snapshots: Arc<Queue>) -> Self {
+        Self { buckets: snapshots.buckets.clone(), snapshots, ..self }
     }
 
     pub fn region(&self) -> Option<&str> {

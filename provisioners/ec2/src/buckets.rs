@@ -11,8 +11,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::queue::Queue;
-
 /// What is counted together: every action has a bucket of its own, and some a second one for the servers they are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bucket {
@@ -80,8 +78,6 @@ impl Paid {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Buckets {
-    /// Whose snapshots are taken next.
-    pub(super) snapshots: Queue,
     levels: Mutex<BTreeMap<Bucket, Level>>,
 }
 

@@ -14,8 +14,8 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, tls};
 
 use super::amazon::Amazon;
-use super::buckets::Buckets;
 use super::config::Config;
+use super::queue::Queue;
 use super::quotas::Quotas;
 
 /// For one call, answer included; after that nobody knows whether it happened.
@@ -26,7 +26,7 @@ const SESSION: &str = "bookend";
 
 /// Connections that know of each other: those of one account and region have Amazon's buckets in common.
 #[derive(Default)]
-pub struct Connections(BTreeMap<Whose, Arc<Buckets>>);
+pub struct Connections(BTreeMap<Whose, Arc<Queue>>);
 
 /// What decides on account and region. Two roles or profiles may be of one account all the same; then each counts for itself, and
 /// learns from Amazon's refusals that there is less than it thought.
@@ -37,8 +37,8 @@ impl Connections {
     pub async fn connect(&mut self, config: &Config) -> Amazon {
         let role = config.assume_role.as_ref().map(|role| role.arn.clone());
         let whose = (config.region.clone(), config.endpoint.clone(), config.profile.clone(), role);
-        let buckets = self.0.entry(whose).or_default().clone();
-        connect(config).await.sharing(buckets)
+        let snapshots = self.0.entry(whose).or_default().clone();
+        connect(config).await.sharing(snapshots)
     }
 }
 

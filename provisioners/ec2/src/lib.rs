@@ -343,9 +343,8 @@ impl Provisioner for Ec2 {
 
     async fn admit(&self, environment: &EnvironmentId, step: &Step, by_schedule: bool) -> Result<(), Duration> {
         let Step::CreateSnapshot { snapshot } = step else { return Ok(()) };
-        let buckets = &self.shared.amazon.buckets;
         let calls = u32::try_from(snapshot.volumes.len()).unwrap_or(u32::MAX);
-        buckets.snapshots.admit(buckets, &(environment.clone(), snapshot.id.clone()), calls, by_schedule)
+        self.shared.amazon.snapshots.admit(&(environment.clone(), snapshot.id.clone()), calls, by_schedule)
     }
 
     async fn request(&self, effect: &Effect) -> Result<(), ProvisionError> {

@@ -5,7 +5,7 @@
 //! Nothing of it lasts: a portal that comes after begins with nobody waiting.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use provisioners::{EnvironmentId, SnapshotId};
@@ -42,16 +42,20 @@ struct State {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Queue(Mutex<State>);
+pub struct Queue {
+    /// Which others take from, too.
+    pub buckets: Arc<Buckets>,
+    state: Mutex<State>,
+}
 
 impl Queue {
     /// Whether it is this set's turn, which takes so many calls.
     ///
     /// # Errors
     /// When to ask again.
-    pub fn admit(&self, buckets: &Buckets, set: &Set, calls: u32, by_schedule: bool) -> Result<(), Duration> {
-        let now = Instant::now();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn admit(&self, set: &Set, calls: u32, by_schedule: bool) -> Result<(), Duration> {
+        let (now, buckets) = (Instant::now(), self.buckets.as_ref());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.forget(buckets, now);
         if state.paid.contains_key(set) {
             return Ok(());
@@ -79,7 +83,7 @@ impl Queue {
 
     /// What was paid for this set.
     pub fn fetch(&self, set: &Set) -> Option<Paid> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).paid.remove(set).map(|(paid, _)| paid)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).paid.remove(set).map(|(paid, _)| paid)
     }
 }
 
@@ -121,8 +125,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn people_come_before_schedules_and_then_whoever_came_first() {
-        let buckets = Buckets::default();
-        let admit = |name: &str, by_schedule| buckets.snapshots.admit(&buckets, &set(name), 50, by_schedule);
+        let queue = Queue::default();
+        let admit = |name: &str, by_schedule| queue.admit(&set(name), 50, by_schedule);
         assert_eq!((admit("first", true), admit("second", true)), (Ok(()), Ok(())), "a full bucket is enough for two");
         let third = admit("third", true).expect_err("nothing is left");
         let fourth = admit("fourth", true).expect_err("nothing is left");
@@ -138,8 +142,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_does_not_come_keeps_nobody_waiting_and_what_was_paid_for_is_given_back() {
-        let buckets = Buckets::default();
-        let admit = |name: &str, calls| buckets.snapshots.admit(&buckets, &set(name), calls, true);
+        let queue = Queue::default();
+        let admit = |name: &str, calls| queue.admit(&set(name), calls, true);
         assert_eq!(admit("paid", 100), Ok(()));
         assert!(admit("gone", 100).is_err());
         assert!(admit("patient", 100).is_err());
@@ -147,7 +151,7 @@ mod tests {
         assert!(admit("patient", 100).is_err(), "the one before may still come");
         tokio::time::sleep(Duration::from_secs(61)).await;
         assert_eq!(admit("patient", 100), Ok(()));
-        assert!(buckets.snapshots.fetch(&set("patient")).is_some());
-        assert!(buckets.snapshots.fetch(&set("paid")).is_none());
+        assert!(queue.fetch(&set("patient")).is_some());
+        assert!(queue.fetch(&set("paid")).is_none());
     }
 }

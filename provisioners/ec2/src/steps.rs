@@ -295,13 +295,11 @@ async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64
     let mut record = Snapshot::asked(plan.clone(), call, (shared.now)());
     shared.put(environment, from, Record::Snapshot(Box::new(record.clone()))).await?;
     let (number, name) = (call.to_string(), format!("{} {}", environment, plan.id));
-    let buckets = &shared.amazon.buckets;
-    let paid = match buckets.snapshots.fetch(&(environment.clone(), plan.id.clone())) {
+    let calls = [(Bucket::Call("CreateSnapshot"), u32::try_from(volumes.len()).unwrap_or(u32::MAX))];
+    let paid = match shared.amazon.snapshots.fetch(&(environment.clone(), plan.id.clone())) {
         Some(paid) => paid,
         // Its scripts took so long that its turn had passed, or it was asked for without one.
-        None => {
-            buckets.acquire(&[(Bucket::Call("CreateSnapshot"), u32::try_from(volumes.len()).unwrap_or(u32::MAX))]).await
-        }
+        None => shared.amazon.buckets.acquire(&calls).await,
     };
     let taken = volumes.iter().zip(paid.singly()).map(|((volume, id), paid)| {
         let of = [(SNAPSHOT, plan.id.as_str()), (CALL, &number), (VOLUME, volume.as_str()), (NAME, &name)];
