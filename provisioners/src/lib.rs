@@ -36,7 +36,7 @@ pub trait Provisioner: Send + Sync {
     fn capabilities(&self) -> &Capabilities;
 
     /// Everything that carries our tag for these environments. An environment of which nothing exists comes back with
-    /// nothing in it; it is never left out of the answer.
+    /// nothing in it; one that nothing can be said about is left out of the answer where others were asked for, too.
     ///
     /// # Errors
     /// [`ProvisionError`] when the place could not be asked. Never an empty answer instead of an error.

@@ -6,8 +6,8 @@ use ec2::Ec2;
 use fake_ec2::{Fake, Rules};
 use provisioners::conformance::{effect, server, settled};
 use provisioners::{
-    EnvironmentId, Ledger, MachineState, ObservedEnvironment, Provisioner, ServerPlan, SnapshotId, SnapshotPlan,
-    SnapshotState, SnapshotVolume, Step, VolumeId, VolumePlan,
+    EnvironmentId, Ledger, MachineState, ObservedEnvironment, PageChange, Provisioner, ServerId, ServerPlan,
+    SnapshotId, SnapshotPlan, SnapshotState, SnapshotVolume, Step, VolumeId, VolumePlan,
 };
 use tokio::time::sleep;
 
@@ -235,4 +235,40 @@ async fn what_is_long_over_is_remembered_no_longer_but_that_servers_had_their_vo
     ask(&portal, &environment, start(server("web", MORNINGS + 1))).await;
     told(&portal, &environment, MORNINGS + 1, "running").await;
     assert_eq!(account.fake.truth().volumes.iter().filter(|one| one.is_alive() && one.id == id).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_environment_whose_pages_nobody_understands_keeps_no_other_from_coming_and_going_and_loses_nothing() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let portal = account.open().await;
+    let (odd, sound) = (EnvironmentId::new("a-odd"), EnvironmentId::new("b-sound"));
+    ask(&portal, &odd, Step::CreateNetwork).await;
+    ask(&portal, &odd, start(web(1))).await;
+    settled(&portal, &odd).await;
+    let pages = account.ledger.read(std::slice::from_ref(&odd)).await.expect("a ledger");
+    let page = pages.into_iter().find(|page| page.key.starts_with("server")).expect("a server's page");
+    let write = async |from: i64, body: &str| {
+        let (environment, key, body) = (odd.clone(), page.key.clone(), Some(body.to_owned()));
+        account.ledger.write(&[PageChange { environment, key, from, body }]).await
+    };
+    assert_eq!(write(page.version, "{}").await, Ok(true));
+
+    // A portal that comes now reads it first.
+    let portal = account.open().await;
+    ask(&portal, &sound, Step::CreateNetwork).await;
+    ask(&portal, &sound, start(ServerPlan { id: ServerId::new("other"), ..web(1) })).await;
+    settled(&portal, &sound).await;
+    assert_eq!(seen(&portal, &sound).await.servers[0].state, MachineState::Running);
+    assert!(portal.observe(std::slice::from_ref(&odd)).await.is_err(), "nothing follows from what nobody understands");
+    let both = portal.observe(&[odd.clone(), sound.clone()]).await.expect("the other one");
+    assert_eq!(both.iter().map(|one| &one.environment).collect::<Vec<_>>(), [&sound]);
+    let alive = account.fake.truth().instances.into_iter().filter(fake_ec2::TrueInstance::is_alive).count();
+    assert_eq!(alive, 2, "what it has stays");
+
+    assert_eq!(write(page.version + 1, &page.body).await, Ok(true));
+    assert_eq!(seen(&portal, &odd).await.servers[0].state, MachineState::Running);
+    ask(&portal, &odd, Step::StopServer { server: web(1).id, generation: 1 }).await;
+    while !seen(&portal, &odd).await.servers.is_empty() {
+        sleep(Duration::from_secs(1)).await;
+    }
 }

@@ -234,10 +234,18 @@ impl Work {
             }
         }
         // After the look: whatever it shows was written down before it was made.
-        let mut records = shared.records(&ids).await?;
+        let (mut records, unreadable) = shared.readable(&ids).await?;
         let now = (shared.now)();
         let place = shared.place();
         for (id, count) in environments {
+            if let Some(error) = unreadable.get(&id) {
+                tracing::warn!(%error, "an environment on Amazon stays as it is until somebody has put that right");
+                // With the next patrol it is tried again.
+                if shared.active.end(&id, count) {
+                    self.forget(&id);
+                }
+                continue;
+            }
             let records = records.remove(&id).unwrap_or_default();
             let Some(seen) = self.seen.get(&id) else {
                 // Nobody has looked yet, from which nothing follows. Where no call can be under way that this life knows nothing

@@ -83,7 +83,7 @@ pub use self::perform::MOST_AT_ONCE;
 use self::place::Place;
 pub use self::place::PlaceError;
 pub use self::portal::Portal;
-use self::records::{Record, Records};
+use self::records::{Record, Records, Unreadable};
 use self::tags::{INSTALLATION, Tags};
 use self::warm::Warming;
 
@@ -270,6 +270,14 @@ impl Shared {
         Ok(Records::read(self.ledger.read(environments).await?)?)
     }
 
+    /// The same where one environment whose pages nobody understands is to keep no other from going on.
+    async fn readable(
+        &self,
+        environments: &[EnvironmentId],
+    ) -> Result<(BTreeMap<EnvironmentId, Records>, BTreeMap<EnvironmentId, Unreadable>), LedgerError> {
+        Ok(Records::read_each(self.ledger.read(environments).await?))
+    }
+
     async fn records_of(&self, environment: &EnvironmentId) -> Result<Records, LedgerError> {
         Ok(self.records(std::slice::from_ref(environment)).await?.remove(environment).unwrap_or_default())
     }
@@ -324,11 +332,15 @@ impl Provisioner for Ec2 {
         let shared = &self.shared;
         let unseen = |message: String| ProvisionError::Unknown { message };
         let seen = shared.lookout.look(environments.to_vec()).await.map_err(|error| unseen(error.to_string()))?;
-        let mut records = shared.records(environments).await.map_err(|error| unseen(error.to_string()))?;
+        let read = shared.readable(environments).await;
+        let (mut records, unreadable) = read.map_err(|error| unseen(error.to_string()))?;
+        if let ([_], Some(error)) = (environments, unreadable.values().next()) {
+            return Err(unseen(error.to_string()));
+        }
         let now = (shared.now)();
         let nothing = Seen::default();
         let mut observed = Vec::new();
-        for environment in environments {
+        for environment in environments.iter().filter(|one| !unreadable.contains_key(*one)) {
             let records = records.remove(environment).unwrap_or_default();
             let seen = seen.get(environment).unwrap_or(&nothing);
             let records = shared.learnt(environment, records, seen).await.map_err(|error| unseen(error.to_string()))?;

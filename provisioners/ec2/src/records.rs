@@ -428,16 +428,23 @@ impl Records {
     /// # Errors
     /// [`Unreadable`]: then nothing may be concluded about the environment.
     pub fn read(pages: Vec<Page>) -> Result<BTreeMap<EnvironmentId, Records>, Unreadable> {
+        let (read, mut unreadable) = Self::read_each(pages);
+        unreadable.pop_first().map_or(Ok(read), |(_, first)| Err(first))
+    }
+
+    /// Each environment for itself: what can be read, and why others cannot.
+    pub fn read_each(pages: Vec<Page>) -> (BTreeMap<EnvironmentId, Records>, BTreeMap<EnvironmentId, Unreadable>) {
         let mut all: BTreeMap<EnvironmentId, Records> = BTreeMap::new();
+        let mut unreadable = BTreeMap::new();
         for page in pages {
             let records = all.entry(page.environment.clone()).or_default();
-            records.add(&page).map_err(|source| Unreadable {
-                environment: page.environment.clone(),
-                key: page.key.clone(),
-                source,
-            })?;
+            if let Err(source) = records.add(&page) {
+                let Page { environment, key, .. } = page;
+                unreadable.insert(environment.clone(), Unreadable { environment, key, source });
+            }
         }
-        Ok(all)
+        all.retain(|environment, _| !unreadable.contains_key(environment));
+        (all, unreadable)
     }
 
     fn add(&mut self, page: &Page) -> Result<(), serde_json::Error> {
