@@ -1,8 +1,10 @@
 //! What Amazon leaves out for a moment is not gone, and what it refuses for good is not asked for for ever.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ec2::Ec2;
+use ec2::config::Config;
 use fake_ec2::{Fake, Rules};
 use provisioners::conformance::{effect, server, settled};
 use provisioners::{
@@ -161,18 +163,24 @@ async fn what_is_refused_though_it_may_pass_is_told_after_a_minute_and_given_up_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configured_group_that_is_not_there_is_named_and_the_server_given_up() {
+async fn a_configured_group_that_somebody_deleted_is_named_and_the_server_given_up() {
     let account = Account::new(Fake::new(Rules::calm()));
-    let mut config = config();
-    config.security_groups = vec!["sg-0123456789abcdef0".to_owned()];
+    let amazon = account.amazon();
+    let call = async |name| amazon.buckets.acquire(&[(ec2::buckets::Bucket::Call(name), 1)]).await;
+    let network = amazon.subnets(&[], None).await.expect("subnets")[0].vpc.clone();
+    let tags = BTreeMap::from([("team".to_owned(), "stories".to_owned())]);
+    let made = amazon.create_security_group(call("CreateSecurityGroup").await, &network, "extra", "Extra", &tags);
+    let group = made.await.expect("a group");
+    let config = Config { security_groups: vec![group.clone()], ..config() };
     let portal = account.open_with(config).await.expect("a region that can be used");
+    amazon.delete_security_group(call("DeleteSecurityGroup").await, &group).await.expect("nobody uses it");
     let environment = EnvironmentId::new("env");
     ask(&portal, &environment, Step::CreateNetwork).await;
     ask(&portal, &environment, start(web(1))).await;
-    let waits = told(&portal, &environment, 1, "sg-0123456789abcdef0").await;
+    let waits = told(&portal, &environment, 1, &group).await;
     assert!(matches!(waits, MachineState::Starting { .. }), "{waits:?}");
     sleep(MINUTE * 11).await;
-    let given_up = told(&portal, &environment, 1, "sg-0123456789abcdef0").await;
+    let given_up = told(&portal, &environment, 1, &group).await;
     assert!(matches!(given_up, MachineState::Failed { .. }), "{given_up:?}");
 }
 

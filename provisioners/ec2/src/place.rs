@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::Uri;
 use provisioners::{Architecture, EnvironmentId, Image, ServerAtRest, ServerPlan};
 use sha2::{Digest, Sha256};
@@ -130,19 +132,28 @@ impl PlaceError {
 }
 
 impl Place {
+    /// Apart from whoever waits for it: calls of Amazon's client are large, and several of them are more than a thread's stack has
+    /// room for in a build without optimisation.
+    ///
     /// # Errors
     /// [`PlaceError`] says what is missing.
-    pub async fn find(amazon: &Amazon, config: &Config, portal_url: &str) -> Result<Place, PlaceError> {
-        let subnets = subnets(amazon, config).await?;
-        let place = Place {
-            vpc: subnets[0].vpc.clone(),
-            subnets,
-            sizes: sizes(amazon, config).await?,
-            images: images(amazon, config).await?,
-            portal_rules: portal_rules(config, portal_url).await?,
-        };
-        named::check(amazon, config, &place).await?;
-        Ok(place)
+    pub fn find<'a>(
+        amazon: &'a Amazon,
+        config: &'a Config,
+        portal_url: &'a str,
+    ) -> BoxFuture<'a, Result<Place, PlaceError>> {
+        Box::pin(async move {
+            let subnets = subnets(amazon, config).await?;
+            let place = Place {
+                vpc: subnets[0].vpc.clone(),
+                subnets,
+                sizes: sizes(amazon, config).boxed().await?,
+                images: images(amazon, config).boxed().await?,
+                portal_rules: portal_rules(config, portal_url).await?,
+            };
+            named::check(amazon, config, &place).boxed().await?;
+            Ok(place)
+        })
     }
 
     /// The zone an environment begins in: always the same one for the same environment, all of them alike often.

@@ -84,9 +84,11 @@ pub(super) async fn verify(
     let recorder = Recorder { store: service.store.clone(), clock: service.clock.clone(), by: by.clone() };
     let work = async move {
         let (environment, snapshot) = (EnvironmentId::new(id.clone()), SnapshotId::new(view.id.clone()));
+        // Who was told that it is stopped finds it stopped.
         let verified = tokio::select! {
-            verified = trees.verify(&record.provisioner, &environment, &snapshot, &told) => verified.map_err(not_done),
+            biased;
             () = turn.stopped.cancelled() => Err(ApiError::conflict("The verification was stopped")),
+            verified = trees.verify(&record.provisioner, &environment, &snapshot, &told) => verified.map_err(not_done),
         };
         let recorded = match &verified {
             Ok(verification) => recorder.record(&record, &view.id, verification).await.map_err(failed),
