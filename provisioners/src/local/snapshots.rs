@@ -5,6 +5,7 @@
 //! may take its time, and is begun again by whoever comes next. Nothing is restored from a snapshot without a manifest, from
 //! one that was found damaged, or from one that may not have reached the disk before the machine went down.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -244,7 +245,12 @@ pub fn compare(
     Ok(damage)
 }
 
+/// Held while damage is noted: several volumes may begin with the same snapshot at the same time, and each that finds it damaged
+/// says so in the same place.
+static NOTING: Mutex<()> = Mutex::new(());
+
 fn note_damage(snapshot: &SnapshotLayout, verification: &Verification) -> Result<()> {
+    let _noting = NOTING.lock().unwrap_or_else(PoisonError::into_inner);
     match verification.reason() {
         Some(reason) => disk::write_whole(&snapshot.damage(), reason.as_bytes(), 0o600),
         None => disk::remove_file(&snapshot.damage()),
@@ -311,4 +317,28 @@ fn read<T: for<'a> Deserialize<'a>>(path: &std::path::Path) -> Result<Option<T>>
     let Some(text) = disk::read(path)? else { return Ok(None) };
     let value = serde_json::from_str(&text).map_err(std::io::Error::from);
     value.map(Some).attempting(|| format!("understand {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Layout;
+    use super::*;
+    use crate::{EnvironmentId, SnapshotId};
+
+    #[test]
+    fn all_who_find_a_snapshot_damaged_at_the_same_time_may_say_so() {
+        let place = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new(place.path().to_owned());
+        let snapshot = layout.snapshot(&EnvironmentId::new("shop"), &SnapshotId::new("noon"));
+        std::fs::create_dir_all(snapshot.root()).expect("its directory");
+        let damage = Damage { volume: "left".to_owned(), path: "word".to_owned(), what: "has changed".to_owned() };
+        let found = Verification { damage: vec![damage], damaged: 1, ..Verification::default() };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..200).for_each(|_| note_damage(&snapshot, &found).expect("noted")));
+            }
+        });
+        let noted = disk::read(&snapshot.damage()).expect("readable");
+        assert_eq!(noted.as_deref(), found.reason().as_deref());
+    }
 }
