@@ -7,6 +7,7 @@ use provisioners::{
 };
 use sqlx::Row;
 
+use super::snapshots::is_being_read;
 use super::{Lease, Store, StoreError, Tx, json, timeline};
 use crate::domain::facts::{Failure, Outcome, actual_address};
 use crate::domain::note::Note;
@@ -127,14 +128,14 @@ impl Store {
         let mut recorded = Vec::with_capacity(requests.len());
         for request in requests {
             let wish = match &request.step {
-                Step::DeleteVolume { volume } => Some((VOLUME_MAY_GO, volume.as_str())),
-                Step::DeleteSnapshot { snapshot } => Some((SNAPSHOT_MAY_GO, snapshot.as_str())),
+                Step::DeleteVolume { volume } => Some((VOLUME_MAY_GO.to_owned(), volume.as_str())),
+                Step::DeleteSnapshot { snapshot } => Some((snapshot_may_go(), snapshot.as_str())),
                 _ => None,
             };
             if let Some((statement, subject)) = wish {
                 // Locks the row, so that the wish cannot be taken back between this check and the commit.
-                let wished =
-                    sqlx::query(statement).bind(subject).bind(environment.as_str()).execute(tx.connection()).await?;
+                let statement = sqlx::query(sqlx::AssertSqlSafe(statement));
+                let wished = statement.bind(subject).bind(environment.as_str()).execute(tx.connection()).await?;
                 if wished.rows_affected() == 0 {
                     return Err(StoreError::Stale);
                 }
@@ -348,10 +349,13 @@ const VOLUME_MAY_GO: &str = "update volume set delete_requested_at = delete_requ
     and not exists (select 1 from environment e join snapshot s on s.id = e.final_snapshot_id \
         where e.id = $2 and e.desired = 'deleted' and volume.role = 'current' and s.state <> 'complete')";
 /// Never what something is being made from, or is all there is of volumes that were put away.
-const SNAPSHOT_MAY_GO: &str = "update snapshot set removal_requested_at = removal_requested_at \
-    where id = $1 and environment_id = $2 and removal_requested_at is not null \
-    and not exists (select 1 from volume v where v.source_snapshot_id = snapshot.id \
-        and (v.role = 'incoming' or (v.role = 'current' and v.observed_at is null)))";
+fn snapshot_may_go() -> String {
+    format!(
+        "update snapshot set removal_requested_at = removal_requested_at \
+         where id = $1 and environment_id = $2 and removal_requested_at is not null and not {}",
+        is_being_read("snapshot")
+    )
+}
 
 /// What was asked of generations before the last two has no bearing on anything any more.
 async fn forget_past_effects(tx: &mut Tx, environment: &str) -> Result<(), StoreError> {
