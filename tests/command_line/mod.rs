@@ -4,6 +4,7 @@ mod data;
 mod files;
 mod help;
 mod journey;
+mod provisioners;
 mod shell;
 mod template;
 mod trouble;

@@ -247,7 +247,16 @@ impl Account {
     pub async fn open_with_agents(&self, config: Config, agents: &[(Architecture, &str)]) -> Result<Ec2, PlaceError> {
         let fake = self.fake.clone();
         let now = Arc::new(move || fake.now_ms());
-        open_with_agents(config, self.amazon(), self.ledger.clone(), &self.installation, now, agents).await
+        let amazon = self.amazon();
+        open_as(config, amazon, self.ledger.clone(), &self.installation, now, agents, "enrol").await
+    }
+
+    /// One of another age, which has servers begin with another script.
+    pub async fn open_newer(&self) -> Result<Ec2, PlaceError> {
+        let fake = self.fake.clone();
+        let now = Arc::new(move || fake.now_ms());
+        let (config, amazon) = (Config { region: self.region.clone(), ..config() }, self.amazon());
+        open_as(config, amazon, self.ledger.clone(), &self.installation, now, &AGENTS, "newer").await
     }
 
     /// Until servers of this environment could be launched into its network.
@@ -308,16 +317,18 @@ pub async fn open(
     installation: &str,
     now: Now,
 ) -> Result<Ec2, PlaceError> {
-    open_with_agents(config, amazon, ledger, installation, now, &AGENTS).await
+    open_as(config, amazon, ledger, installation, now, &AGENTS, "enrol").await
 }
 
-async fn open_with_agents(
+/// `word`: what its tokens begin with, which are in the script that servers begin with.
+async fn open_as(
     config: Config,
     amazon: Amazon,
     ledger: Arc<Pages>,
     installation: &str,
     now: Now,
     agents: &[(Architecture, &str)],
+    word: &'static str,
 ) -> Result<Ec2, PlaceError> {
     let agents = agents.iter().map(|(architecture, sha256)| (*architecture, (*sha256).to_owned())).collect();
     let portal = config.portal("https://bookend.example.com".to_owned(), agents, None);
@@ -328,7 +339,7 @@ async fn open_with_agents(
         ledger,
         installation: installation.to_owned(),
         portal,
-        enrolments: Arc::new(|server, generation| Secret::new(format!("enrol {server} {generation}"))),
+        enrolments: Arc::new(move |server, generation| Secret::new(format!("{word} {server} {generation}"))),
         now,
     };
     Ec2::open(parts).await

@@ -44,3 +44,9 @@ async fn a_late_wish_neither_wakes_nor_suspends() {
 async fn late_and_impossible_requests_change_nothing() {
     conformance::late_and_impossible_requests_change_nothing(&Ec2Place::new(Rules::calm())).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_dies_is_noticed_without_asking() {
+    conformance::a_server_that_dies_is_noticed_without_asking(&Ec2Place::new(Rules::calm())).await;
+    conformance::a_server_that_dies_is_noticed_without_asking(&Ec2Place::new(past())).await;
+}

@@ -1,5 +1,6 @@
 //! The `ec2` provisioner, on an Amazon of our own that is no kinder than Amazon.
 
+mod accounts;
 pub mod amazon;
 mod conformance;
 mod copies;
@@ -11,6 +12,7 @@ mod left_off;
 mod morning;
 mod moto;
 mod orphans;
+mod past;
 mod patience;
 mod place;
 mod processors;
@@ -22,6 +24,7 @@ mod seeds;
 mod spot;
 mod standing;
 mod start;
+mod subnets;
 mod thrift;
 mod volumes;
 mod warm;

@@ -12,7 +12,7 @@ use provisioners::{
 };
 
 use super::amazon::{Account, Pages};
-use super::seeds::{Life, server};
+use super::seeds::{Life, Told, seeds, server};
 
 const OURS: &str = "0192-this-installation";
 const THEIRS: &str = "0192-another-installation";
@@ -59,8 +59,10 @@ fn touches(fake: &Fake, ids: &BTreeSet<String>, before: &[Touch]) -> Vec<Touch> 
 
 #[tokio::test(start_paused = true)]
 async fn what_nothing_remembered_names_is_found_and_goes_one_by_one_and_nothing_else_is_touched() {
-    let rules = || Rules { buckets: false, ..Rules::lifelike(7) };
-    let mut lost = Life::begin(7, rules()).await;
+    let seed = seeds([7])[0];
+    let _told = Told(seed);
+    let rules = || Rules { buckets: false, ..Rules::lifelike(seed) };
+    let mut lost = Life::begin(seed, rules()).await;
     let fake = lost.account.fake.clone();
     let keys = ["bookend:installation", "bookend:environment", "bookend:server", "bookend:volume", "bookend:snapshot"];
     let foreign: BTreeSet<String> = fake.plant_foreign(100_000, 99, &keys).into_iter().collect();
@@ -133,7 +135,9 @@ async fn what_nothing_remembered_names_is_found_and_goes_one_by_one_and_nothing_
 
 #[tokio::test(start_paused = true)]
 async fn what_was_made_a_moment_ago_is_no_orphan_yet() {
-    let mut lost = Life::begin(8, Rules { buckets: false, ..Rules::lifelike(8) }).await;
+    let seed = seeds([8])[0];
+    let _told = Told(seed);
+    let mut lost = Life::begin(seed, Rules { buckets: false, ..Rules::lifelike(seed) }).await;
     bring_up(&mut lost).await;
     lost.stop();
     let account = Account { ledger: Arc::new(Pages::default()), ..lost.account.clone() };
@@ -169,7 +173,9 @@ fn as_orphans(ids: &BTreeSet<String>, environment: &EnvironmentId) -> Vec<Orphan
 
 #[tokio::test(start_paused = true)]
 async fn what_another_table_of_the_same_account_and_region_has_is_no_orphan_nor_what_it_had_under_another_name() {
-    let mut small = Life::begin(9, Rules { buckets: false, ..Rules::lifelike(9) }).await;
+    let seed = seeds([9])[0];
+    let _told = Told(seed);
+    let mut small = Life::begin(seed, Rules { buckets: false, ..Rules::lifelike(seed) }).await;
     let (fake, environment) = (small.account.fake.clone(), small.environment.clone());
     let gpu = small.account.of_another("gpu").open().await;
     bring_up(&mut small).await;

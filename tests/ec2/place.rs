@@ -111,6 +111,11 @@ impl Place for Ec2Place {
         true
     }
 
+    /// Everything is looked at every five minutes; who has something to do with an environment looks more often.
+    fn notices_within(&self) -> Duration {
+        Duration::from_secs(6 * 60)
+    }
+
     async fn open(&self) -> Box<dyn Provisioner> {
         self.account.moments.disarm();
         Box::new(self.account.open().await)

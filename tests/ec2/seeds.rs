@@ -305,12 +305,28 @@ async fn led(seed: u64) -> Life {
     life
 }
 
-/// `BOOKEND_TEST_SEED=N` leads the life of that seed alone.
-#[tokio::test(start_paused = true)]
-async fn whatever_goes_wrong_there_is_one_server_for_each_and_in_the_end_nothing_is_left() {
+/// Those of a story that leaves things to chance: `BOOKEND_TEST_SEED=N` tells it with that one alone.
+pub(super) fn seeds(usual: impl IntoIterator<Item = u64>) -> Vec<u64> {
     let asked_for = std::env::var("BOOKEND_TEST_SEED").ok();
     let asked_for = asked_for.map(|seed| seed.parse::<u64>().expect("BOOKEND_TEST_SEED is a number"));
-    for seed in asked_for.map_or(1..=LIVES, |seed| seed..=seed) {
+    asked_for.map_or_else(|| usual.into_iter().collect(), |seed| vec![seed])
+}
+
+/// Says with which seed it was, when what is told meanwhile fails.
+pub(super) struct Told(pub u64);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("it failed with BOOKEND_TEST_SEED={}", self.0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_goes_wrong_there_is_one_server_for_each_and_in_the_end_nothing_is_left() {
+    for seed in seeds(1..=LIVES) {
+        let _told = Told(seed);
         led(seed).await;
     }
 }
@@ -332,7 +348,9 @@ fn a_seed_repeats_a_life_to_the_last_call() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_ours_is_never_named_in_a_call_that_changes_something() {
-    let mut life = Life::begin(99, Rules { buckets: false, ..Rules::lifelike(99) }).await;
+    let seed = seeds([99])[0];
+    let _told = Told(seed);
+    let mut life = Life::begin(seed, Rules { buckets: false, ..Rules::lifelike(seed) }).await;
     let keys = ["bookend:installation", "bookend:environment", "bookend:server", "bookend:volume", "bookend:snapshot"];
     let foreign = life.account.fake.plant_foreign(100_000, 99, &keys);
     assert_eq!(foreign.len(), 100_000);

@@ -54,9 +54,20 @@ async fn a_volume_that_was_put_away_is_made_again_with_all_it_held() -> Outcome 
     Ok(())
 }
 
+/// The fake keeps nothing of what is in a machine's memory, so that its services begin anew, as on Amazon where memory cannot be
+/// read back: what the portal asks for, and what it makes of it, is what counts here.
+#[tokio::test]
+async fn a_parked_server_that_hibernates_is_asked_to_and_comes_back_as_the_same_machine() -> Outcome {
+    stands_by(&WORKBENCH.replace("park: stop", "park: hibernate"), "Client.UserInitiatedHibernate").await
+}
+
 #[tokio::test]
 async fn a_parked_server_that_stands_by_wakes_as_it_was() -> Outcome {
-    let tryout = Tryout::offering("workbench", WORKBENCH, &[]).await?;
+    stands_by(WORKBENCH, "Client.UserInitiatedShutdown").await
+}
+
+async fn stands_by(template: &str, because: &str) -> Outcome {
+    let tryout = Tryout::offering("workbench", template, &[]).await?;
     let api = tryout.person("root").await?;
     let bench = api.order("workbench", "bench").await?;
     api.await_state("bench", "ready").await?;
@@ -67,7 +78,7 @@ async fn a_parked_server_that_stands_by_wakes_as_it_was() -> Outcome {
     api.await_state("bench", "parked").await?;
     let parked = tryout.ours("instances").await?;
     let states: Vec<&str> = parked.iter().filter_map(|one| one["state"].as_str()).collect();
-    assert_eq!(states, ["stopped"], "{parked:#?}");
+    assert_eq!((states.as_slice(), &parked[0]["reason"]), (&["stopped"][..], &because.into()), "{parked:#?}");
 
     api.act("bench", "resume").await?;
     api.await_state("bench", "ready").await?;

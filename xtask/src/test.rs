@@ -4,7 +4,8 @@
 //! `site/`; `BOOKEND_TEST_POSTGRES` the URL of a PostgreSQL where they may make databases; `BOOKEND_TEST_S3` a server that speaks
 //! S3 and checks signatures; `BOOKEND_TEST_BOTO3` a Python that has Amazon's own client; `BOOKEND_TEST_MOTO` a Python
 //! that has moto, an Amazon that others made for tests. These three come from npm and PyPI: where one cannot be had its stories
-//! are left out, and this says so. So it is with the agent for other processors than this machine's, which QEMU runs.
+//! are left out, and this says so. So it is with the agent for other processors than this machine's, which QEMU runs;
+//! `BOOKEND_TEST_ARM64` says that it can be.
 
 use crate::Outcome;
 use crate::arguments::TestOptions;
@@ -57,6 +58,9 @@ pub fn test(options: &TestOptions) -> Outcome<()> {
     match moto {
         Ok(python) => drop(cargo.env("BOOKEND_TEST_MOTO", python)),
         Err(why) => eprintln!("Without moto, whose stories are left out: {why}\n"),
+    }
+    if other.is_some_and(|other| other.architecture == "arm64") && others::was_made(&workspace.test_dist()) {
+        cargo.env("BOOKEND_TEST_ARM64", "can be run");
     }
     cargo.args(["test", "--workspace", "--no-fail-fast"]).args(&options.filter).arg("--").args(&options.arguments);
     let status = cargo.status().map_err(|error| format!("Cannot run cargo: {error}"))?;

@@ -11,6 +11,7 @@ mod presign;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::SharedCredentialsProvider;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
@@ -145,12 +146,24 @@ pub(super) fn understood<T, E: ProvideErrorMetadata + std::error::Error + 'stati
             );
             Err(CallError::Refused { call, code: ROLE_REFUSED.to_owned(), message })
         }
+        SdkError::DispatchFailure(_) => match wrong_credentials(&error) {
+            Some(message) => Err(CallError::Refused { call, code: "InvalidConfiguration".to_owned(), message }),
+            None => unknown(told(&error)),
+        },
         _ => unknown(told(&error)),
     }
 }
 
 /// What STS answers; then the call itself never left.
 const ROLE_REFUSED: &str = "AccessDenied";
+
+/// What is wrong with where credentials are to come from, if that is why the call never left. None that were found yet may come.
+fn wrong_credentials(error: &dyn std::error::Error) -> Option<String> {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    let mut credentials = causes.filter_map(|error| error.downcast_ref::<CredentialsError>());
+    let wrong = credentials.find(|error| matches!(error, CredentialsError::InvalidConfiguration(_)))?;
+    Some(std::error::Error::source(wrong).map_or_else(|| wrong.to_string(), told))
+}
 
 /// An error with its causes, in one line.
 fn told(error: &dyn std::error::Error) -> String {

@@ -98,6 +98,9 @@ fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> 
     if let Some(reason) = &server.failure {
         return MachineState::Failed { reason: reason.clone() };
     }
+    if let Some(reason) = &server.died {
+        return MachineState::Dead { reason: reason.clone() };
+    }
     let starting = |doing: String| match &server.trouble {
         None => MachineState::Starting { doing },
         Some(trouble) => MachineState::Starting { doing: format!("{doing}: {trouble}") },
@@ -122,20 +125,29 @@ fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> 
             (false, false) => starting("pending".to_owned()),
         };
     };
-    let dead = |state: &str| match shown.reason.as_str() {
-        "" => MachineState::Dead { reason: format!("Amazon says it is {state}") },
-        reason => MachineState::Dead { reason: format!("Amazon says it is {state}: {reason}") },
-    };
     match shown.state {
-        InstanceState::Terminated => dead("terminated"),
-        InstanceState::ShuttingDown => dead("being terminated"),
-        InstanceState::Stopped | InstanceState::Stopping => dead("stopped"),
+        InstanceState::Terminated | InstanceState::ShuttingDown | InstanceState::Stopped | InstanceState::Stopping => {
+            MachineState::Dead { reason: death(shown) }
+        }
         InstanceState::Pending | InstanceState::Running if server.ran_at.is_some() => MachineState::Running,
         InstanceState::Pending => starting("pending".to_owned()),
         InstanceState::Running if unattached(server, &shown.id, Some(shown), seen).next().is_some() => {
             starting("attaching its volumes".to_owned())
         }
         InstanceState::Running => MachineState::Running,
+    }
+}
+
+/// That it does not run though it should, in words.
+pub fn death(shown: &Instance) -> String {
+    let state = match shown.state {
+        InstanceState::Terminated => "terminated",
+        InstanceState::ShuttingDown => "being terminated",
+        _ => "stopped",
+    };
+    match shown.reason.as_str() {
+        "" => format!("Amazon says it is {state}"),
+        reason => format!("Amazon says it is {state}: {reason}"),
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::Portal;
 use super::prices::Prices;
+use super::variables::{self, Unfilled};
 
 /// See the module. What is not known is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -173,22 +174,45 @@ struct File {
     ec2: BTreeMap<String, Config>,
 }
 
+/// What a variable of the environment is; `None`: it is not set.
+type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// Amazon's limit is 50 for each thing; Bookend needs some itself.
 const MOST_TAGS: usize = 35;
 /// The alias that `image: host` stands for.
 pub const HOST_IMAGE: &str = "host";
 
-/// The provisioners of a file, by name.
+/// The provisioners of a file, by name, with what its texts leave to the variables of this process. One that is empty is not set.
 ///
 /// # Errors
 /// [`ConfigError`] says which table and what to do.
 pub fn read(text: &str) -> Result<BTreeMap<String, Config>, ConfigError> {
-    let file: File = toml::from_str(text)?;
+    read_with(text, &|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+/// The same with these variables.
+fn read_with(text: &str, variable: Variables) -> Result<BTreeMap<String, Config>, ConfigError> {
+    let file = File::deserialize(filled(text, variable)?);
+    // As it stands it is told with its line.
+    let file = file.map_err(|error| toml::from_str::<File>(text).err().unwrap_or(error))?;
     for (name, config) in &file.ec2 {
         let checked = config.check(name).and_then(|()| has_copies(name, config, &file.ec2));
         checked.map_err(|problem| ConfigError::Table { name: name.clone(), problem })?;
     }
     Ok(file.ec2)
+}
+
+fn filled(text: &str, variable: Variables) -> Result<toml::Table, ConfigError> {
+    let mut file: toml::Table = text.parse()?;
+    let tables = file.get_mut("ec2").and_then(toml::Value::as_table_mut);
+    for (name, table) in tables.into_iter().flatten() {
+        let Some(table) = table.as_table_mut() else { continue };
+        variables::fill(table, variable).map_err(|Unfilled { key, problem }| ConfigError::Table {
+            name: name.clone(),
+            problem: format!("`{key}` {problem}"),
+        })?;
+    }
+    Ok(file)
 }
 
 impl Config {
@@ -249,9 +273,10 @@ impl Config {
             return Err(format!("`portal_networks` has {network:?}; write networks like \"10.0.0.0/16\""));
         }
         if let Some(proxy) = self.portal_proxy.as_deref().filter(|proxy| !is_proxy(proxy)) {
+            let given = if proxy.contains('@') { "has an @".to_owned() } else { format!("is {proxy:?}") };
             return Err(format!(
-                "`portal_proxy` is {proxy:?}; it is like http://proxy.example.com:3128, without a name or password: every \
-                 program on a server can read it"
+                "`portal_proxy` {given}; it is like http://proxy.example.com:3128, without a name or password: every program on a \
+                 server can read it"
             ));
         }
         if self.portal_away_seconds == Some(0) {
@@ -377,6 +402,38 @@ mod tests {
         assert_eq!(with("snapshots.fast_restore = true").unwrap(), Some(warm));
         let nobody = with("snapshots.copy_to = \"paris\"").unwrap_err().to_string();
         assert!(nobody.contains("name another table of this file: dublin"), "{nobody}");
+    }
+
+    #[test]
+    fn texts_of_the_file_may_come_from_variables() {
+        let given =
+            "assume_role = { arn = \"arn:aws:iam::${ACCOUNT}:role/bookend\", external_id = \"${EXTERNAL_ID}\" }";
+        let text = SMALLEST.replace("region =", &format!("{given}\nendpoint = \"$${{\"\nregion ="));
+        let variables = |name: &str| match name {
+            "ACCOUNT" => Some("111122223333".to_owned()),
+            "EXTERNAL_ID" => Some("sesame\"\nregion = \"us-east-1".to_owned()),
+            _ => None,
+        };
+        let told = read_with(&text, &variables).unwrap_err().to_string();
+        assert!(told.contains("`endpoint` is \"${\"; it begins with"), "{told}");
+        let text = text.replace("$${", "https://ec2.example.com");
+        let frankfurt = read_with(&text, &variables).unwrap().remove("frankfurt").unwrap();
+        let role = frankfurt.assume_role.unwrap();
+        assert_eq!(role.arn, "arn:aws:iam::111122223333:role/bookend");
+        assert_eq!(role.external_id.as_deref(), Some("sesame\"\nregion = \"us-east-1"), "a value is a text");
+        assert_eq!(frankfurt.region, "eu-central-1");
+        let told = read_with(&text, &|name| variables(name).filter(|_| name == "ACCOUNT")).unwrap_err().to_string();
+        let wanted = "[ec2.frankfurt] `assume_role.external_id` wants the variable EXTERNAL_ID, which is not set";
+        assert!(told.starts_with(wanted), "{told}");
+    }
+
+    #[test]
+    fn a_choice_may_come_from_a_variable_and_a_wrong_one_is_told() {
+        let text = SMALLEST.replace("region =", "orphans.servers_after_hours = \"${ENDS}\"\nregion =");
+        let ends = |value: &str| read_with(&text, &|_| Some(value.to_owned()));
+        assert_eq!(ends("never").unwrap()["frankfurt"].orphans.servers_after(), None);
+        let told = ends("soon").unwrap_err().to_string();
+        assert!(told.contains("servers_after_hours"), "{told}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use aws_smithy_http_client::{Builder, tls};
 
 use super::amazon::Amazon;
 use super::config::Config;
+use super::profile::OfProfile;
 use super::queue::Queue;
 use super::quotas::Quotas;
 
@@ -77,14 +78,14 @@ async fn load(config: &Config, credentials: Option<Credentials>) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_PATIENCE).operation_timeout(PATIENCE).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(config.region.clone()))
-        .http_client(http)
+        .http_client(http.clone())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);
+    if let Some(profile) = &config.profile {
+        loader = loader.profile_name(profile).credentials_provider(OfProfile::new(profile, &config.region, http));
+    }
     if let Some(credentials) = credentials {
         loader = loader.credentials_provider(credentials);
-    }
-    if let Some(profile) = &config.profile {
-        loader = loader.profile_name(profile);
     }
     let base = loader.load().await;
     match &config.assume_role {

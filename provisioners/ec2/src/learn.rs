@@ -2,7 +2,7 @@
 //! moment, changes nothing about it. Pure.
 
 use super::amazon::{self, EbsVolume, Instance, InstanceState, VolumeState};
-use super::conclude::{LAG_MS, instance_of, unattached};
+use super::conclude::{LAG_MS, death, instance_of, unattached};
 use super::copies;
 use super::look::Seen;
 use super::records::{Kept, Move, Phase, Record, Records, Rest, Server, Snapshot, Volume};
@@ -72,6 +72,9 @@ fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
     {
         server.ran_at.get_or_insert(now);
         server.trouble = None;
+    }
+    if let Some(shown) = shown.filter(|shown| shown.state >= InstanceState::ShuttingDown && server.stop_at.is_none()) {
+        server.died.get_or_insert_with(|| death(shown));
     }
     if server.stop_at.is_some() {
         let never = server.launch.is_none() && server.instance.is_none();

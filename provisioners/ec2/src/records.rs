@@ -120,6 +120,9 @@ pub struct Server {
     /// `None`: it was never asked to stand by.
     #[serde(default)]
     pub rest: Option<Rest>,
+    /// It was once shown to have ended though nobody wanted that, in words: what is shown later of the time before does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub died: Option<String>,
 }
 
 /// A type in a place on a market.

@@ -205,6 +205,7 @@ async fn start_server(shared: &Shared, environment: &EnvironmentId, token: &str,
         trouble: None,
         launch_shown: 0,
         rest: None,
+        died: None,
     };
     shared.put(environment, 0, Record::Server(Box::new(record))).await
 }

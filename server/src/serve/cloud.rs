@@ -17,7 +17,8 @@ use crate::store::{Store, StoredLedger};
 /// What `bookend serve` is told of provisioners.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CloudOptions {
-    /// File with provisioners beyond this machine (TOML): tables [ec2.NAME], each with an account and region.
+    /// File with provisioners beyond this machine (TOML): tables [ec2.NAME], each with an account and region. `${NAME}` in a text
+    /// there is the environment's variable of that name.
     #[arg(long, value_name = "FILE", env = "BOOKEND_PROVISIONERS")]
     pub provisioners: Option<PathBuf>,
 

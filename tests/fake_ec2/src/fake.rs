@@ -236,6 +236,11 @@ impl Fake {
         self.cloud().set_unknown_profiles(names.into_iter().map(str::to_owned).collect());
     }
 
+    /// One more subnet in a zone of an account that has called already, in its VPC or in one of its own; its id.
+    pub fn add_subnet(&self, account: &str, zone: &str, of_another_vpc: bool) -> Option<String> {
+        self.cloud().add_subnet(account, zone, of_another_vpc)
+    }
+
     /// Never further back than the rules said at the beginning.
     pub fn set_lag(&self, lag: Lag) {
         self.cloud().set_lag(lag);

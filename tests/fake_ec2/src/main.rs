@@ -21,19 +21,19 @@ struct Options {
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// Repeats everything that is left to chance.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, env = "FAKE_EC2_SEED", default_value_t = 1)]
     seed: u64,
     /// Transitions take as long as on Amazon, and its token buckets hold.
     #[arg(long)]
     lifelike: bool,
     /// How far back describes may see, in seconds; on Amazon it has been minutes.
-    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    #[arg(long, env = "FAKE_EC2_LAG", default_value_t = 0, value_name = "SECONDS")]
     lag: i64,
     /// How many times as fast as ours its clock goes.
     #[arg(long, default_value_t = 1.0, value_name = "TIMES")]
     speed: f64,
     /// The share of calls something goes wrong with, from 0 to 1.
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    #[arg(long, env = "FAKE_EC2_FAULTS", default_value_t = 0.0, value_name = "SHARE")]
     faults: f64,
     /// The region of requests; its zones are a, b and c.
     #[arg(long, default_value = "eu-central-1")]

@@ -6,7 +6,7 @@ use super::audit::{Counts, Touch};
 use super::call::Pool;
 use super::{Cloud, act};
 use crate::faults::Faults;
-use crate::model::{InstanceState, Market, SnapshotState};
+use crate::model::{InstanceState, Market, Place, SnapshotState};
 use crate::rules::{Lag, Rules};
 
 /// Something was named that is not there.
@@ -75,6 +75,14 @@ impl Cloud {
         self.shared.hidden = ids.into_iter().collect();
     }
 
+    /// One more subnet in a zone of an account that has been used, in its VPC or in one of its own; its id.
+    pub fn add_subnet(&mut self, account: &str, zone: &str, of_another_vpc: bool) -> Option<String> {
+        let in_zone =
+            |((of, region), _): &(&(String, String), &mut Place)| of == account && zone.starts_with(region.as_str());
+        let (_, place) = self.places.iter_mut().find(in_zone)?;
+        Some(place.add_subnet(&self.rules, zone, of_another_vpc))
+    }
+
     pub fn counts(&self) -> Counts {
         self.audit.counts.clone()
     }
@@ -126,9 +134,8 @@ impl Cloud {
     pub fn fail_snapshot(&mut self, now_ms: i64, id: &str) -> Result<(), Unknown> {
         self.catch_up(now_ms);
         let absent = || Unknown { what: "pending snapshot", id: id.to_owned() };
-        let pending = |place: &&mut crate::model::Place| {
-            place.snapshots.get(id).is_some_and(|one| one.state(now_ms) == SnapshotState::Pending)
-        };
+        let pending =
+            |place: &&mut Place| place.snapshots.get(id).is_some_and(|one| one.state(now_ms) == SnapshotState::Pending);
         let place = self.places.values_mut().find(pending).ok_or_else(absent)?;
         place.snapshots.change(id, now_ms, |one| one.course.turn(now_ms, &[(now_ms, SnapshotState::Error)]));
         Ok(())

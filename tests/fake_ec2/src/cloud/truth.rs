@@ -41,6 +41,8 @@ pub struct TrueInstance {
     pub spot: bool,
     pub protected: bool,
     pub user_data: Option<String>,
+    /// The code of why it is as it is, if that is worth one: `Client.UserInitiatedHibernate`.
+    pub reason: Option<String>,
     pub interrupted_at_ms: Option<i64>,
 }
 
@@ -202,6 +204,7 @@ fn tell(place: &Place, now: i64, truth: &mut Truth) {
         spot: one.is_spot(),
         protected: one.protected,
         user_data: one.user_data.as_deref().map(str::to_owned),
+        reason: one.reason.as_ref().map(|(code, _)| code.clone()),
         interrupted_at_ms: one.interrupted_at_ms.filter(|_| one.state(now) != InstanceState::Terminated),
     }));
     truth.volumes.extend(place.volumes.all().map(|one| {

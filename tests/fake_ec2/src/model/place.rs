@@ -165,6 +165,29 @@ impl Place {
         );
     }
 
+    /// One that nobody has as their default; its id.
+    pub fn add_subnet(&mut self, rules: &Rules, zone: &str, of_another_vpc: bool) -> String {
+        let number = self.subnets.all().count();
+        let id = |prefix: &str| {
+            format!("{prefix}-0{:016x}", dice(rules.seed, &format!("{} {zone} {number} {prefix}", self.account)))
+        };
+        let (subnet, begin) = (id("subnet"), rules.start_ms - 86_400_000);
+        let vpc = match self.vpcs.all().next().filter(|_| !of_another_vpc) {
+            Some(vpc) => vpc.id.clone(),
+            None => id("vpc"),
+        };
+        let third = u8::try_from(number * 16).unwrap_or(240);
+        let base = if of_another_vpc { (10, 0, third) } else { (172, 31, third) };
+        if of_another_vpc {
+            let cidr = "10.0.0.0/16".to_owned();
+            self.vpcs.put(begin, Vpc { id: vpc.clone(), cidr, tags: Tags::new(), default: false });
+        }
+        let (zone, tags, taken) = (zone.to_owned(), Tags::new(), BTreeMap::new());
+        let new = Subnet { id: subnet.clone(), vpc, zone, base, tags, default: false, taken, next: 0 };
+        self.subnets.put(begin, new);
+        subnet
+    }
+
     pub fn default_vpc(&self) -> Option<&Vpc> {
         self.vpcs.all().find(|vpc| vpc.default)
     }

@@ -9,9 +9,14 @@ use std::sync::Mutex;
 
 use tempfile::TempDir;
 
+use tokio::sync::watch;
+
+use super::super::{Places, away};
 use super::find::{Found, find};
 use super::probe::{Content, content};
 use super::*;
+use crate::api::Config;
+use crate::link::{Identity, Reach};
 
 const VOLUME: &str = "vol-0123456789abcdef0";
 const MIB: u64 = 1024 * 1024;
@@ -92,6 +97,29 @@ impl Story {
         let refused = self.bring().unwrap_err();
         assert!(refused.contains(because) && refused.contains("neither formatted nor mounted"), "{refused}");
         assert!(self.bytes() == before, "not a byte is changed");
+    }
+
+    /// Whether a block of the disk begins with this: what is still in the filesystem's cache is not there.
+    fn is_on_the_disk(&self, text: &str) -> bool {
+        let disk = std::fs::read(self.root().join("disk")).unwrap();
+        disk.chunks(1024).any(|block| block.starts_with(text.as_bytes()))
+    }
+
+    /// An agent's, whose volume this is.
+    fn server(&self) -> Arc<Server> {
+        let identity = Identity {
+            server: "s".into(),
+            generation: 1,
+            enrolment: None,
+            link: Reach::Unix("/nowhere".into()),
+            away_after_ms: None,
+            notices: None,
+            disks: Vec::new(),
+            hosts: None,
+        };
+        let (server, _) = Server::start(&Places::all_in(&self.root().join("agent")), &identity).unwrap();
+        server.begin(&Config { volumes: vec![self.disk().path], ..Config::default() });
+        server
     }
 
     fn size(&self) -> u64 {
@@ -302,6 +330,34 @@ async fn a_filesystem_stands_still_until_it_is_let_go_or_its_time_is_over() {
     let gone = still::hold(vec![story.data(), "/nowhere".into()], Duration::from_secs(60)).await.err().unwrap();
     assert!(gone.contains("/nowhere"), "{gone}");
     write("all or nothing").join().unwrap();
+}
+
+/// Its own kernel brings what was written to a disk after half a minute; a disk that is here so much sooner was brought there.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_portal_what_programs_wrote_is_on_the_disk_after_the_configured_time() {
+    const AWAY: Duration = Duration::from_millis(500);
+    const SOONER_THAN_THE_KERNEL: Duration = Duration::from_secs(15);
+    let Some(story) = Story::begin() else { return };
+    story.bring().unwrap();
+    let server = story.server();
+    // Whatever mounting left to write is not what is looked for.
+    rustix::fs::sync();
+    let poem = format!("roses, {}", std::process::id());
+    std::fs::write(story.data().join("poem"), &poem).unwrap();
+    assert!(!story.is_on_the_disk(&poem), "nobody has brought it there");
+
+    let (linked, link) = watch::channel(true);
+    let keeping = tokio::spawn(away::keep_safe(server, link, AWAY));
+    sleep(AWAY * 2).await;
+    assert!(!story.is_on_the_disk(&poem), "the portal is there");
+    linked.send_replace(false);
+    let since = Instant::now();
+    while !story.is_on_the_disk(&poem) {
+        assert!(since.elapsed() < SOONER_THAN_THE_KERNEL, "it is not on the disk");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(since.elapsed() >= AWAY, "a portal that restarts is away for some");
+    keeping.abort();
 }
 
 #[test]
