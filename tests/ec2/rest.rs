@@ -223,3 +223,19 @@ async fn a_server_that_cannot_hibernate_says_so_and_is_stopped() {
     story.sleep(true).await;
     assert_eq!(story.until(stands_by).await, MachineState::Suspended { hibernated: false });
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_shown_to_have_ended_does_not_run_again_when_amazon_shows_the_past() {
+    let lag = Lag { describes_ms: 300_000, changes_ms: 0, wavering: true };
+    let mut story = Story::begin(Rules { lag, ..Rules::calm() }, false).await;
+    // Long enough for its past to be only that it ran.
+    tokio::time::sleep(Duration::from_secs(900)).await;
+    story.account.fake.lose_instance(&story.instance().id).expect("it was there");
+    let is_dead = |state: &MachineState| matches!(state, MachineState::Dead { .. });
+    story.until(is_dead).await;
+    for _ in 0..300 {
+        let state = story.state().await;
+        assert!(is_dead(&state), "{state:?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

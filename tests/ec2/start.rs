@@ -10,6 +10,9 @@ use provisioners::{EnvironmentId, MachineState, Provisioner, ServerId, ServerPla
 
 use super::amazon::{Account, Trouble, config};
 
+/// What counts for nothing is ended so soon: between two patrols, what Amazon lags, and the call.
+const SOON_ENDED: Duration = Duration::from_secs(7 * 60);
+
 #[tokio::test(start_paused = true)]
 async fn an_amazon_that_does_not_answer_keeps_no_portal_from_starting_and_work_begins_when_it_does() {
     let account = Account::new(Fake::new(Rules::calm()));
@@ -109,8 +112,10 @@ async fn a_launch_that_a_newer_portal_repeats_with_another_script_brings_no_seco
     let alive = || -> Vec<String> {
         account.fake.truth().instances.into_iter().filter(|one| one.is_alive()).map(|one| one.id).collect()
     };
+    let by = tokio::time::Instant::now() + SOON_ENDED;
     while alive().contains(&made) || alive().is_empty() {
         assert!(alive().len() <= 2, "one of each generation");
+        assert!(tokio::time::Instant::now() < by, "{made} counts for nothing and is there");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let observed = settled(&portal, &environment).await;
