@@ -15,6 +15,7 @@ use crate::bodies::Bodies;
 use crate::buckets::is_describe;
 use crate::cloud::{Answer, Census, Cloud, Counts, Pool, Touch, Truth, Unknown};
 use crate::faults::{Fault, Faults};
+use crate::iam::NoPolicy;
 use crate::query::Request;
 use crate::rules::{Lag, Rules};
 
@@ -220,6 +221,14 @@ impl Fake {
     pub fn set_denied<'a>(&self, actions: impl IntoIterator<Item = &'a str>) {
         let actions: BTreeSet<String> = actions.into_iter().map(str::to_owned).collect();
         self.cloud().set_denied(actions);
+    }
+
+    /// What this access key, or the role of this ARN, may do, by a policy in JSON; `None`: everything.
+    ///
+    /// # Errors
+    /// When the policy is not understood.
+    pub fn set_policy(&self, principal: &str, policy: Option<&str>) -> Result<(), NoPolicy> {
+        self.cloud().set_policy(principal, policy)
     }
 
     pub fn set_vcpu_limit(&self, limit: Option<u32>) {

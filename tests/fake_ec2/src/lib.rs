@@ -20,6 +20,7 @@ mod client;
 mod cloud;
 mod fake;
 mod faults;
+mod iam;
 mod model;
 mod optimum;
 mod problem;
@@ -39,6 +40,7 @@ pub use cloud::{
 };
 pub use fake::{Fake, Lost};
 pub use faults::{Fault, Faults};
+pub use iam::NoPolicy;
 pub use optimum::{Need, Optimum, optimum, optimum_of_start};
 pub use problem::Problem;
 pub use query::{Caller, Request};

@@ -47,6 +47,9 @@ struct Options {
     /// How many vCPUs may run in an account and region.
     #[arg(long, value_name = "COUNT")]
     vcpus: Option<u32>,
+    /// What an access key may do: an IAM policy in a file. May be given several times.
+    #[arg(long, value_name = "KEY=FILE")]
+    policy: Vec<String>,
     /// Instances with user-data really run, as servers of this machine without privileges; what is theirs is kept in this
     /// directory, and removed as the program starts.
     #[arg(long, value_name = "DIRECTORY")]
@@ -88,6 +91,7 @@ async fn run(options: Options) -> Result<(), String> {
     let listen = options.listen;
     let open = |directory: &PathBuf| Bodies::open(directory, options.portal);
     let bodies = options.bodies.as_ref().map(open).transpose()?;
+    let policies = options.policy.iter().map(|text| policy(text)).collect::<Result<Vec<_>, _>>()?;
     let rules = rules(options)?;
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
@@ -95,6 +99,9 @@ async fn run(options: Options) -> Result<(), String> {
     let mut terminated = terminated.map_err(|error| format!("cannot listen for signals: {error}"))?;
     println!("listening on http://{address}");
     let fake = Fake::with_bodies(rules, speed, bodies);
+    for (key, text) in policies {
+        fake.set_policy(&key, Some(&text)).map_err(|error| format!("--policy {key}: {error}"))?;
+    }
     tokio::select! {
         () = follow(fake.clone()) => Ok(()),
         served = serve(fake, listener) => served.map(drop).map_err(|error| error.to_string()),
@@ -118,6 +125,13 @@ fn rules(options: Options) -> Result<Rules, String> {
     rules.other_regions.retain(|other| *other != rules.region);
     rules.accounts = options.account.iter().map(|text| account(text)).collect::<Result<_, _>>()?;
     Ok(rules)
+}
+
+/// An access key, and the text of its policy.
+fn policy(text: &str) -> Result<(String, String), String> {
+    let (key, path) = text.split_once('=').ok_or_else(|| format!("--policy is to be KEY=FILE, not “{text}”"))?;
+    let policy = std::fs::read_to_string(path).map_err(|error| format!("--policy {key}: {path}: {error}"))?;
+    Ok((key.to_owned(), policy))
 }
 
 fn account(text: &str) -> Result<Account, String> {

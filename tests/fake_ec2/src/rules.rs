@@ -27,6 +27,8 @@ pub struct Rules {
     pub vcpu_limit: Option<u32>,
     /// Whether each region's network is its default VPC, to which Amazon is kinder, or one that somebody made.
     pub default_vpc: bool,
+    /// Whether volumes are encrypted with a key of the account's when none is named, and not with Amazon's own.
+    pub own_key: bool,
     /// How long a call takes by itself.
     pub latency: Spread,
     pub faults: Faults,
@@ -113,6 +115,7 @@ impl Rules {
             others_percent: 0,
             vcpu_limit: None,
             default_vpc: true,
+            own_key: false,
             latency: Spread(0, 0),
             faults: Faults::default(),
         }

@@ -26,6 +26,7 @@ POST /_fake/capacity?type=t3.micro&zone=ZONE&free=0    how many more there are; 
 POST /_fake/interrupt?id=ID&notice_ms=120000           take a spot instance back
 POST /_fake/lose?id=ID                                 an instance ends by itself
 POST /_fake/deny?actions=RunInstances,CreateVolume     refuse actions; empty allows all again
+POST /_fake/policy?of=AKIAFAKEOURS                     what a key, or a role by its ARN, may do: the body, in JSON; empty allows all
 POST /_fake/faults?rate=0.05                           something goes wrong with that share of calls
 POST /_fake/plant?count=1000&seed=1&keys=a,b           resources of others
 ";
@@ -54,13 +55,13 @@ async fn respond(fake: &Fake, request: Request<Incoming>) -> Result<Response<Ful
         Err(_) => return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.\n".to_owned())),
     };
     if head.uri.path().starts_with("/_fake") {
-        return Ok(control(fake, &head.method, head.uri.path(), head.uri.query().unwrap_or_default()));
+        return Ok(control(fake, &head.method, head.uri.path(), head.uri.query().unwrap_or_default(), &body));
     }
     let response = fake.answer(Request::from_parts(head, body)).await?;
     Ok(response.map(Full::new))
 }
 
-fn control(fake: &Fake, method: &Method, path: &str, query: &str) -> Response<Full<Bytes>> {
+fn control(fake: &Fake, method: &Method, path: &str, query: &str, body: &[u8]) -> Response<Full<Bytes>> {
     let asked = |name: &str| {
         let mut pairs = form_urlencoded::parse(query.as_bytes());
         pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
@@ -97,6 +98,12 @@ fn control(fake: &Fake, method: &Method, path: &str, query: &str) -> Response<Fu
             fake.set_denied(actions.split(',').filter(|action| !action.is_empty()));
             Ok("So be it.\n".to_owned())
         }
+        "policy" => required(asked("of"), "of").and_then(|of| {
+            let text = String::from_utf8_lossy(body);
+            let policy = Some(text.trim()).filter(|text| !text.is_empty());
+            fake.set_policy(&of, policy).map_err(|error| format!("{error}\n"))?;
+            Ok("So be it.\n".to_owned())
+        }),
         "faults" => {
             let rate =
                 asked("rate").and_then(|text| text.parse::<f64>().ok()).filter(|rate| (0.0..=1.0).contains(rate));

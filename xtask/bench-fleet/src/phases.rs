@@ -202,5 +202,6 @@ pub fn since(before: &Counts, after: &Counts) -> Counts {
         calls: less(&before.calls, &after.calls),
         throttled: less(&before.throttled, &after.throttled),
         refused: less(&before.refused, &after.refused),
+        forbidden: less(&before.forbidden, &after.forbidden),
     }
 }

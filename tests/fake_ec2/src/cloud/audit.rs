@@ -15,6 +15,8 @@ pub struct Counts {
     pub throttled: BTreeMap<String, u64>,
     /// Those refused for other reasons, by code.
     pub refused: BTreeMap<String, u64>,
+    /// What policies did not allow, by action: `ec2:StopInstances`.
+    pub forbidden: BTreeMap<String, u64>,
 }
 
 impl Counts {

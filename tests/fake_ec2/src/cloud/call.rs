@@ -25,6 +25,8 @@ pub struct Call<'a> {
     pub request: &'a Request,
     /// For a copy: the snapshot it is of, wherever that is.
     pub source: Option<Snapshot>,
+    /// Whether whoever calls may use the key that volumes are encrypted with.
+    pub encrypts: bool,
 }
 
 /// Instances of one type and zone, of which there may not be enough; those for spot are others than those for all.

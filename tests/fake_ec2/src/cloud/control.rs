@@ -6,6 +6,7 @@ use super::audit::{Counts, Touch};
 use super::call::Pool;
 use super::{Cloud, act};
 use crate::faults::Faults;
+use crate::iam::{NoPolicy, Policy};
 use crate::model::{InstanceState, Market, Place, SnapshotState};
 use crate::rules::{Lag, Rules};
 
@@ -36,6 +37,18 @@ impl Cloud {
     /// Actions nobody is allowed; `PassRole` is one that launches with an instance profile need.
     pub fn set_denied(&mut self, actions: BTreeSet<String>) {
         self.denied = actions;
+    }
+
+    /// What this access key, or the role of this ARN, may do, by a policy in JSON; `None`: everything.
+    ///
+    /// # Errors
+    /// When the policy is not understood.
+    pub fn set_policy(&mut self, principal: &str, policy: Option<&str>) -> Result<(), NoPolicy> {
+        match policy.map(Policy::read).transpose()? {
+            Some(policy) => drop(self.policies.insert(principal.to_owned(), policy)),
+            None => drop(self.policies.remove(principal)),
+        }
+        Ok(())
     }
 
     pub fn set_faults(&mut self, faults: Faults) {

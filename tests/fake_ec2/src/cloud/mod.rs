@@ -9,6 +9,7 @@ mod call;
 mod control;
 mod describe;
 mod foreign;
+mod permissions;
 mod quotas;
 mod sts;
 mod truth;
@@ -23,6 +24,7 @@ pub use truth::{Census, TrueFastRestore, TrueGroup, TrueInstance, TrueInterface,
 use self::audit::Audit;
 use self::call::{Call, Shared};
 use crate::buckets::is_describe;
+use crate::iam::Policy;
 use crate::model::Place;
 use crate::problem::Problem;
 use crate::query::{Caller, Request};
@@ -52,6 +54,8 @@ pub struct Cloud {
     shared: Shared,
     audit: Audit,
     denied: BTreeSet<String>,
+    /// By access key, or a role's ARN; who has none here may do everything.
+    policies: BTreeMap<String, Policy>,
     /// What Service Quotas tells, by code; what is not here is plenty.
     quotas: BTreeMap<String, u32>,
     /// Requests that the network delivers once more, by the moment it does.
@@ -67,6 +71,7 @@ impl Cloud {
             sessions: HashMap::new(),
             audit: Audit::default(),
             denied: BTreeSet::new(),
+            policies: BTreeMap::new(),
             quotas: BTreeMap::new(),
             again: BTreeMap::new(),
         }
@@ -126,17 +131,17 @@ impl Cloud {
     }
 
     fn act(&mut self, now_ms: i64, action: &str, request: &Request, xml: &mut Xml) -> Result<(), Problem> {
-        let (account, region) = self.caller(request.caller.as_ref(), now_ms)?;
-        let outcome = self.act_as(now_ms, (&account, &region), action, request, xml);
+        let who = self.caller(request.caller.as_ref(), now_ms)?;
+        let outcome = self.act_as(now_ms, &who, action, request, xml);
         let mutating = !is_describe(action) && !request.is_dry_run();
-        self.audit.note(now_ms, &account, action, mutating, request, outcome.as_ref().err());
+        self.audit.note(now_ms, &who.account, action, mutating, request, outcome.as_ref().err());
         outcome
     }
 
     fn act_as(
         &mut self,
         now_ms: i64,
-        (account, region): (&str, &str),
+        who: &Who,
         action: &str,
         request: &Request,
         xml: &mut Xml,
@@ -149,8 +154,8 @@ impl Cloud {
         let source = self.source_of_copy(request);
         let place = self
             .places
-            .entry((account.to_owned(), region.to_owned()))
-            .or_insert_with(|| Place::new(account, region, &self.rules));
+            .entry((who.account.clone(), who.region.clone()))
+            .or_insert_with(|| Place::new(&who.account, &who.region, &self.rules));
         let instances = match action {
             "RunInstances" => asked.number("MaxCount").ok().flatten().unwrap_or(1),
             _ => i64::try_from(asked.list("InstanceId").len()).unwrap_or(i64::MAX),
@@ -166,10 +171,19 @@ impl Cloud {
         }
         let profile = asked.within("IamInstanceProfile").text("Name");
         if let Some(profile) = profile.filter(|_| self.denied.contains("PassRole")) {
-            return Err(not_passed(account, profile));
+            return Err(not_passed(who, profile));
         }
         recognised(request, known)?;
-        let mut call = Call { now: now_ms, rules: &self.rules, place, shared: &mut self.shared, request, source };
+        let policy = self.policies.get(&who.principal);
+        let key = act::volumes::default_key(&self.rules, place);
+        let encrypts =
+            policy.is_none_or(|policy| !self.rules.own_key || permissions::lets_encrypt(policy, &who.region, &key));
+        let (rules, shared) = (&self.rules, &mut self.shared);
+        let mut call = Call { now: now_ms, rules, place, shared, request, source, encrypts };
+        if let Some(access) = policy.and_then(|policy| permissions::missing(policy, &call, action)) {
+            *self.audit.counts.forbidden.entry(access.action.clone()).or_default() += 1;
+            return Err(permissions::refused(&who.arn, &access));
+        }
         // Launches and new volumes are checked as a whole first.
         if !matches!(action, "RunInstances" | "CreateVolume") {
             call.would_happen()?;
@@ -178,7 +192,7 @@ impl Cloud {
     }
 
     /// Whose call it is, and where.
-    fn caller(&self, caller: Option<&Caller>, now_ms: i64) -> Result<(String, String), Problem> {
+    fn caller(&self, caller: Option<&Caller>, now_ms: i64) -> Result<Who, Problem> {
         let refused =
             || Problem::new(401, "AuthFailure", "AWS was not able to validate the provided access credentials");
         let caller = caller.ok_or_else(refused)?;
@@ -193,10 +207,12 @@ impl Cloud {
             if session.expires_ms <= now_ms {
                 return Err(Problem::client("RequestExpired", "Request has expired."));
             }
-            return Ok((session.account.clone(), region));
+            let principal = format!("arn:aws:iam::{}:role/{}", session.account, session.role);
+            return Ok(Who { account: session.account.clone(), region, principal, arn: session.arn() });
         }
-        let account = self.account_of_key(&caller.access_key).ok_or_else(refused)?;
-        Ok((account.id.clone(), region))
+        let account = self.account_of_key(&caller.access_key).ok_or_else(refused)?.id.clone();
+        let (principal, arn) = (caller.access_key.clone(), sts::user(&account));
+        Ok(Who { account, region, principal, arn })
     }
 
     fn account_of_key(&self, key: &str) -> Option<&Account> {
@@ -212,6 +228,16 @@ impl Cloud {
     }
 }
 
+/// Who calls, and where.
+struct Who {
+    account: String,
+    region: String,
+    /// What a policy is attached to.
+    principal: String,
+    /// As Amazon names them.
+    arn: String,
+}
+
 /// Amazon refuses what it does not know; so is found out what a client sends and nothing here honours.
 fn recognised(request: &Request, known: &[&str]) -> Result<(), Problem> {
     const ALWAYS: [&str; 4] = ["Action", "Version", "DryRun", "AWSAccessKeyId"];
@@ -224,14 +250,8 @@ fn recognised(request: &Request, known: &[&str]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The role in a profile may be called anything.
-fn not_passed(account: &str, profile: &str) -> Problem {
-    let message = format!(
-        "You are not authorized to perform this operation. User: arn:aws:iam::{account}:user/story is not authorized to \
-         perform: iam:PassRole on resource: arn:aws:iam::{account}:role/{profile}-role because no identity-based policy \
-         allows the iam:PassRole action. Encoded authorization failure message: 0"
-    );
-    Problem::new(403, "UnauthorizedOperation", message)
+fn not_passed(who: &Who, profile: &str) -> Problem {
+    permissions::refused(&who.arn, &permissions::passing(&who.account, profile))
 }
 
 fn refusal(problem: &Problem, request_id: &str) -> Answer {

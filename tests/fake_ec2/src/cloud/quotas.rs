@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::cloud::{Answer, Cloud, JSON};
+use crate::cloud::{Answer, Cloud, JSON, permissions};
 use crate::problem::Problem;
 use crate::query::Request;
 
@@ -54,9 +54,14 @@ impl Cloud {
         Answer { status, body: body.to_string(), kind: JSON }
     }
 
-    fn quota(&self, now_ms: i64, request: &Request) -> Result<(&'static str, &'static str, u32), Problem> {
-        self.caller(request.caller.as_ref(), now_ms)?;
-        if self.denied.contains(request.action()) {
+    fn quota(&mut self, now_ms: i64, request: &Request) -> Result<(&'static str, &'static str, u32), Problem> {
+        let who = self.caller(request.caller.as_ref(), now_ms)?;
+        let access = permissions::anything(&format!("servicequotas:{}", request.action()));
+        let forbids = self.policies.get(&who.principal).is_some_and(|policy| !policy.allows(&access));
+        if forbids {
+            *self.audit.counts.forbidden.entry(access.action.clone()).or_default() += 1;
+        }
+        if forbids || self.denied.contains(request.action()) {
             let message = "User is not authorized to perform: servicequotas:GetServiceQuota";
             return Err(Problem::new(400, "AccessDeniedException", message));
         }

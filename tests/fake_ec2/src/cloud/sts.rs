@@ -24,6 +24,18 @@ pub struct Session {
     pub expires_ms: i64,
 }
 
+impl Session {
+    pub fn arn(&self) -> String {
+        let Self { account, role, name, .. } = self;
+        format!("arn:aws:sts::{account}:assumed-role/{role}/{name}")
+    }
+}
+
+/// The one user of an account.
+pub fn user(account: &str) -> String {
+    format!("arn:aws:iam::{account}:user/operator")
+}
+
 pub fn is_one(action: &str) -> bool {
     matches!(action, "GetCallerIdentity" | "AssumeRole")
 }
@@ -61,14 +73,10 @@ impl Cloud {
                 let message = "The security token included in the request is expired";
                 return Err(Problem::new(403, "ExpiredToken", message));
             }
-            Some(session) => {
-                let (account, role, name) = (&session.account, &session.role, &session.name);
-                let arn = format!("arn:aws:sts::{account}:assumed-role/{role}/{name}");
-                (account.clone(), arn, format!("AROAFAKE:{name}"))
-            }
+            Some(session) => (session.account.clone(), session.arn(), format!("AROAFAKE:{}", session.name)),
             None => {
                 let account = self.account_of_key(key).ok_or_else(refused)?.id.clone();
-                let arn = format!("arn:aws:iam::{account}:user/operator");
+                let arn = user(&account);
                 (account, arn, "AIDAFAKE".to_owned())
             }
         };

@@ -211,6 +211,21 @@ impl Place {
         }
     }
 
+    /// What the account's own thing with this id is tagged with, if it is there.
+    pub fn own_tags(&self, id: &str, now_ms: i64) -> Option<&Tags> {
+        fn here<'a, T: Resource>(shelf: &'a Shelf<T>, id: &str, now_ms: i64) -> Option<&'a Tags> {
+            shelf.get(id).filter(|thing| thing.is_visible(now_ms)).map(Resource::tags)
+        }
+        match id.split('-').next()? {
+            "i" => here(&self.instances, id, now_ms),
+            "vol" => here(&self.volumes, id, now_ms),
+            "snap" => here(&self.snapshots, id, now_ms)
+                .filter(|_| self.snapshots.get(id).is_some_and(|snapshot| snapshot.owner == self.account)),
+            "sg" => here(&self.groups, id, now_ms),
+            _ => self.tagged(id),
+        }
+    }
+
     /// Changes the tags of whatever has this id.
     pub fn change_tags(&mut self, id: &str, now_ms: i64, change: impl FnOnce(&mut Tags)) {
         match id.split('-').next().unwrap_or_default() {

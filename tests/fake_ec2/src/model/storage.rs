@@ -10,6 +10,8 @@ pub enum VolumeState {
     Creating,
     Available,
     InUse,
+    /// It could not be made, and never will be.
+    Error,
     Deleting,
     Deleted,
 }
@@ -20,6 +22,7 @@ impl VolumeState {
             Self::Creating => "creating",
             Self::Available => "available",
             Self::InUse => "in-use",
+            Self::Error => "error",
             Self::Deleting => "deleting",
             Self::Deleted => "deleted",
         }

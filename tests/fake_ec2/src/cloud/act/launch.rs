@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::lifecycle::end_at;
 use super::market::{self, read_market};
 use super::volumes::{Disk, extra_disk, own_disk};
 use crate::cloud::call::{Call, Pool};
@@ -154,6 +155,10 @@ fn make(call: &mut Call<'_>, made: &Making<'_>) -> Option<String> {
     }
     if let Some(free) = call.shared.capacity.get_mut(&Pool::of(launch)) {
         *free = free.saturating_sub(1);
+    }
+    if made.disks.iter().any(|disk| disk.encrypted) && !call.encrypts {
+        let why = ("Client.InternalError", "Client.InternalError: Client error on launch");
+        end_at(call.place, call.shared, call.rules, now, &id, running - 1, why);
     }
     Some(id)
 }

@@ -7,7 +7,7 @@ mod lifecycle;
 mod market;
 mod snapshots;
 mod tags;
-mod volumes;
+pub mod volumes;
 
 pub use lifecycle::{end_at, release};
 

@@ -154,7 +154,8 @@ pub fn copy(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(),
     // Every copy to another region is a whole one.
     let takes = call.rules.delays.snapshot.of(seed, &copy)
         + of.gib * between(seed, &copy, 5, 40) / 100 * call.rules.delays.snapshot_per_gib.of(seed, &copy);
-    let end = match of.encrypted && !may_read(call, asked) {
+    let unreadable = of.encrypted && !may_read(call, asked);
+    let end = match unreadable || encrypted && !call.encrypts {
         true => SnapshotState::Error,
         false => SnapshotState::Completed,
     };

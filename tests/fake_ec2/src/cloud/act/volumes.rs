@@ -3,9 +3,10 @@
 use crate::cloud::call::Call;
 use crate::cloud::describe::show;
 use crate::model::offer::Image;
-use crate::model::{Attachment, AttachmentState, Course, Launch, SnapshotState, Tags, Volume, VolumeState};
+use crate::model::{Attachment, AttachmentState, Course, Launch, Place, SnapshotState, Tags, Volume, VolumeState};
 use crate::problem::Problem;
 use crate::query::Asked;
+use crate::rules::Rules;
 use crate::xml::Xml;
 
 /// A volume that is asked for.
@@ -128,6 +129,10 @@ pub fn create(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(
         let enabled = call.place.fast_restores.get(&(snapshot, zone.to_owned()));
         enabled.is_some_and(|(_, enabled_ms)| *enabled_ms <= now)
     });
+    // Amazon finds out about the key after it has answered.
+    if volume.encrypted && !call.encrypts {
+        volume.course = Course::new(&[(now, VolumeState::Creating), (ready, VolumeState::Error)]);
+    }
     volume.read_in_ms = volume.snapshot.as_ref().map(|_| now + reading_ms(call, &volume));
     show::volume(xml, &volume, now);
     call.place.volumes.put(now, volume);
@@ -171,7 +176,7 @@ pub fn delete(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(
             let message = format!("Volume {id} is currently attached to {to}");
             return Err(Problem::client("VolumeInUse", message));
         }
-        VolumeState::Available => {}
+        VolumeState::Available | VolumeState::Error => {}
         other => return Err(Problem::state(format!("The volume '{id}' is in the '{}' state.", other.name()))),
     }
     let gone = now + call.rules.delays.volume_creating.of(call.rules.seed, &format!("deleting {id}"));
@@ -251,9 +256,14 @@ fn read_disk(call: &Call<'_>, device: &str, asked: &Asked<'_>, size: &str) -> Re
     })
 }
 
-/// The key of an encrypted volume: the one that is named, or the account's own for volumes.
+/// The key of an encrypted volume: the one that is named, or the usual one.
 pub fn key(call: &Call<'_>, asked: &Asked<'_>) -> String {
-    let (region, account) = (&call.place.region, &call.place.account);
-    let own = || format!("arn:aws:kms:{region}:{account}:key/0b6a2f3c-0000-4000-8000-000000000000");
-    asked.text("KmsKeyId").map_or_else(own, str::to_owned)
+    asked.text("KmsKeyId").map_or_else(|| default_key(call.rules, call.place), str::to_owned)
+}
+
+/// Amazon's own in this account, or the account's.
+pub fn default_key(rules: &Rules, place: &Place) -> String {
+    let Place { region, account, .. } = place;
+    let id = if rules.own_key { "1c7d3b4e" } else { "0b6a2f3c" };
+    format!("arn:aws:kms:{region}:{account}:key/{id}-0000-4000-8000-000000000000")
 }

@@ -42,6 +42,7 @@ pub fn action(name: &str) -> Option<(Action, &'static [&'static str])> {
         "DescribeInstanceTypeOfferings" => (offers::offerings, &["LocationType", "Filter", "MaxResults", "NextToken"]),
         "DescribeAvailabilityZones" => (offers::zones, &["ZoneName", "ZoneId", "AllAvailabilityZones", "Filter"]),
         "DescribeRegions" => (offers::regions, &["RegionName", "AllRegions", "Filter"]),
+        "GetEbsDefaultKmsKeyId" => (offers::default_key, &[]),
         "DescribeAccountAttributes" => (offers::account_attributes, &["AttributeName"]),
         _ => return None,
     };

@@ -1,5 +1,6 @@
 //! Looking at what can be had: images, types, zones, limits.
 
+use crate::cloud::act::volumes;
 use crate::cloud::call::{Call, next_token};
 use crate::model::Filter;
 use crate::model::offer::{InstanceType, instance_types};
@@ -38,6 +39,12 @@ pub fn images(call: &mut Call<'_>, asked: &Asked<'_>, xml: &mut Xml) -> Result<(
         xml.value("bootMode", "uefi-preferred").value("imdsSupport", "v2.0").tags(&image.tags);
     });
     xml.maybe("nextToken", page.more_after.map(|after| next_token(&after)));
+    Ok(())
+}
+
+pub fn default_key(call: &mut Call<'_>, _: &Asked<'_>, xml: &mut Xml) -> Result<(), Problem> {
+    let own = call.rules.own_key.then(|| volumes::default_key(call.rules, call.place));
+    xml.value("kmsKeyId", own.unwrap_or_else(|| "alias/aws/ebs".to_owned()));
     Ok(())
 }
 
