@@ -1,6 +1,7 @@
 //! The command line as people and scripts use it: the real program against a real portal.
 
 mod data;
+mod doctor;
 mod files;
 mod help;
 mod journey;

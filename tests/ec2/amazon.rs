@@ -26,7 +26,7 @@ use provisioners::{Architecture, EnvironmentId, Ledger, LedgerError, Page, PageC
 use tokio::sync::Notify;
 
 /// Of the fake's first account.
-const ACCESS_KEY: &str = "AKIAFAKEOURS";
+pub const ACCESS_KEY: &str = "AKIAFAKEOURS";
 /// SHA-256 of the agents that a portal has.
 pub const AGENTS: [(Architecture, &str); 2] = [
     (Architecture::X86, "abababababababababababababababababababababababababababababababab"),

@@ -11,7 +11,7 @@ use super::seeds::Life;
 const PORTAL: &str = "https://bookend.example.com";
 
 async fn missing(account: &Account, config: &Config) -> Vec<String> {
-    let findings = examine(&account.amazon(), &account.quotas(), config, Some(PORTAL)).await;
+    let findings = examine(&account.amazon(), &account.quotas(), config, Some(PORTAL), None).await;
     let missing = findings.into_iter().filter(|finding| !finding.fine);
     missing.map(|Finding { about, found, .. }| format!("{about}: {found}")).collect()
 }
@@ -46,7 +46,7 @@ async fn each_permission_that_is_missing_is_named() {
 const STANDARD: &str = "processors at once of Standard (A, C, D, H, I, M, R, T, Z)";
 
 async fn told(account: &Account, config: &Config, about: &str) -> String {
-    let findings = examine(&account.amazon(), &account.quotas(), config, Some(PORTAL)).await;
+    let findings = examine(&account.amazon(), &account.quotas(), config, Some(PORTAL), None).await;
     let told = findings.iter().find(|finding| finding.about == about).map(|one| one.found.clone());
     told.unwrap_or_else(|| panic!("nothing is said of {about}: {findings:#?}"))
 }
@@ -84,7 +84,7 @@ async fn each_limit_that_a_configured_type_counts_for_is_looked_at_and_no_other(
     let spot = "2, and one g5.xlarge alone has 4: where a template says `spot: true` it comes on demand instead; ask Amazon \
                 for more at Service Quotas (L-3819A6DF)";
     assert_eq!(told(&account, &config, "processors at once of G and VT, spot").await, spot);
-    let findings = examine(&account.amazon(), &account.quotas(), &config, Some(PORTAL)).await;
+    let findings = examine(&account.amazon(), &account.quotas(), &config, Some(PORTAL), None).await;
     let limits = findings.iter().filter(|finding| finding.about.starts_with("processors")).count();
     assert_eq!(limits, 4);
 }
@@ -125,7 +125,7 @@ async fn whichever_permission_is_taken_away_from_a_portal_with_an_environment_is
     let account = life.account.clone();
     assert_eq!(missing(&account, &keeps_warm()).await, Vec::<String>::new());
     let before = account.fake.touches();
-    let policy = ec2::doctor::policy(None);
+    let policy = ec2::doctor::policy(None, &ec2::doctor::Known::default());
     let actions = policy["Statement"].as_array().expect("statements").iter().flat_map(|statement| {
         let action = &statement["Action"];
         action.as_array().cloned().unwrap_or_else(|| vec![action.clone()])

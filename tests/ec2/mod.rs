@@ -15,6 +15,7 @@ mod orphans;
 mod past;
 mod patience;
 mod place;
+mod policy;
 mod processors;
 mod reach;
 mod requests;

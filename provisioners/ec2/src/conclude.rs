@@ -16,6 +16,9 @@ use super::zones;
 /// Twice as long as Amazon is known to lag behind.
 pub const LAG_MS: i64 = 10 * 60_000;
 
+/// How reasons begin for which a server with an encrypted disk does not start.
+const KEY_TROUBLE: [&str; 2] = ["Client.InternalError", "Client.InvalidKMSKey"];
+
 /// See the module.
 pub fn conclude(environment: &EnvironmentId, records: &Records, seen: &Seen, now: i64) -> ObservedEnvironment {
     let network = records.network.as_ref().map(|kept| &kept.record);
@@ -147,6 +150,10 @@ pub fn death(shown: &Instance) -> String {
     };
     match shown.reason.as_str() {
         "" => format!("Amazon says it is {state}"),
+        reason if KEY_TROUBLE.iter().any(|code| reason.starts_with(code)) => format!(
+            "Amazon says it is {state}: {reason}. So it is where Bookend may not use the key that EBS encrypts with: `bookend \
+             doctor ec2` says which key that is, and what to do"
+        ),
         reason => format!("Amazon says it is {state}: {reason}"),
     }
 }

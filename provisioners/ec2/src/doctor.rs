@@ -5,6 +5,7 @@ mod limits;
 mod policy;
 mod rehearsals;
 
+use futures::FutureExt;
 use serde::Serialize;
 
 use super::amazon::{Amazon, CallError, Called, Rule, Subnet};
@@ -15,7 +16,8 @@ use super::place::{self, Images, PlaceError};
 use super::quotas::Quotas;
 use super::tags::INSTALLATION;
 
-pub use self::policy::policy;
+pub use self::policy::{Known, policy};
+use self::rehearsals::INSTEAD;
 pub(super) use self::rehearsals::launching as rehearse_launch;
 
 /// One thing that was looked at.
@@ -30,10 +32,17 @@ pub struct Finding {
 /// A subnet with fewer runs out soon.
 const FEW_ADDRESSES: i32 = 16;
 
-/// Everything in the order in which to mend it. When Amazon cannot be asked at all, only that.
-pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_url: Option<&str>) -> Vec<Finding> {
+/// Everything in the order in which to mend it. When Amazon cannot be asked at all, only that. `installation`: the portal's, if
+/// known; a policy may let nobody make or change what is another's.
+pub async fn examine(
+    amazon: &Amazon,
+    quotas: &Quotas,
+    config: &Config,
+    portal_url: Option<&str>,
+    installation: Option<&str>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let of = [rehearsals::INSTEAD.to_owned()];
+    let of = [installation.unwrap_or(INSTEAD).to_owned()];
     let ours: [(&str, &[String]); 1] = [(INSTALLATION, &of)];
     let mut looks = vec![
         ("instances", amazon.instances(&ours).await.map(drop)),
@@ -54,6 +63,7 @@ pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_u
     for (what, looked) in looks {
         findings.push(finding(&format!("looking at {what}"), &looked, "allowed"));
     }
+    findings.push(encryption(amazon).boxed().await);
     let subnets = place::subnets(amazon, config).await;
     match &subnets {
         Err(error) => findings.push(missing("subnets", told(error))),
@@ -89,9 +99,10 @@ pub async fn examine(amazon: &Amazon, quotas: &Quotas, config: &Config, portal_u
     }
     let host = place::first_image(sizes.as_deref().unwrap_or_default(), &images);
     if let Some(subnet) = subnets.iter().flatten().next() {
-        findings.extend(rehearsals::making(&amazon.rehearsing(), config, subnet, host).await);
+        findings.extend(rehearsals::making(&amazon.rehearsing(), config, subnet, host, &of[0]).boxed().await);
     }
-    findings.extend(rehearsals::changing(&amazon.rehearsing(), zones.first().copied().filter(|_| offers)).await);
+    let zone = zones.first().copied();
+    findings.extend(rehearsals::changing(&amazon.rehearsing(), installation, zone, offers).boxed().await);
     findings.push(portal(config, portal_url).await);
     findings
 }
@@ -125,18 +136,38 @@ fn refusal(error: &CallError) -> String {
                  `instance_role` where the role is not called as its profile)"
             )
         }
-        CallError::Refused { call, .. } if is_permission(error) => not_allowed(&[call]),
-        _ => plain(error),
+        _ => denied(error).map_or_else(|| plain(error), |action| not_allowed(&[action])),
     }
+}
+
+/// The action that is not allowed, if that is it: as Amazon's message has it, for a call may take several; else the call's own.
+fn denied(error: &CallError) -> Option<String> {
+    let CallError::Refused { call, message, .. } = error else { return None };
+    let named = message.split("not authorized to perform: ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    is_permission(error).then(|| named.map_or_else(|| format!("ec2:{call}"), str::to_owned))
 }
 
 /// What a launch with a role is refused for without; Amazon's message says for which one.
 const PASS_ROLE: &str = "iam:PassRole";
 
-fn not_allowed(calls: &[&str]) -> String {
-    let calls: Vec<String> = calls.iter().map(|call| format!("ec2:{call}")).collect();
-    let calls = calls.join(", ");
-    format!("not allowed: give these credentials {calls} (`bookend doctor ec2 --policy` prints all it takes)")
+fn not_allowed(actions: &[String]) -> String {
+    let actions = actions.join(", ");
+    format!("not allowed: give these credentials {actions} (`bookend doctor ec2 --policy` prints all it takes)")
+}
+
+/// Amazon encrypts in the name of who calls, and looks at that after the call: nothing can be rehearsed.
+async fn encryption(amazon: &Amazon) -> Finding {
+    let about = "encrypting volumes";
+    match amazon.default_key().await {
+        Err(error) => missing(about, refusal(&error)),
+        Ok(None) => fine(about, "with Amazon's own key".to_owned()),
+        Ok(Some(key)) => fine(
+            about,
+            format!(
+                "with {key}: these credentials need the kms: actions for it that `bookend doctor ec2 --policy` prints, and                  the key's own policy has to let them"
+            ),
+        ),
+    }
 }
 
 fn told(error: &PlaceError) -> String {

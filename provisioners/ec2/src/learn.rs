@@ -8,7 +8,8 @@ use super::look::Seen;
 use super::records::{Kept, Move, Phase, Record, Records, Rest, Server, Snapshot, Volume};
 use super::tags::{MOVE, VOLUME};
 
-const NOT_MADE: &str = "Amazon could not make it (its state is “error”; is its key allowed to be used?)";
+const NOT_MADE: &str = "Amazon could not make it: its state is “error”, as where Bookend may not use the key that EBS encrypts \
+                        with. `bookend doctor ec2` says which key that is, and what to do";
 
 /// Brings the records up to date; returns those that changed, with the versions they were read at.
 pub fn learn(records: &mut Records, seen: &Seen, now: i64) -> Vec<(i64, Record)> {

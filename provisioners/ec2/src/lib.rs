@@ -147,7 +147,7 @@ impl Ec2 {
     /// [`PlaceError`] says what is missing.
     pub async fn open(parts: Parts) -> Result<Self, PlaceError> {
         let Parts { name, config, amazon, ledger, installation, portal, enrolments, now } = parts;
-        let place = match Place::find(&amazon, &config, &portal.url).await {
+        let place = match Place::find(&amazon, &config, &portal.url, &installation).await {
             Ok(place) => Some(Arc::new(place)),
             Err(error) if error.may_pass() => {
                 tracing::warn!(provisioner = name, %error, "nothing can be ordered there before Amazon answers; trying again");

@@ -11,11 +11,11 @@ use super::place::{Place, PlaceError, first_image};
 
 /// # Errors
 /// [`PlaceError`] says which one is wrong.
-pub async fn check(amazon: &Amazon, config: &Config, place: &Place) -> Result<(), PlaceError> {
+pub async fn check(amazon: &Amazon, config: &Config, place: &Place, installation: &str) -> Result<(), PlaceError> {
     groups(amazon, config, &place.vpc).await?;
     let subnet = place.subnets.first().filter(|_| config.instance_profile.is_some() || config.key_pair.is_some());
     let (Some(subnet), Some(image)) = (subnet, first_image(&place.sizes, &place.images)) else { return Ok(()) };
-    let refused = rehearse_launch(&amazon.rehearsing(), config, subnet, image).await.err();
+    let refused = rehearse_launch(&amazon.rehearsing(), config, subnet, image, installation).await.err();
     match refused.map(|error| judged(config, error)) {
         Some(Err(wrong)) => Err(wrong),
         Some(Ok(error)) => {

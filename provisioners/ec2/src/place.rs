@@ -47,7 +47,7 @@ pub(super) async fn keep_current(shared: Arc<Shared>) {
     loop {
         let known = shared.place();
         tokio::time::sleep(if known.is_some() { REFRESH } else { RETRY }).await;
-        match Place::find(&shared.amazon, &shared.config, &shared.portal.url).await {
+        match Place::find(&shared.amazon, &shared.config, &shared.portal.url, &shared.installation).await {
             Ok(place) => {
                 *shared.place.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(place));
                 if known.is_none() {
@@ -141,6 +141,7 @@ impl Place {
         amazon: &'a Amazon,
         config: &'a Config,
         portal_url: &'a str,
+        installation: &'a str,
     ) -> BoxFuture<'a, Result<Place, PlaceError>> {
         Box::pin(async move {
             let subnets = subnets(amazon, config).await?;
@@ -151,7 +152,7 @@ impl Place {
                 images: images(amazon, config).boxed().await?,
                 portal_rules: portal_rules(config, portal_url).await?,
             };
-            named::check(amazon, config, &place).boxed().await?;
+            named::check(amazon, config, &place, installation).boxed().await?;
             Ok(place)
         })
     }

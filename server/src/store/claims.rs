@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use provisioners::EnvironmentId;
-use sqlx::Row;
+use sqlx::{AnyConnection, Connection, Row};
 
 use super::{PortalLock, Store, StoreError, Tx};
 
@@ -18,6 +18,21 @@ pub struct Lease {
 impl Lease {
     pub fn environment(&self) -> &EnvironmentId {
         &self.environment
+    }
+}
+
+/// The name of a database that is only looked at, by its URL; `None`: it has none yet, or no tables.
+///
+/// # Errors
+/// When it cannot be reached.
+pub async fn known_installation(url: &str) -> Result<Option<String>, StoreError> {
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(url).await?;
+    let known = sqlx::query_scalar("select value from installation where key = 'id'");
+    match known.fetch_optional(&mut connection).await {
+        // A portal was never started with it.
+        Err(sqlx::Error::Database(_)) => Ok(None),
+        known => Ok(known?),
     }
 }
 

@@ -58,7 +58,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 pub use agents::{AgentCredentials, Neighbour, ServerConfiguration};
 pub use audit::AuditEvent;
 pub use change::NewOrder;
-pub use claims::Lease;
+pub use claims::{Lease, known_installation};
 pub use describe::{Described, Description};
 pub use drills::{DrillDue, DrillUnderWay};
 pub use effects::{Answer, Recorded, Settlement};

@@ -169,7 +169,7 @@ async fn the_doctor_finds_nothing_missing_on_moto_that_moto_has() {
     let config = config_in(&moto, HOME);
     let amazon = ec2::connect_as(&config, Some(credentials())).await;
     let quotas = ec2::connect_quotas_as(&config, Some(credentials())).await;
-    let findings = examine(&amazon, &quotas, &config, Some("https://bookend.example.com")).await;
+    let findings = examine(&amazon, &quotas, &config, Some("https://bookend.example.com"), None).await;
     let told = |fine: bool| {
         let told = findings.iter().filter(|finding| finding.fine == fine);
         told.map(|Finding { about, .. }| about.as_str()).collect::<Vec<_>>()

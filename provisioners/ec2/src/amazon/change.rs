@@ -1,5 +1,7 @@
 //! The calls that change something, each of which can be a rehearsal. Each is paid for beforehand: whether there is a token for it
 //! decides whether it is made now.
+//!
+//! What Amazon's client has under way is large, and lies on the heap: several calls, one in another, would fill a stack.
 
 use std::net::Ipv4Addr;
 
@@ -61,7 +63,7 @@ impl Amazon {
     ) -> Called<String> {
         let call = self.client.create_security_group().set_dry_run(self.dry_run).vpc_id(vpc).group_name(name);
         let call = call.description(about).tag_specifications(specification(ResourceType::SecurityGroup, tags));
-        let made = self.answered("CreateSecurityGroup", &paid, call.send().await)?;
+        let made = self.answered("CreateSecurityGroup", &paid, Box::pin(call.send()).await)?;
         made.group_id.ok_or_else(|| nameless("CreateSecurityGroup"))
     }
 
@@ -69,14 +71,16 @@ impl Amazon {
     pub async fn allow_in(&self, paid: Paid, group: &str, rules: &[Rule]) -> Called<()> {
         let call = self.client.authorize_security_group_ingress().set_dry_run(self.dry_run).group_id(group);
         let call = call.set_ip_permissions(Some(rules.iter().map(Rule::permission).collect()));
-        self.answered("AuthorizeSecurityGroupIngress", &paid, call.send().await).map(drop)
+        let called = self.answered("AuthorizeSecurityGroupIngress", &paid, Box::pin(call.send()).await);
+        self.or_gone(called.map(drop), group).await
     }
 
     /// Lets the members of a group reach these.
     pub async fn allow_out(&self, paid: Paid, group: &str, rules: &[Rule]) -> Called<()> {
         let call = self.client.authorize_security_group_egress().set_dry_run(self.dry_run).group_id(group);
         let call = call.set_ip_permissions(Some(rules.iter().map(Rule::permission).collect()));
-        self.answered("AuthorizeSecurityGroupEgress", &paid, call.send().await).map(drop)
+        let called = self.answered("AuthorizeSecurityGroupEgress", &paid, Box::pin(call.send()).await);
+        self.or_gone(called.map(drop), group).await
     }
 
     /// Takes back that the members of a group reach these. In a default VPC those that the group does not have are passed over;
@@ -84,12 +88,14 @@ impl Amazon {
     pub async fn forbid_out(&self, paid: Paid, group: &str, rules: &[Rule]) -> Called<()> {
         let call = self.client.revoke_security_group_egress().set_dry_run(self.dry_run).group_id(group);
         let call = call.set_ip_permissions(Some(rules.iter().map(Rule::permission).collect()));
-        self.answered("RevokeSecurityGroupEgress", &paid, call.send().await).map(drop)
+        let called = self.answered("RevokeSecurityGroupEgress", &paid, Box::pin(call.send()).await);
+        self.or_gone(called.map(drop), group).await
     }
 
     pub async fn delete_security_group(&self, paid: Paid, group: &str) -> Called<()> {
         let call = self.client.delete_security_group().set_dry_run(self.dry_run).group_id(group);
-        self.answered("DeleteSecurityGroup", &paid, call.send().await).map(drop)
+        let called = self.answered("DeleteSecurityGroup", &paid, Box::pin(call.send()).await);
+        self.or_gone(called.map(drop), group).await
     }
 
     /// Exactly the same call each time, whoever makes it.
@@ -149,7 +155,7 @@ impl Amazon {
         user_data: &str,
     ) -> Called<Vec<(String, Option<Ipv4Addr>)>> {
         let call = self.launch_call(launch, user_data);
-        let made = self.answered("RunInstances", &paid, call.send().await)?;
+        let made = self.answered("RunInstances", &paid, Box::pin(call.send()).await)?;
         let address = |one: &types::Instance| one.private_ip_address.as_ref()?.parse().ok();
         let mut made: Vec<(i32, String, Option<Ipv4Addr>)> = made
             .instances
@@ -168,20 +174,24 @@ impl Amazon {
     pub async fn terminate(&self, paid: Paid, instances: &[String]) -> Called<()> {
         let call =
             self.client.terminate_instances().set_dry_run(self.dry_run).set_instance_ids(Some(instances.to_vec()));
-        self.answered("TerminateInstances", &paid, call.send().await).map(drop)
+        let called = self.answered("TerminateInstances", &paid, Box::pin(call.send()).await).map(drop);
+        match instances {
+            [one] => self.or_gone(called, one).await,
+            _ => called,
+        }
     }
 
     /// As [`terminate`](Self::terminate), for those that stand by from now on.
     pub async fn stop(&self, paid: Paid, instances: &[String], hibernate: bool) -> Called<()> {
         let call = self.client.stop_instances().set_dry_run(self.dry_run).set_instance_ids(Some(instances.to_vec()));
         let call = call.set_hibernate(hibernate.then_some(true));
-        self.answered("StopInstances", &paid, call.send().await).map(drop)
+        self.answered("StopInstances", &paid, Box::pin(call.send()).await).map(drop)
     }
 
     /// As [`terminate`](Self::terminate), for those that stand by no longer.
     pub async fn start(&self, paid: Paid, instances: &[String]) -> Called<()> {
         let call = self.client.start_instances().set_dry_run(self.dry_run).set_instance_ids(Some(instances.to_vec()));
-        self.answered("StartInstances", &paid, call.send().await).map(drop)
+        self.answered("StartInstances", &paid, Box::pin(call.send()).await).map(drop)
     }
 
     /// Exactly the same call each time, whoever makes it.
@@ -195,17 +205,14 @@ impl Amazon {
             .encrypted(true)
             .volume_type(types::VolumeType::Gp3)
             .tag_specifications(specification(ResourceType::Volume, &volume.tags));
-        let made = self.answered("CreateVolume", &paid, call.send().await)?;
+        let made = self.answered("CreateVolume", &paid, Box::pin(call.send()).await)?;
         made.volume_id.ok_or_else(|| nameless("CreateVolume"))
     }
 
     pub async fn delete_volume(&self, paid: Paid, volume: &str) -> Called<()> {
-        self.answered(
-            "DeleteVolume",
-            &paid,
-            self.client.delete_volume().set_dry_run(self.dry_run).volume_id(volume).send().await,
-        )
-        .map(drop)
+        let call = self.client.delete_volume().set_dry_run(self.dry_run).volume_id(volume);
+        let called = self.answered("DeleteVolume", &paid, Box::pin(call.send()).await);
+        self.or_gone(called.map(drop), volume).await
     }
 
     /// `number` counts the disks of the instance, from 0.
@@ -218,14 +225,14 @@ impl Amazon {
             .volume_id(volume)
             .instance_id(instance)
             .device(device);
-        self.answered("AttachVolume", &paid, call.send().await).map(drop)
+        self.answered("AttachVolume", &paid, Box::pin(call.send()).await).map(drop)
     }
 
     /// The moment is fixed when this returns.
     pub async fn create_snapshot(&self, paid: Paid, volume: &str, tags: &Tags) -> Called<String> {
         let call = self.client.create_snapshot().set_dry_run(self.dry_run).volume_id(volume);
         let call = call.tag_specifications(specification(ResourceType::Snapshot, tags));
-        let made = self.answered("CreateSnapshot", &paid, call.send().await)?;
+        let made = self.answered("CreateSnapshot", &paid, Box::pin(call.send()).await)?;
         made.snapshot_id.ok_or_else(|| nameless("CreateSnapshot"))
     }
 
@@ -250,13 +257,14 @@ impl Amazon {
             .set_presigned_url(may_read)
             .encrypted(true)
             .tag_specifications(specification(ResourceType::Snapshot, tags));
-        let made = self.answered("CopySnapshot", &paid, call.send().await)?;
+        let made = self.answered("CopySnapshot", &paid, Box::pin(call.send()).await)?;
         made.snapshot_id.ok_or_else(|| nameless("CopySnapshot"))
     }
 
     pub async fn delete_snapshot(&self, paid: Paid, snapshot: &str) -> Called<()> {
         let call = self.client.delete_snapshot().set_dry_run(self.dry_run).snapshot_id(snapshot);
-        self.answered("DeleteSnapshot", &paid, call.send().await).map(drop)
+        let called = self.answered("DeleteSnapshot", &paid, Box::pin(call.send()).await);
+        self.or_gone(called.map(drop), snapshot).await
     }
 
     /// Has volumes that begin with these snapshots in these zones be at full speed at once; repeated, it changes nothing. What is
@@ -265,7 +273,7 @@ impl Amazon {
         let call = self.client.enable_fast_snapshot_restores().set_dry_run(self.dry_run);
         let call = call.set_source_snapshot_ids(Some(snapshots.to_vec()));
         let call = call.set_availability_zones(Some(zones.to_vec()));
-        let answer = self.answered("EnableFastSnapshotRestores", &paid, call.send().await)?;
+        let answer = self.answered("EnableFastSnapshotRestores", &paid, Box::pin(call.send()).await)?;
         let mut refused = answer.unsuccessful().iter().flat_map(|one| one.fast_snapshot_restore_state_errors());
         let Some(error) = refused.find_map(|one| one.error()) else { return Ok(()) };
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
@@ -278,7 +286,7 @@ impl Amazon {
         let call = self.client.disable_fast_snapshot_restores().set_dry_run(self.dry_run);
         let call = call.set_source_snapshot_ids(Some(snapshots.to_vec()));
         let call = call.set_availability_zones(Some(zones.to_vec()));
-        self.answered("DisableFastSnapshotRestores", &paid, call.send().await).map(drop)
+        self.answered("DisableFastSnapshotRestores", &paid, Box::pin(call.send()).await).map(drop)
     }
 
     pub async fn create_tags(&self, paid: Paid, resources: &[String], tags: &Tags) -> Called<()> {
@@ -288,7 +296,30 @@ impl Amazon {
             .set_dry_run(self.dry_run)
             .set_resources(Some(resources.to_vec()))
             .set_tags(Some(listed(tags)));
-        self.answered("CreateTags", &paid, call.send().await).map(drop)
+        self.answered("CreateTags", &paid, Box::pin(call.send()).await).map(drop)
+    }
+}
+
+impl Amazon {
+    /// What is gone has no tags any more. So who may change only what is tagged (as by the policy that the doctor prints) hears of it
+    /// that this is not allowed; it is looked for then, and told as what is not there is told to everybody else.
+    async fn or_gone(&self, called: Called<()>, id: &str) -> Called<()> {
+        match called {
+            Err(CallError::Refused { call, code, message })
+                if code == "UnauthorizedOperation"
+                    && self.dry_run.is_none()
+                    && Box::pin(self.shows(id)).await == Ok(false) =>
+            {
+                let code = match id.split('-').next() {
+                    Some("i") => "InvalidInstanceID.NotFound",
+                    Some("vol") => "InvalidVolume.NotFound",
+                    Some("snap") => "InvalidSnapshot.NotFound",
+                    _ => "InvalidGroup.NotFound",
+                };
+                Err(CallError::Refused { call, code: code.to_owned(), message })
+            }
+            called => called,
+        }
     }
 }
 

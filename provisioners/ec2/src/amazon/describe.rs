@@ -223,6 +223,33 @@ impl Amazon {
         Ok(page.security_groups.unwrap_or_default().into_iter().find_map(group))
     }
 
+    /// Whether there is an instance, a volume, a snapshot or a security group of ours with this id, as far as is shown.
+    pub async fn shows(&self, id: &str) -> Called<bool> {
+        let by = |name| filter(name, &[id.to_owned()]);
+        match id.split('-').next() {
+            Some("i") => {
+                let call = self.client.describe_instances().filters(by("instance-id"));
+                Ok(self.look("DescribeInstances", call.send()).await?.reservations.is_some_and(|all| !all.is_empty()))
+            }
+            Some("vol") => {
+                let call = self.client.describe_volumes().filters(by("volume-id"));
+                Ok(self.look("DescribeVolumes", call.send()).await?.volumes.is_some_and(|all| !all.is_empty()))
+            }
+            Some("snap") => {
+                let call = self.client.describe_snapshots().owner_ids("self").filters(by("snapshot-id"));
+                Ok(self.look("DescribeSnapshots", call.send()).await?.snapshots.is_some_and(|all| !all.is_empty()))
+            }
+            _ => Ok(!self.networks_of_groups(&[id.to_owned()]).await?.is_empty()),
+        }
+    }
+
+    /// The key that volumes are encrypted with when none is named, by its ARN; `None`: Amazon's own, which everybody may use.
+    pub async fn default_key(&self) -> Called<Option<String>> {
+        let call = self.client.get_ebs_default_kms_key_id();
+        let page = self.look("GetEbsDefaultKmsKeyId", call.send()).await?;
+        Ok(page.kms_key_id.filter(|key| !key.ends_with("alias/aws/ebs")))
+    }
+
     /// These, or those of the region that are their zone's default, in the order of their zones.
     pub async fn subnets(&self, ids: &[String], vpc: Option<&str>) -> Called<Vec<Subnet>> {
         let mut call = self.client.describe_subnets();

@@ -6,14 +6,27 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 
+/// What a policy can be stricter by, and what it has to allow besides.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The portal's; without it everything that carries some installation's tag may be changed.
+    pub installation: Option<String>,
+    /// The keys, by ARN, with which accounts encrypt volumes in the place of Amazon's own.
+    pub keys: BTreeSet<String>,
+}
+
 /// As an IAM policy, for all of these tables together: accounts of one of Amazon's partitions, which the first one names.
-pub fn policy<'a>(configs: impl IntoIterator<Item = &'a Config>) -> Value {
+pub fn policy<'a>(configs: impl IntoIterator<Item = &'a Config>, known: &Known) -> Value {
     let configs: Vec<&Config> = configs.into_iter().collect();
     let partition = configs.first().map_or("aws", |config| partition(&config.region));
     let text = include_str!("../policy.json").replace("arn:aws:", &format!("arn:{partition}:"));
     let mut policy: Value = serde_json::from_str(&text).unwrap_or_default();
+    let Some(statements) = policy["Statement"].as_array_mut() else { return policy };
+    if let Some(installation) = &known.installation {
+        statements.iter_mut().for_each(|statement| name(statement, installation));
+    }
     let roles: BTreeSet<String> = configs.iter().filter_map(|config| role(config, partition)).collect();
-    if let (false, Some(statements)) = (roles.is_empty(), policy["Statement"].as_array_mut()) {
+    if !roles.is_empty() {
         statements.push(json!({
             "Sid": "GiveServersTheirRole",
             "Effect": "Allow",
@@ -22,7 +35,41 @@ pub fn policy<'a>(configs: impl IntoIterator<Item = &'a Config>) -> Value {
             "Condition": { "StringEquals": { "iam:PassedToService": "ec2.amazonaws.com" } },
         }));
     }
+    if !known.keys.is_empty() {
+        statements.extend(encrypt(&known.keys));
+    }
     policy
+}
+
+/// Some installation's tag is to be this one's.
+fn name(statement: &mut Value, installation: &str) {
+    let Some(Value::Object(any)) = statement["Condition"].get("Null").cloned() else { return };
+    let one: serde_json::Map<String, Value> = any.into_iter().map(|(key, _)| (key, installation.into())).collect();
+    statement["Condition"] = json!({ "StringEquals": one });
+}
+
+/// What EC2 asks of a customer's key in the name of who calls, and no other use of it ("Requirements for Amazon EBS encryption").
+fn encrypt(keys: &BTreeSet<String>) -> [Value; 2] {
+    let regions: BTreeSet<&str> = keys.iter().filter_map(|key| key.split(':').nth(3)).collect();
+    let domain = |region: &str| if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let services: Vec<String> = regions.iter().map(|region| format!("ec2.{region}.{}", domain(region))).collect();
+    let through = json!({ "kms:ViaService": services });
+    [
+        json!({
+            "Sid": "EncryptVolumes",
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt*"],
+            "Resource": keys,
+            "Condition": { "StringEquals": through },
+        }),
+        json!({
+            "Sid": "LetServersReadVolumes",
+            "Effect": "Allow",
+            "Action": "kms:CreateGrant",
+            "Resource": keys,
+            "Condition": { "StringEquals": through, "Bool": { "kms:GrantIsForAWSResource": "true" } },
+        }),
+    ]
 }
 
 /// The role that servers get. A launch names the profile, and Amazon asks for permission to pass the role in it
@@ -69,6 +116,7 @@ mod tests {
             "Attach",
             "Authorize",
             "Revoke",
+            "GetEbs",
         ];
         let is_call = |word: &&str| {
             verbs.iter().any(|verb| word.starts_with(verb)) && word.chars().all(|letter| letter.is_ascii_alphabetic())
@@ -81,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_policy_allows_every_call_there_is_and_no_other() {
-        let policy = policy(None);
+        let policy = policy(None, &Known::default());
         let actions = policy["Statement"].as_array().unwrap().iter().flat_map(|statement| match &statement["Action"] {
             Value::String(one) => vec![one.clone()],
             many => many.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect(),
@@ -91,10 +139,11 @@ mod tests {
 
     #[test]
     fn nothing_without_our_tag_may_be_changed() {
-        let policy = policy(None);
+        let policy = policy(None, &Known::default());
         for statement in policy["Statement"].as_array().unwrap() {
             let looks = statement["Action"].to_string().matches("ec2:").count()
-                == statement["Action"].to_string().matches("ec2:Describe").count();
+                == statement["Action"].to_string().matches("ec2:Describe").count()
+                    + statement["Action"].to_string().matches("ec2:Get").count();
             let sid = statement["Sid"].as_str().unwrap();
             let from = ["LaunchFrom", "MakeGroupsInNetworks", "TagWhatIsMade"].contains(&sid);
             let condition = statement["Condition"].to_string();
@@ -133,19 +182,55 @@ mod tests {
     fn the_roles_of_all_tables_may_be_given_to_servers_and_no_other() {
         let tables = crate::config::read(TABLES).unwrap();
         let roles = json!(["arn:aws:iam::*:role/servers", "arn:aws:iam::111122223333:role/app/worker-role"]);
-        assert_eq!(passed(&policy(tables.values())), Some(roles));
-        assert_eq!(passed(&policy([&tables["paris"]])), None, "servers without a role");
+        assert_eq!(passed(&policy(tables.values(), &Known::default())), Some(roles));
+        assert_eq!(passed(&policy([&tables["paris"]], &Known::default())), None, "servers without a role");
         let role = "arn:aws:iam::111122223333:role/exact".to_owned();
         let exact = Config { instance_role: Some(role.clone()), ..tables["frankfurt"].clone() };
-        assert_eq!(passed(&policy([&exact, &exact])), Some(json!([role])), "each once");
+        assert_eq!(passed(&policy([&exact, &exact], &Known::default())), Some(json!([role])), "each once");
     }
 
     #[test]
     fn in_china_all_names_are_of_the_amazon_there() {
         let mut beijing = crate::config::read(TABLES).unwrap().remove("frankfurt").unwrap();
         beijing.region = "cn-north-1".to_owned();
-        let text = policy([&beijing]).to_string();
+        let text = policy([&beijing], &Known::default()).to_string();
         assert!(text.contains("arn:aws-cn:iam::*:role/servers"), "{text}");
         assert!(!text.contains("arn:aws:"), "{text}");
+    }
+
+    #[test]
+    fn an_installation_that_is_known_is_the_only_one() {
+        let (loose, known) =
+            (Known::default(), Known { installation: Some("0192-ours".to_owned()), ..Known::default() });
+        let (loose, strict) = (policy(None, &loose).to_string(), policy(None, &known).to_string());
+        assert!(!strict.contains("Null"), "{strict}");
+        let tags = |text: &str| text.matches("Tag/bookend:installation\"").count();
+        let ours = |text: &str| text.matches("Tag/bookend:installation\":\"0192-ours\"").count();
+        assert_eq!((tags(&strict), ours(&strict), ours(&loose)), (tags(&loose), tags(&loose), 0));
+    }
+
+    #[test]
+    fn a_key_of_the_account_is_used_by_amazon_in_our_name_and_for_nothing_else() {
+        let key = "arn:aws:kms:eu-central-1:111122223333:key/0b6a2f3c".to_owned();
+        let known = Known { keys: BTreeSet::from([key.clone()]), ..Known::default() };
+        let policy = policy(None, &known);
+        let about_keys = |statement: &&Value| statement["Action"].to_string().contains("kms:");
+        let statements: Vec<_> = policy["Statement"].as_array().unwrap().iter().filter(about_keys).collect();
+        assert_eq!(statements.len(), 2);
+        for statement in statements {
+            assert_eq!(statement["Resource"], json!([key]));
+            let through = &statement["Condition"]["StringEquals"]["kms:ViaService"];
+            assert_eq!(*through, json!(["ec2.eu-central-1.amazonaws.com"]));
+        }
+    }
+
+    /// "IAM and AWS STS quotas": characters of a managed policy, without white space.
+    #[test]
+    fn the_policy_fits_into_one_of_amazons() {
+        let tables = crate::config::read(TABLES).unwrap();
+        let keys = ["eu-central-1", "eu-west-1", "eu-west-3"];
+        let keys = keys.map(|region| format!("arn:aws:kms:{region}:111122223333:key/{}", "0".repeat(36)));
+        let known = Known { installation: Some("0".repeat(36)), keys: keys.into_iter().collect() };
+        assert!(policy(tables.values(), &known).to_string().len() < 6144);
     }
 }

@@ -1,22 +1,31 @@
 //! What Amazon would let us do, by calls that do nothing. It tells no other way without being asked about permissions themselves,
 //! which few may.
 
+use futures::FutureExt;
 use provisioners::{ServerId, VolumeId, VolumePlan};
 
-use super::{Finding, finding, fine, is_permission, missing, not_allowed};
-use crate::amazon::{Amazon, CallError, Called, InstanceState, MachineImage, Rule, SnapshotState, Subnet, VolumeState};
+use super::{Finding, denied, finding, fine, missing, not_allowed};
+use crate::amazon::{
+    Amazon, CallError, Called, EbsSnapshot, InstanceState, MachineImage, Rule, SnapshotState, Subnet, VolumeState,
+};
 use crate::buckets::{Bucket, Paid};
 use crate::config::Config;
 use crate::perform::plain;
 use crate::records::{Directions, Launch, Member, Volume};
 use crate::tags::{INSTALLATION, Tags};
 
-/// What rehearsals carry in the place of an installation's id.
+/// What rehearsals carry in the place of an installation's id that is not known.
 pub const INSTEAD: &str = "doctor";
 
-/// What takes nothing that is there already.
-pub async fn making(amazon: &Amazon, config: &Config, subnet: &Subnet, image: Option<&MachineImage>) -> Vec<Finding> {
-    let mut tags = tags();
+/// What takes nothing that is there already. `installation`: in whose name.
+pub async fn making(
+    amazon: &Amazon,
+    config: &Config,
+    subnet: &Subnet,
+    image: Option<&MachineImage>,
+    installation: &str,
+) -> Vec<Finding> {
+    let mut tags = tags(installation);
     tags.extend(config.tags.clone());
     let volume = Volume { tags: tags.clone(), ..volume(&subnet.zone) };
     let volume = amazon.create_volume(pay(amazon, "CreateVolume").await, &volume).await;
@@ -27,25 +36,33 @@ pub async fn making(amazon: &Amazon, config: &Config, subnet: &Subnet, image: Op
         finding("making security groups", &rehearsed(group), "allowed"),
     ];
     if let Some(image) = image {
-        findings.push(finding("launching servers", &launching(amazon, config, subnet, image).await, "allowed"));
+        let launch = launching(amazon, config, subnet, image, installation).await;
+        findings.push(finding("launching servers", &launch, "allowed"));
     }
     findings
 }
 
 /// With all that is configured.
-pub async fn launching(amazon: &Amazon, config: &Config, subnet: &Subnet, image: &MachineImage) -> Called<()> {
-    let mut tags = tags();
+pub async fn launching(
+    amazon: &Amazon,
+    config: &Config,
+    subnet: &Subnet,
+    image: &MachineImage,
+    installation: &str,
+) -> Called<()> {
+    let mut tags = tags(installation);
     tags.extend(config.tags.clone());
     let first = config.sizes.iter().flat_map(|size| &size.types).next();
     let launch = launch(config, subnet, image, first.map_or("", String::as_str), tags);
     rehearsed(amazon.run_instances(pay(amazon, "RunInstances").await, &launch, "").await)
 }
 
-/// What is done with what there is, rehearsed on one of each kind of what an installation, whichever, made: for anything else
-/// Amazon would say no to who may change no more than that. `fast_in`: a zone for fast snapshot restores, where those are offered.
-pub async fn changing(amazon: &Amazon, fast_in: Option<&str>) -> Vec<Finding> {
-    let any = ["*".to_owned()];
-    let made: [(&str, &[String]); 1] = [(INSTALLATION, &any)];
+/// What is done with what there is, rehearsed on one of each kind of what this installation made, or if none is known any: for
+/// anything else Amazon would say no to who may change no more than that. `offers`: fast snapshot restores, which have a zone as volumes do.
+pub async fn changing(amazon: &Amazon, installation: Option<&str>, zone: Option<&str>, offers: bool) -> Vec<Finding> {
+    let of = [installation.unwrap_or("*").to_owned()];
+    let made: [(&str, &[String]); 1] = [(INSTALLATION, &of)];
+    let tags = tags(installation.unwrap_or(INSTEAD));
     // What may not be looked at was told before.
     let servers = amazon.instances(&made).await.unwrap_or_default();
     let server = servers.into_iter().find(|one| one.state < InstanceState::ShuttingDown).map(|one| one.id);
@@ -53,13 +70,13 @@ pub async fn changing(amazon: &Amazon, fast_in: Option<&str>) -> Vec<Finding> {
     let there = |state| matches!(state, VolumeState::Available | VolumeState::InUse);
     let volume = volumes.into_iter().find(|one| there(one.state)).map(|one| one.id);
     let snapshots = amazon.snapshots(&made).await.unwrap_or_default();
-    let snapshot = snapshots.into_iter().find(|one| one.state == SnapshotState::Completed).map(|one| one.id);
+    let snapshot = snapshots.into_iter().find(|one| one.state == SnapshotState::Completed);
     let group = amazon.security_groups(&made).await.unwrap_or_default().into_iter().next().map(|one| one.id);
     vec![
-        judged("changing servers", &on_server(amazon, server.as_deref()).await),
-        judged("changing volumes", &on_volume(amazon, volume.as_deref(), server.as_deref()).await),
-        judged("changing snapshots", &on_snapshot(amazon, snapshot.as_deref(), fast_in).await),
-        judged("changing security groups", &on_group(amazon, group.as_deref()).await),
+        judged("changing servers", &on_server(amazon, server.as_deref()).boxed().await),
+        judged("changing volumes", &on_volume(amazon, volume.as_deref(), server.as_deref(), &tags).boxed().await),
+        judged("changing snapshots", &on_snapshot(amazon, snapshot.as_ref().zip(zone), offers, &tags).boxed().await),
+        judged("changing security groups", &on_group(amazon, group.as_deref()).boxed().await),
     ]
 }
 
@@ -75,9 +92,9 @@ async fn on_server(amazon: &Amazon, id: Option<&str>) -> Vec<Called<()>> {
     ]
 }
 
-async fn on_volume(amazon: &Amazon, id: Option<&str>, server: Option<&str>) -> Vec<Called<()>> {
+async fn on_volume(amazon: &Amazon, id: Option<&str>, server: Option<&str>, tags: &Tags) -> Vec<Called<()>> {
     let Some(id) = id else { return Vec::new() };
-    let snapshot = amazon.create_snapshot(pay(amazon, "CreateSnapshot").await, id, &tags()).await;
+    let snapshot = amazon.create_snapshot(pay(amazon, "CreateSnapshot").await, id, tags).await;
     let mut outcomes = vec![snapshot.map(drop), amazon.delete_volume(pay(amazon, "DeleteVolume").await, id).await];
     if let Some(server) = server {
         outcomes.push(amazon.attach_volume(pay(amazon, "AttachVolume").await, id, server, 0).await);
@@ -85,14 +102,21 @@ async fn on_volume(amazon: &Amazon, id: Option<&str>, server: Option<&str>) -> V
     outcomes
 }
 
-async fn on_snapshot(amazon: &Amazon, id: Option<&str>, fast_in: Option<&str>) -> Vec<Called<()>> {
-    let Some(id) = id else { return Vec::new() };
-    let here = (amazon.region().unwrap_or_default(), id);
+async fn on_snapshot(
+    amazon: &Amazon,
+    snapshot: Option<(&EbsSnapshot, &str)>,
+    offers: bool,
+    tags: &Tags,
+) -> Vec<Called<()>> {
+    let Some((EbsSnapshot { id, size_gib, .. }, zone)) = snapshot else { return Vec::new() };
+    let here = (amazon.region().unwrap_or_default(), id.as_str());
+    let restored = Volume { from: Some(id.clone()), size_gib: *size_gib, tags: tags.clone(), ..volume(zone) };
     let mut outcomes = vec![
         amazon.delete_snapshot(pay(amazon, "DeleteSnapshot").await, id).await,
-        amazon.copy_snapshot(pay(amazon, "CopySnapshot").await, here, &tags(), 0).await.map(drop),
+        amazon.copy_snapshot(pay(amazon, "CopySnapshot").await, here, tags, 0).await.map(drop),
+        amazon.create_volume(pay(amazon, "CreateVolume").await, &restored).await.map(drop),
     ];
-    if let Some(zone) = fast_in {
+    if offers {
         let (ids, zones) = ([id.to_owned()], [zone.to_owned()]);
         let paid = pay(amazon, "EnableFastSnapshotRestores").await;
         outcomes.push(amazon.enable_fast_restores(paid, &ids, &zones).await);
@@ -118,11 +142,7 @@ fn judged(about: &str, outcomes: &[Called<()>]) -> Finding {
     if outcomes.is_empty() {
         return fine(about, "not known before there is one: ask again after the first order".to_owned());
     }
-    let denied = outcomes.iter().filter_map(|outcome| match outcome {
-        Err(error @ CallError::Refused { call, .. }) if is_permission(error) => Some(*call),
-        _ => None,
-    });
-    let denied: Vec<&str> = denied.collect();
+    let denied: Vec<String> = outcomes.iter().filter_map(|outcome| denied(outcome.as_ref().err()?)).collect();
     let mut errors = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
     let unanswered = errors.find(|error| !matches!(error, CallError::Refused { .. }));
     match (denied.as_slice(), unanswered) {
@@ -144,8 +164,8 @@ fn rehearsed<T>(called: Called<T>) -> Called<()> {
 }
 
 /// What a rehearsal would give to what it makes.
-fn tags() -> Tags {
-    Tags::from([(INSTALLATION.to_owned(), INSTEAD.to_owned())])
+fn tags(installation: &str) -> Tags {
+    Tags::from([(INSTALLATION.to_owned(), installation.to_owned())])
 }
 
 fn volume(zone: &str) -> Volume {
