@@ -1,5 +1,7 @@
 //! What the hub needs of the database, and nothing else of it.
 
+use std::net::Ipv4Addr;
+
 use agent::api::{Config, HostEntry, LogLine, Status};
 use agent::link::Hello;
 use async_trait::async_trait;
@@ -15,8 +17,13 @@ pub trait AgentDirectory: Send + Sync + 'static {
     /// restart of either side, and the enrolment token is used up for every other key.
     async fn enrol(&self, hello: &Hello) -> Result<Enrolled, EnrolError>;
 
-    /// What an agent that is connected should know by now.
-    async fn present(&self, server: &ServerId, generation: i64) -> Result<Present, DirectoryError>;
+    /// What an agent that is connected should know by now. `from`: the [`Hello::address`] it called from.
+    async fn present(
+        &self,
+        server: &ServerId,
+        generation: i64,
+        from: Option<Ipv4Addr>,
+    ) -> Result<Present, DirectoryError>;
 
     /// Keeps the newest status durably and wakes the engine. Quick changes may have been left out in between.
     async fn record_status(&self, server: &ServerId, generation: i64, status: &Status) -> Result<(), DirectoryError>;

@@ -1,6 +1,7 @@
 //! One agent's link, from its greeting to its end.
 
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -61,7 +62,7 @@ async fn welcome(shared: &Arc<Shared>, stream: Box<dyn Duplex>) -> Option<(Agent
     };
     match decision {
         Ok(enrolled) => {
-            let agent = Agent { shared: shared.clone(), server, generation: hello.generation };
+            let agent = Agent { shared: shared.clone(), server, generation: hello.generation, from: hello.address };
             let connection = caller.accept().await.ok()?;
             Some((agent, enrolled, connection))
         }
@@ -82,6 +83,8 @@ struct Agent {
     shared: Arc<Shared>,
     server: ServerId,
     generation: i64,
+    /// [`agent::link::Hello::address`].
+    from: Option<Ipv4Addr>,
 }
 
 impl Agent {
@@ -127,7 +130,7 @@ impl Agent {
     }
 
     /// Tells what the server should be and where its peers are, and again whenever that is something else. While a generation
-    /// lives its configuration changes only once it is known where the server itself is.
+    /// lives its configuration changes only when the server is somewhere else than it said itself.
     async fn tell(
         &self,
         link: &Link,
@@ -153,7 +156,7 @@ impl Agent {
                 () = until_moved(&mut moves, &environment) => {}
                 () = tokio::time::sleep(LOOK_AGAIN), if !told.hosts.is_empty() || !looked_again => looked_again = true,
             }
-            let look = || self.shared.directory.present(&self.server, self.generation);
+            let look = || self.shared.directory.present(&self.server, self.generation, self.from);
             present = self.until_done("find out where servers are", look).await;
         }
     }

@@ -1,5 +1,6 @@
 //! Stories of the hub: the real link over socket pairs to an agent's router, a directory that can be made to fail.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -42,7 +43,7 @@ impl AgentDirectory for Memory {
             _ => Err(EnrolError::Refused("the enrolment token is wrong or used".into())),
         }
     }
-    async fn present(&self, _: &ServerId, _: i64) -> Result<Present, DirectoryError> {
+    async fn present(&self, _: &ServerId, _: i64, _: Option<Ipv4Addr>) -> Result<Present, DirectoryError> {
         let config = Config { digest: "one".into(), ..Config::default() };
         Ok(Present { config: Some(config), hosts: self.hosts.lock().unwrap().clone() })
     }
@@ -91,7 +92,14 @@ fn router(digests: watch::Sender<Vec<String>>) -> Router {
 
 fn dial(hub: &Hub, generation: i64, key: &str, router: Router) -> JoinHandle<LinkError> {
     let (agents, portals) = UnixStream::pair().unwrap();
-    let hello = Hello { version: 1, server: "s".into(), generation, enrolment: None, session_key: key.to_owned() };
+    let hello = Hello {
+        version: 1,
+        server: "s".into(),
+        generation,
+        enrolment: None,
+        session_key: key.to_owned(),
+        address: None,
+    };
     hub.accepted(Box::new(portals));
     tokio::spawn(async move {
         let Err(ended) = agent::link::agent::serve(agents, &hello, &router, || {}).await;

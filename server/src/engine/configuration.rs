@@ -17,11 +17,15 @@ use crate::store::ServerConfiguration;
 /// Where the first shared volume of an environment is kept in step; the others follow. Syncthing's own port.
 const FIRST_PORT: u16 = 22_000;
 
-/// `None` when the server should not be running anything.
+/// `None` when the server should not be running anything. `from`: where its agent says that it is.
 ///
 /// # Errors
 /// [`KeyError::WrongKey`] when the order's secrets cannot be opened.
-pub(super) fn config(key: &InstallationKey, server: &ServerConfiguration) -> Result<Option<Config>, KeyError> {
+pub(super) fn config(
+    key: &InstallationKey,
+    server: &ServerConfiguration,
+    from: Option<Ipv4Addr>,
+) -> Result<Option<Config>, KeyError> {
     if server.desired != Desired::Running {
         return Ok(None);
     }
@@ -30,13 +34,14 @@ pub(super) fn config(key: &InstallationKey, server: &ServerConfiguration) -> Res
         None => BTreeMap::new(),
     };
     let spec = server.spec.with_secrets(&secrets);
+    let address = address(server, from);
     let revealed = || secrets.iter().map(|(name, secret)| (name.clone(), secret.reveal().to_owned()));
     let mut variables = parameter_variables(&server.parameters, &secrets);
     variables.insert("BOOKEND_ENVIRONMENT".to_owned(), server.environment_name.clone());
     variables.insert("BOOKEND_SERVER".to_owned(), spec.name.clone());
-    variables.insert("BOOKEND_ADDRESS".to_owned(), address(server).to_string());
+    variables.insert("BOOKEND_ADDRESS".to_owned(), address.to_string());
     variables.extend(spec.variables);
-    let shared = shared(key, server);
+    let shared = shared(key, server, address);
     let mut config = Config {
         digest: String::new(),
         server: spec.name,
@@ -59,14 +64,14 @@ pub(super) fn config(key: &InstallationKey, server: &ServerConfiguration) -> Res
     Ok(Some(config))
 }
 
-/// Where it is, as far as that is known.
-fn address(server: &ServerConfiguration) -> Ipv4Addr {
+/// Where it is: what is known of it counts, then what its agent says, then what was planned.
+fn address(server: &ServerConfiguration, from: Option<Ipv4Addr>) -> Ipv4Addr {
     let known = server.servers.iter().find(|known| known.id == server.id).and_then(|known| known.address);
-    known.unwrap_or(server.spec.address)
+    known.or(from).unwrap_or(server.spec.address)
 }
 
 /// The server's copies of shared volumes, and who has the others.
-fn shared(key: &InstallationKey, server: &ServerConfiguration) -> Vec<Shared> {
+fn shared(key: &InstallationKey, server: &ServerConfiguration, address: Ipv4Addr) -> Vec<Shared> {
     let name_of = |spec: &ServerSpec| -> Vec<(String, String)> {
         let copies = spec.mounts.iter().filter_map(|mount| Some((mount.copy_of.clone()?, mount.path.clone())));
         copies.collect()
@@ -78,7 +83,7 @@ fn shared(key: &InstallationKey, server: &ServerConfiguration) -> Vec<Shared> {
         FIRST_PORT.saturating_add(u16::try_from(number).unwrap_or(u16::MAX))
     };
     // Where nobody knew before where servers would be, and they may be elsewhere tomorrow: their names lead to them.
-    let elsewhere = address(server) != server.spec.address;
+    let elsewhere = address != server.spec.address;
     let copies = name_of(&server.spec).into_iter().map(|(volume, path)| {
         let port = port_of(&volume);
         let place = |spec: &ServerSpec| match elsewhere {

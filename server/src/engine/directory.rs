@@ -1,5 +1,7 @@
 //! What the agents' hub needs of the database ([`AgentDirectory`]): who may connect, what it should be, what it said.
 
+use std::net::Ipv4Addr;
+
 use agent::api::{HostEntry, Status};
 use agent::link::Hello;
 use async_trait::async_trait;
@@ -43,18 +45,23 @@ impl AgentDirectory for Directory {
             self.bell.ring(&environment);
         }
         let last_log_seq = self.store.last_log_line(&hello.server, hello.generation).await.map_err(unavailable)?;
-        let present = self.present(&ServerId::new(&hello.server), hello.generation).await;
+        let present = self.present(&ServerId::new(&hello.server), hello.generation, hello.address).await;
         let present = present.map_err(EnrolError::Unavailable)?;
         Ok(Enrolled { environment: credentials.environment, present, last_log_seq })
     }
 
-    async fn present(&self, server: &ServerId, generation: i64) -> Result<Present, DirectoryError> {
+    async fn present(
+        &self,
+        server: &ServerId,
+        generation: i64,
+        from: Option<Ipv4Addr>,
+    ) -> Result<Present, DirectoryError> {
         let known = self.store.server_configuration(server.as_str()).await?;
         let Some(known) = known.filter(|known| known.generation == generation) else { return Ok(Present::default()) };
         let host = |peer: &Neighbour| Some(HostEntry { name: peer.name.clone(), address: peer.address? });
         let mut hosts: Vec<HostEntry> = known.servers.iter().filter_map(host).collect();
         hosts.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(Present { config: config(&self.key, &known)?, hosts })
+        Ok(Present { config: config(&self.key, &known, from)?, hosts })
     }
 
     async fn record_status(&self, server: &ServerId, generation: i64, status: &Status) -> Result<(), DirectoryError> {

@@ -1,6 +1,7 @@
 //! The agent's side of a link: dials the portal for as long as the server lives, and serves HTTP on every stream.
 
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use axum::Router;
@@ -56,17 +57,18 @@ pub async fn stay_linked(
     let mut lost = Instant::now();
     let mut told = String::new();
     loop {
-        let hello = Hello {
-            version: VERSION,
-            server: identity.server.clone(),
-            generation: identity.generation,
-            enrolment: identity.enrolment.clone(),
-            session_key: session_key.to_owned(),
-        };
         let dialled = Instant::now();
         let mut accepted = false;
         let ended = match reach(&identity.link).await {
-            Ok(transport) => {
+            Ok((transport, address)) => {
+                let hello = Hello {
+                    version: VERSION,
+                    server: identity.server.clone(),
+                    generation: identity.generation,
+                    enrolment: identity.enrolment.clone(),
+                    session_key: session_key.to_owned(),
+                    address,
+                };
                 serve(transport, &hello, &router, || {
                     accepted = true;
                     linked.send_replace(true);
@@ -106,9 +108,10 @@ fn longest_delay(link: &Reach, lost_for: Duration) -> Duration {
     }
 }
 
-async fn reach(link: &Reach) -> Result<Box<dyn Transport>, LinkError> {
+/// The way there, and from where it begins, as far as that is an address that others know the server by.
+async fn reach(link: &Reach) -> Result<(Box<dyn Transport>, Option<Ipv4Addr>), LinkError> {
     match link {
-        Reach::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        Reach::Unix(path) => Ok((Box::new(UnixStream::connect(path).await?), None)),
         Reach::Portal(portal) => dial::dial(portal).await,
     }
 }

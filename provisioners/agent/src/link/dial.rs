@@ -1,6 +1,7 @@
 //! The agent's way to a portal that is far away: TCP, perhaps through a proxy, TLS, and the WebSocket that a link runs over.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +28,8 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(6);
 /// Largest head of a proxy's answer, in bytes.
 const LARGEST_HEAD: usize = 8 * 1024;
 
-/// Dials with the proxy that the environment names.
-pub(super) async fn dial(portal: &PortalAddress) -> Result<Box<dyn Transport>, LinkError> {
+/// Dials with the proxy that the environment names. Says from which address of this machine, unless only it knows that one.
+pub(super) async fn dial(portal: &PortalAddress) -> Result<(Box<dyn Transport>, Option<Ipv4Addr>), LinkError> {
     let variable = |name: &str| std::env::var(name).ok();
     tokio::time::timeout(PATIENCE, dial_by(portal, variable)).await.unwrap_or_else(|_| {
         Err(LinkError::Unreachable(format!("{} did not answer within {} s", portal.url, PATIENCE.as_secs())))
@@ -38,15 +39,19 @@ pub(super) async fn dial(portal: &PortalAddress) -> Result<Box<dyn Transport>, L
 async fn dial_by(
     portal: &PortalAddress,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<Box<dyn Transport>, LinkError> {
+) -> Result<(Box<dyn Transport>, Option<Ipv4Addr>), LinkError> {
     let target = Target::parse(&portal.url).map_err(LinkError::Unreachable)?;
     let stream = match target.proxy(variable).map_err(LinkError::Unreachable)? {
         None => connect(&target.place).await?,
         Some(proxy) => through(&proxy, &target.place).await?,
     };
     stream.set_nodelay(true).ok();
+    let own = match stream.local_addr().map(|own| own.ip()) {
+        Ok(IpAddr::V4(own)) if !own.is_loopback() => Some(own),
+        _ => None,
+    };
     if !target.tls {
-        return websocket("ws", &target.place, stream).await;
+        return Ok((websocket("ws", &target.place, stream).await?, own));
     }
     let config = trust(portal.ca_file.as_deref())?;
     let name = ServerName::try_from(target.place.host.clone());
@@ -56,7 +61,7 @@ async fn dial_by(
         let own_ca = "a portal whose certificate is not signed by a known authority needs `ca_file` in the identity";
         LinkError::Unreachable(format!("{} does not prove who it is: {error} ({own_ca})", portal.url))
     })?;
-    websocket("wss", &target.place, stream).await
+    Ok((websocket("wss", &target.place, stream).await?, own))
 }
 
 async fn connect(place: &Place) -> Result<TcpStream, LinkError> {
@@ -245,7 +250,7 @@ mod tests {
             url: format!("https://{host}:{port}"),
             ca_file: ca_file.map(Path::to_owned),
         };
-        assert!(echoes(dial_by(&address("localhost", Some(&ca_file)), nothing).await.unwrap()).await);
+        assert!(echoes(dial_by(&address("localhost", Some(&ca_file)), nothing).await.unwrap().0).await);
 
         let told = async |address: PortalAddress| dial_by(&address, nothing).await.err().unwrap().to_string();
         let stranger = told(address("localhost", None)).await;
@@ -304,7 +309,7 @@ mod tests {
             let proxy = format!("http://{person}{proxy}");
             move |name: &str| (name == "HTTPS_PROXY").then(|| proxy.clone())
         };
-        assert!(echoes(dial_by(&address, by("ann:sesame@")).await.unwrap()).await);
+        assert!(echoes(dial_by(&address, by("ann:sesame@")).await.unwrap().0).await);
         let refused = dial_by(&address, by("")).await.err().unwrap().to_string();
         assert!(refused.contains("407 Who are you?"), "{refused}");
     }

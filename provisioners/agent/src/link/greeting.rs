@@ -79,7 +79,14 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_carries_its_reason() {
         let (agent, portal) = tokio::io::duplex(4096);
-        let hello = Hello { version: 1, server: "s".into(), generation: 1, enrolment: None, session_key: "k".into() };
+        let hello = Hello {
+            version: 1,
+            server: "s".into(),
+            generation: 1,
+            enrolment: None,
+            session_key: "k".into(),
+            address: None,
+        };
         let portal = async {
             let (_, mut stream) = receive(portal).await.unwrap();
             say(&mut stream, &Welcome::Refused { reason: "the server was replaced".into() }).await.unwrap();

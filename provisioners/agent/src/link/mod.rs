@@ -17,6 +17,8 @@ mod multiplex;
 pub mod portal;
 mod resolve;
 
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 
 pub use dial::PATH;
@@ -43,6 +45,9 @@ pub struct Hello {
     /// The session key the agent made up (32 random bytes, base64url). The portal keeps its hash. Sending the same key
     /// with the same enrolment token again is harmless, so a lost answer is no harm; another key with a used token is refused.
     pub session_key: String,
+    /// From where it calls, when the portal is far away: the server's own address, before anybody else may know it.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
 }
 
 /// The portal's answer.

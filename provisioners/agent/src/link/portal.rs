@@ -275,7 +275,7 @@ mod tests {
     use crate::link::agent;
 
     fn hello() -> Hello {
-        Hello { version: 1, server: "s".into(), generation: 1, enrolment: None, session_key: "k".into() }
+        Hello { version: 1, server: "s".into(), generation: 1, enrolment: None, session_key: "k".into(), address: None }
     }
 
     async fn linked(router: Router) -> (Connection, tokio::task::JoinHandle<LinkError>) {

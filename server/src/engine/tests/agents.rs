@@ -13,8 +13,14 @@ const MINUTE: i64 = 60_000;
 impl House {
     /// What an agent with these papers is told: `welcome`, or why not.
     async fn knock(&self, server: &str, generation: i64, token: Option<String>, key: &str) -> String {
-        let hello =
-            Hello { version: 1, server: server.into(), generation, enrolment: token, session_key: key.to_owned() };
+        let hello = Hello {
+            version: 1,
+            server: server.into(),
+            generation,
+            enrolment: token,
+            session_key: key.to_owned(),
+            address: None,
+        };
         match self.world.directory.enrol(&hello).await {
             Ok(_) => "welcome".into(),
             Err(EnrolError::Refused(reason)) => reason,
@@ -149,12 +155,16 @@ async fn where_servers_really_are_is_told_to_their_peers_and_to_their_programs()
     house.order("shop", shop).await;
     let environment = house.until("shop", State::Ready).await.summary.id;
     let (db, web) = (house.server("shop", "db").await, house.server("shop", "web").await);
-    let present = async |server: &ServerId| house.world.directory.present(server, 1).await.unwrap();
+    let told = async |server: &ServerId, from| house.world.directory.present(server, 1, from).await.unwrap();
+    let present = async |server: &ServerId| told(server, None).await;
     let planned = present(&web).await;
     assert_eq!((planned.hosts.len(), house.world.with(|state| state.moves)), (0, 0), "all are where they were planned");
     let config = planned.config.unwrap();
     assert_eq!(config.variables["BOOKEND_ADDRESS"], "10.0.0.3");
     assert_eq!(config.shared[0].peers[0].address, "10.0.0.2:22000");
+
+    let said = told(&web, Some([172, 31, 5, 9].into())).await.config.unwrap();
+    assert_eq!(said.variables["BOOKEND_ADDRESS"], "172.31.5.9", "as its agent says, as long as nobody knows more");
 
     let look = async || {
         let mut tx = house.store.write().await.unwrap();
@@ -175,6 +185,9 @@ async fn where_servers_really_are_is_told_to_their_peers_and_to_their_programs()
     assert_eq!(moved.shared[0].listen.to_string(), "0.0.0.0:22000");
     assert_eq!(moved.shared[0].peers[0].address, "db:22000");
     assert_ne!(moved.digest, config.digest);
+    assert_eq!(moved.digest, said.digest, "what it was told when it called stands: nothing begins anew");
+    let other = told(&web, Some([172, 31, 7, 7].into())).await.config.unwrap();
+    assert_eq!(other.digest, moved.digest, "what is known counts");
 
     house.world.with(|state| state.addresses.insert(db.clone(), [172, 31, 5, 8].into()));
     look().await;

@@ -197,6 +197,7 @@ impl World {
             generation,
             enrolment: Some(token),
             session_key: format!("key of {server} {generation}"),
+            address: None,
         };
         let behaviour = self.with(|state| state.behaviour).unwrap_or(Behaviour::Healthy);
         if behaviour == Behaviour::Silent {

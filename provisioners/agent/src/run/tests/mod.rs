@@ -112,7 +112,14 @@ impl Story {
 
 async fn link(router: axum::Router) -> Connection {
     let (ours, portals) = UnixStream::pair().unwrap();
-    let hello = Hello { version: 1, server: "s".into(), generation: 1, enrolment: None, session_key: "k".into() };
+    let hello = Hello {
+        version: 1,
+        server: "s".into(),
+        generation: 1,
+        enrolment: None,
+        session_key: "k".into(),
+        address: None,
+    };
     tokio::spawn(async move { agent::serve(ours, &hello, &router, || {}).await.map(drop) });
     portal::receive(portals).await.unwrap().accept().await.unwrap()
 }
