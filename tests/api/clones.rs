@@ -2,6 +2,7 @@
 
 use app::api::Role;
 use serde_json::{Value, json};
+use tests::house::Plan;
 use tests::{Guest, House, Outcome};
 
 async fn clone(guest: &Guest, name: &str, data: Value) -> Outcome<(u16, Value)> {
@@ -82,5 +83,39 @@ async fn what_cannot_be_cloned_is_said_and_orders_nothing() -> Outcome {
     );
     assert_eq!(ann.environments().await?, 1);
     ann.api()?.act("shop", "delete").await?;
+    Ok(())
+}
+
+const MOODY: &str = r#"
+name: moody
+version: "1.0.0"
+title: Moody
+summary: What it holds is kept only when it likes.
+category: Basics
+servers:
+  api:
+    before_snapshot: test ! -e /site/refuse || { echo "not now"; exit 1; }
+volumes:
+  site:
+    size: 1 GiB
+    mounts: {api: /site}
+"#;
+
+/// What was to be its beginning could not be taken: that is the copy's trouble, and not the one's that it was to be a copy of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_that_could_not_begin_keeps_the_one_it_was_to_be_of_from_nothing() -> Outcome {
+    let house = House::built(Plan { templates: vec![("moody.yaml", MOODY.to_owned())], ..Plan::default() }).await?;
+    let ann = house.guest("default", "ann", Role::User).await?;
+    ann.order("moody", "shop").await?;
+    ann.api()?.await_state("shop", "ready").await?;
+    ann.exec("shop", "api", &["touch", "/site/refuse"]).await?;
+    let order = json!({ "template": "moody", "name": "copy", "data": { "environment": "shop" } });
+    assert_eq!(ann.post("/environments", &order).await?.status.as_u16(), 201);
+    ann.api()?.await_state("copy", "failed").await?;
+    for (action, state) in [("park", "parked"), ("resume", "ready")] {
+        ann.api()?.act("shop", action).await?;
+        ann.api()?.await_state("shop", state).await?;
+    }
+    ann.api()?.act("copy", "delete").await?;
     Ok(())
 }

@@ -28,15 +28,16 @@ const FAILURE_LINES: usize = 20;
 
 pub(super) async fn attend(shared: &Shared, lease: &Lease) {
     let environment = lease.environment();
+    let mut due_after = 0;
     for _ in 0..ROUNDS {
         match round(shared, lease).await {
-            Ok(Next::Again) => {}
+            Ok(Next::Again) => due_after = 0,
             Ok(Next::Done) => {
                 shared.bell.tell(environment.as_str());
                 return;
             }
-            // Somebody wants something else now: look again.
-            Err(StoreError::Stale) => {}
+            // Somebody wants something else now: look again. Should that never end, not at once.
+            Err(StoreError::Stale) => due_after = BLIND.as_millis() as i64,
             Err(StoreError::LeaseLost) => return,
             Err(error) => {
                 tracing::error!(%environment, %error, "an environment could not be worked on; it will be tried again");
@@ -50,7 +51,7 @@ pub(super) async fn attend(shared: &Shared, lease: &Lease) {
         }
     }
     let now = shared.clock.now();
-    if let Err(error) = shared.store.release(lease, "its next turn", now, now).await {
+    if let Err(error) = shared.store.release(lease, "its next turn", now, now + due_after).await {
         tracing::warn!(%environment, %error, "it will be due when its lease ends");
     }
 }

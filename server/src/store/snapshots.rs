@@ -313,10 +313,10 @@ impl Store {
     }
 }
 
-/// Volumes are made from this snapshot, or have been and nobody has seen them yet.
+/// Volumes are made from this snapshot, or have been and nobody has seen them yet. From one that failed nothing can be made.
 pub(super) fn is_being_read(snapshot: &str) -> String {
     format!(
-        "exists (select 1 from volume v where v.source_snapshot_id = {snapshot}.id \
+        "exists (select 1 from volume v where v.source_snapshot_id = {snapshot}.id and {snapshot}.state <> 'failed' \
          and (v.role = 'incoming' or (v.role = 'current' and v.observed_at is null)))"
     )
 }
