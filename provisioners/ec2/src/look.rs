@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use provisioners::EnvironmentId;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::amazon::{Amazon, Called, EbsSnapshot, EbsVolume, Instance, SecurityGroup};
 use super::tags::{ENVIRONMENT, INSTALLATION, Tags};
@@ -21,6 +23,10 @@ pub struct Seen {
 
 /// Environments that one question names: Amazon's most is 200 for the values of all its filters, of which one names the installation.
 const MOST_NAMED: usize = 199;
+/// Of everything, snapshots are by far the most, and change the least: what was read of all of them counts for so many times as long
+/// as reading it took, and no longer than Amazon itself shows what was.
+const SNAPSHOTS_COUNT_TIMES: u32 = 10;
+const SNAPSHOTS_COUNT_AT_MOST: Duration = Duration::from_secs(120);
 /// Questions that may wait for the next look.
 const WAITING: usize = 1024;
 
@@ -55,6 +61,7 @@ impl Lookout {
 }
 
 async fn look_again_and_again(amazon: Amazon, installation: String, mut waiting: mpsc::Receiver<Question>) {
+    let mut kept = None;
     while let Some(first) = waiting.recv().await {
         let mut asked = vec![first];
         while let Ok(another) = waiting.try_recv() {
@@ -63,7 +70,11 @@ async fn look_again_and_again(amazon: Amazon, installation: String, mut waiting:
         let wanted: BTreeSet<&EnvironmentId> = asked.iter().flat_map(|(wanted, _)| wanted).collect();
         let wanted: Vec<String> = wanted.into_iter().map(ToString::to_string).collect();
         let environments = (wanted.len() <= MOST_NAMED).then_some(wanted.as_slice());
-        let answer = all(&amazon, &installation, environments).await.map(Arc::new);
+        let answer = match environments {
+            Some(_) => all(&amazon, &installation, environments).await,
+            None => everything(&amazon, &installation, &mut kept).await,
+        };
+        let answer = answer.map(Arc::new);
         for (_, whoever) in asked {
             // Who does not wait any more does not need it.
             let _ = whoever.send(answer.clone());
@@ -71,7 +82,29 @@ async fn look_again_and_again(amazon: Amazon, installation: String, mut waiting:
     }
 }
 
-/// Everything of this installation, or of these environments of it.
+/// Snapshots of the whole installation, and until when they count.
+type Kept = Option<(Arc<Vec<EbsSnapshot>>, Instant)>;
+
+/// Everything of this installation, its snapshots perhaps as they were a moment ago.
+async fn everything(amazon: &Amazon, installation: &str, kept: &mut Kept) -> Called<BTreeMap<EnvironmentId, Seen>> {
+    let ours = [installation.to_owned()];
+    let tags: [(&str, &[String]); 1] = [(INSTALLATION, &ours)];
+    let snapshots = async {
+        if let Some((snapshots, _)) = kept.as_ref().filter(|(_, until)| Instant::now() < *until) {
+            return Ok(snapshots.clone());
+        }
+        let began = Instant::now();
+        let snapshots = Arc::new(amazon.snapshots(&tags).await?);
+        let counts_for = (began.elapsed() * SNAPSHOTS_COUNT_TIMES).min(SNAPSHOTS_COUNT_AT_MOST);
+        *kept = Some((snapshots.clone(), Instant::now() + counts_for));
+        Ok(snapshots)
+    };
+    let (groups, instances, volumes, snapshots) =
+        tokio::try_join!(amazon.security_groups(&tags), amazon.instances(&tags), amazon.volumes(&tags), snapshots,)?;
+    Ok(by_environment(installation, groups, instances, volumes, &snapshots))
+}
+
+/// Everything of this installation, or of these environments of it, as Amazon shows it now.
 pub async fn all(
     amazon: &Amazon,
     installation: &str,
@@ -86,6 +119,16 @@ pub async fn all(
         amazon.volumes(&tags),
         amazon.snapshots(&tags),
     )?;
+    Ok(by_environment(installation, groups, instances, volumes, &snapshots))
+}
+
+fn by_environment(
+    installation: &str,
+    groups: Vec<SecurityGroup>,
+    instances: Vec<Instance>,
+    volumes: Vec<EbsVolume>,
+    snapshots: &[EbsSnapshot],
+) -> BTreeMap<EnvironmentId, Seen> {
     let mut seen: BTreeMap<EnvironmentId, Seen> = BTreeMap::new();
     let whose = |tags: &Tags| {
         let ours = tags.get(INSTALLATION).is_some_and(|of| of == installation);
@@ -103,5 +146,5 @@ pub async fn all(
     for snapshot in snapshots {
         whose(&snapshot.tags).into_iter().for_each(|of| seen.entry(of).or_default().snapshots.push(snapshot.clone()));
     }
-    Ok(seen)
+    seen
 }
