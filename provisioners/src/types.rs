@@ -441,6 +441,19 @@ pub struct ObservedServer {
     /// had yet, or its agent starts with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_since: Option<i64>,
+    /// What it is on its way to is refused for a while now, for this reason, and asked for again and again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+impl ObservedServer {
+    /// What is waited for, and what keeps the place from it.
+    pub fn told(&self, what: String) -> String {
+        match &self.trouble {
+            None => what,
+            Some(trouble) => format!("{what}: {trouble}"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -81,6 +81,15 @@ async fn a_server_that_somebody_protected_keeps_no_other_from_ending_and_ends_wh
     }
     until_running(&account, 1).await;
     assert_eq!(running(&account)[0].id, protected);
+    let whose = environments().find(|one| running(&account)[0].tags["bookend:environment"] == one.as_str());
+    let whose = [whose.expect("one of them")];
+    let mut trouble = None;
+    while trouble.is_none() {
+        sleep(Duration::from_secs(5)).await;
+        let seen = portal.observe(&whose).await.expect("an answer");
+        trouble = seen[0].servers[0].trouble.clone();
+    }
+    assert!(trouble.is_some_and(|trouble| trouble.contains("OperationNotPermitted")), "whoever waits is told why");
     account.fake.set_protected(&protected, false);
     until_running(&account, 0).await;
 }

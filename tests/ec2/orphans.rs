@@ -8,7 +8,7 @@ use std::time::Duration;
 use fake_ec2::{Fake, Rules, Touch, Truth};
 use provisioners::{
     EnvironmentId, MachineState, ObservedEnvironment, ObservedServer, Orphan, OrphanKind, ProvisionError, Provisioner,
-    SnapshotId, SnapshotPlan, SnapshotVolume, Step, VolumeId, VolumePlan,
+    ServerId, SnapshotId, SnapshotPlan, SnapshotVolume, Step, VolumeId, VolumePlan,
 };
 
 use super::amazon::{Account, Pages};
@@ -203,4 +203,44 @@ async fn what_another_table_of_the_same_account_and_region_has_is_no_orphan_nor_
     // What no table remembers is still found, whoever looks.
     let fresh = Account { ledger: Arc::new(Pages::default()), ..small.account.clone() };
     assert_eq!(ids(&fresh.open().await.orphans().await.expect("an answer")), theirs);
+}
+
+/// Protected by somebody, or by a policy that lacks an action: it costs money, and its environment may be gone from sight.
+#[tokio::test(start_paused = true)]
+async fn what_was_to_go_and_amazon_does_not_let_go_is_told_of_with_the_reason() {
+    let mut life = Life::begin(10, Rules { buckets: false, ..Rules::calm() }).await;
+    bring_up(&mut life).await;
+    let fake = life.account.fake.clone();
+    fake.set_denied(["TerminateInstances", "DeleteVolume", "DeleteSnapshot"]);
+    let ids = ["db", "web"].map(ServerId::new);
+    let stops = ids.map(|server| Step::StopServer { server, generation: 1 });
+    life.perform(&stops).await;
+    let told = |server: &ObservedServer| server.trouble.as_deref().unwrap_or_default().to_owned();
+    let refused = |server: &ObservedServer| told(server).contains("TerminateInstances");
+    let observed = life.until("told", |observed| observed.servers.iter().all(refused)).await;
+    assert!(told(&observed.servers[0]).contains("`bookend doctor ec2` says what is missing"), "{observed:?}");
+    fake.set_denied(["DeleteVolume", "DeleteSnapshot"]);
+    life.until("ended", |observed| observed.servers.is_empty()).await;
+    let snapshot = SnapshotId::new("kept");
+    life.perform(&[Step::DeleteSnapshot { snapshot }, Step::DeleteVolume { volume: VolumeId::new("data") }]).await;
+    life.until("out of sight", |observed| observed.volumes.is_empty() && observed.snapshots.is_empty()).await;
+
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(life.portal().orphans().await, Ok(Vec::new()), "it is tried");
+    tokio::time::sleep(Duration::from_secs(3900)).await;
+    let overdue = life.portal().orphans().await.expect("an answer");
+    let kinds: Vec<OrphanKind> = overdue.iter().map(|orphan| orphan.kind).collect();
+    assert_eq!(kinds, [OrphanKind::Volume, OrphanKind::Snapshot]);
+    for orphan in &overdue {
+        assert!(orphan.about.ends_with(", which was to go long ago"), "{orphan:?}");
+        let why = life.portal().remove_orphan(orphan).await.expect_err("refused").to_string();
+        assert!(why.contains("UnauthorizedOperation") || why.contains("Bookend may not do this"), "{why}");
+    }
+
+    fake.set_denied([]);
+    life.portal().remove_orphan(&overdue[0]).await.expect("it goes");
+    tokio::time::sleep(LONG).await;
+    assert_eq!(life.portal().orphans().await, Ok(Vec::new()));
+    let left = of(&fake.truth(), OURS);
+    assert!(left.len() == 1 && left.iter().all(|id| id.starts_with("sg-")), "its network alone: {left:?}");
 }

@@ -25,19 +25,19 @@ async fn seen(portal: &Ec2, environment: &EnvironmentId) -> ObservedEnvironment 
     portal.observe(std::slice::from_ref(environment)).await.expect("an Amazon that answers").remove(0)
 }
 
-/// What a server is said to do, once that contains these words.
+/// What a server is said to do, and why it does not, once that contains these words.
 async fn told(portal: &Ec2, environment: &EnvironmentId, generation: i64, words: &str) -> MachineState {
     for _ in 0..3600 {
         let servers = seen(portal, environment).await.servers;
-        let state = servers.into_iter().find(|one| one.generation == generation).map(|one| one.state);
-        let text = match &state {
-            Some(MachineState::Starting { doing }) => doing.as_str(),
-            Some(MachineState::Failed { reason }) => reason.as_str(),
-            Some(MachineState::Running) => "running",
-            _ => "",
-        };
-        if let (true, Some(state)) = (text.contains(words), state) {
-            return state;
+        let server = servers.into_iter().find(|one| one.generation == generation);
+        let text = server.as_ref().map(|server| match &server.state {
+            MachineState::Starting { doing } => server.told(doing.clone()),
+            MachineState::Failed { reason } => reason.clone(),
+            MachineState::Running => "running".to_owned(),
+            _ => String::new(),
+        });
+        if let Some(server) = server.filter(|_| text.is_some_and(|text| text.contains(words))) {
+            return server.state;
         }
         sleep(Duration::from_secs(1)).await;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ec2::config::{Config, ImageAlias, Size};
 use fake_ec2::{Fake, Fault, Faults, Rules};
 use provisioners::conformance::{effect, server, settled};
-use provisioners::{EnvironmentId, MachineState, Provisioner, ServerId, ServerPlan, Step};
+use provisioners::{EnvironmentId, MachineState, Provisioner, ServerId, ServerPlan, Step, VolumeId, VolumePlan};
 
 use super::amazon::{Account, Trouble, config};
 
@@ -162,6 +162,35 @@ async fn what_an_operator_names_and_amazon_does_not_have_is_said_at_the_start_wi
     assert!(told.contains(&format!("{}, and `vpc` is vpc-00000000000000000; keep one", subnet.vpc)), "{told}");
     let there = Config { security_groups: groups, key_pair: name("operator"), instance_profile: name("a"), ..config() };
     account.open_with(there).await.map(drop).expect("all of it is there");
+}
+
+/// An image may be taken away while a portal runs; when it starts again, what runs is looked after all the same.
+#[tokio::test(start_paused = true)]
+async fn a_region_that_has_worked_before_and_cannot_be_used_any_more_keeps_no_portal_from_starting() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let environment = EnvironmentId::new("env");
+    let start = |name: &str| {
+        let plan = ServerPlan { mounts: Vec::new(), ..server(name, 1) };
+        effect(&environment, &Step::StartServer { server: Box::new(plan) })
+    };
+    let portal = account.open().await;
+    assert_eq!(portal.request(&effect(&environment, &Step::CreateNetwork)).await, Ok(()));
+    assert_eq!(portal.request(&start("web")).await, Ok(()));
+    settled(&portal, &environment).await;
+    drop(portal);
+
+    let mut gone = config();
+    gone.images.get_mut("host").expect("an image").name = "taken-away-*".to_owned();
+    let portal = account.open_with(gone).await.expect("it starts");
+    let notes = portal.capabilities().notes.join(" ");
+    assert!(notes.contains("amazon has no image named \"taken-away-*\""), "{notes}");
+    let volume = VolumePlan { id: VolumeId::new("data"), name: "data".into(), size_bytes: 1 << 30, from: None };
+    let told = portal.request(&effect(&environment, &Step::CreateVolume { volume })).await;
+    assert!(told.expect_err("not now").to_string().contains("taken-away-*"), "whoever orders is told why");
+    let stop = Step::StopServer { server: server("web", 1).id, generation: 1 };
+    assert_eq!(portal.request(&effect(&environment, &stop)).await, Ok(()));
+    let observed = settled(&portal, &environment).await;
+    assert_eq!(observed.servers, [], "what runs goes when it is to go");
 }
 
 /// Rehearsals carry no installation's tag, so a policy may refuse them what it allows a portal.

@@ -77,6 +77,7 @@ fn server(server: &Server, records: &Records, seen: &Seen, now: i64) -> Option<O
         limits: server.launch.as_ref().map(|launch| limits(server, launch)).unwrap_or_default(),
         address: server.address,
         running_since: server.ran_at.or(server.launched_at),
+        trouble: server.trouble.clone(),
     })
 }
 
@@ -104,10 +105,7 @@ fn machine(server: &Server, shown: Option<&Instance>, seen: &Seen, now: i64) -> 
     if let Some(reason) = &server.died {
         return MachineState::Dead { reason: reason.clone() };
     }
-    let starting = |doing: String| match &server.trouble {
-        None => MachineState::Starting { doing },
-        Some(trouble) => MachineState::Starting { doing: format!("{doing}: {trouble}") },
-    };
+    let starting = |doing: String| MachineState::Starting { doing };
     let Some(launch) = &server.launch else {
         return starting(match server.refusals.last() {
             None => "waiting for its volumes and its turn".to_owned(),

@@ -12,11 +12,10 @@ use super::place::{Candidate, Place, USUAL};
 use super::portal::Portal;
 use super::records::{Disk, Launch, Member, Network, Phase, Records, Rest, Server, Volume};
 use super::tags::{self, CALL, GENERATION, MOVE, NAME, SERVER, SNAPSHOT, Tags, VOLUME};
+use super::user_data;
 use super::ways;
 use super::zones::{self, Way};
 
-/// Servers that share one call: what their user data says about each has to fit into 16 KiB.
-const MOST_MEMBERS: usize = 20;
 /// From launch to where a server may well run, which Amazon perhaps shows much later.
 const SOON_RUNNING_MS: i64 = 8000;
 
@@ -404,7 +403,7 @@ fn launches(
             Err(reason) => errands.push(give_up(reason)),
             Ok(launch) => {
                 let same = |other: &&mut (Launch, bool, Vec<&str>)| {
-                    !other.1 && !server.alone && other.0.members.len() < MOST_MEMBERS && alike(&other.0, &launch)
+                    !other.1 && !server.alone && alike(&other.0, &launch) && user_data::has_room(&other.0, &launch)
                 };
                 match wanted.iter_mut().find(same) {
                     Some((shared, _, tokens)) => {

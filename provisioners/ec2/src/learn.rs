@@ -72,7 +72,8 @@ fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
         && unattached(server, &shown.id, Some(shown), seen).next().is_none()
     {
         server.ran_at.get_or_insert(now);
-        server.trouble = None;
+        let is_to_run = server.stop_at.is_none() && server.rest.as_ref().is_none_or(|rest| !rest.asleep);
+        server.trouble.take_if(|_| is_to_run);
     }
     if let Some(shown) = shown.filter(|shown| shown.state >= InstanceState::ShuttingDown && server.stop_at.is_none()) {
         server.died.get_or_insert_with(|| death(shown));

@@ -70,7 +70,7 @@ use provisioners::{
     ObservedEnvironment, Orphan, OwnImage, PageChange, PaidReading, ProvisionError, Provisioner, ReadingIn, RestPrice,
     Secret, ServerId, SnapshotId, SnapshotOrigin, Step, WarmOffer,
 };
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 
 use self::amazon::Amazon;
@@ -121,9 +121,11 @@ struct Shared {
     amazon: Amazon,
     ledger: Arc<dyn Ledger>,
     lookout: Lookout,
-    /// `None`: Amazon has not said yet.
-    place: RwLock<Option<Arc<Place>>>,
+    /// Or why it is not known yet.
+    place: RwLock<Result<Arc<Place>, String>>,
     portal: Portal,
+    /// Something that it names is no more.
+    outdated: Notify,
     /// Found or made when the first server needs it.
     internet_group: RwLock<Option<String>>,
     /// Amazon refuses to take back several rules at once when one of them is not there; a call more or less hangs on it.
@@ -140,18 +142,19 @@ struct Shared {
 }
 
 impl Ec2 {
-    /// Finds out what the region offers, and goes on with whatever is under way. An Amazon that does not answer is waited for: what
-    /// needs to know the region happens later.
+    /// Finds out what the region offers, and goes on with whatever is under way. An Amazon that does not answer is waited for, and so
+    /// is a region that cannot be used any more as it was before: what needs to know the region happens later.
     ///
     /// # Errors
-    /// [`PlaceError`] says what is missing.
+    /// [`PlaceError`] says what is missing, where nothing was ever asked for.
     pub async fn open(parts: Parts) -> Result<Self, PlaceError> {
         let Parts { name, config, amazon, ledger, installation, portal, enrolments, now } = parts;
         let place = match Place::find(&amazon, &config, &portal.url, &installation).await {
-            Ok(place) => Some(Arc::new(place)),
-            Err(error) if error.may_pass() => {
-                tracing::warn!(provisioner = name, %error, "nothing can be ordered there before Amazon answers; trying again");
-                None
+            Ok(place) => Ok(Arc::new(place)),
+            // An image that is no more is no reason to leave all that runs, here and elsewhere, to itself.
+            Err(error) if error.may_pass() || ledger.environments().await.is_ok_and(|known| !known.is_empty()) => {
+                tracing::warn!(provisioner = name, %error, "nothing can be ordered there until that is otherwise; trying again");
+                Err(error.to_string())
             }
             Err(error) => return Err(error),
         };
@@ -159,8 +162,9 @@ impl Ec2 {
         let mut tags = config.tags.clone();
         tags.insert(INSTALLATION.to_owned(), installation.clone());
         let shared = Arc::new(Shared {
-            capabilities: capabilities(&name, &config, &portal, place.as_deref()),
+            capabilities: capabilities(&name, &config, &portal, place.as_deref().map_err(String::as_str)),
             place: RwLock::new(place),
+            outdated: Notify::new(),
             changes: broadcast::channel(1024).0,
             active: Active::default(),
             warming: Warming::default(),
@@ -189,12 +193,15 @@ impl Ec2 {
     }
 }
 
-fn capabilities(name: &str, config: &Config, portal: &Portal, place: Option<&Place>) -> Capabilities {
-    let zones: Vec<&str> = place.iter().flat_map(|place| &place.subnets).map(|subnet| subnet.zone.as_str()).collect();
-    let note = match zones.as_slice() {
-        [] => "Amazon did not answer when the portal started.".to_owned(),
-        zones => format!("Servers come in {}.", zones.join(", ")),
+fn capabilities(name: &str, config: &Config, portal: &Portal, place: Result<&Place, &str>) -> Capabilities {
+    let note = match place {
+        Err(why) => format!("When the portal started, nothing could be ordered there: {why}."),
+        Ok(place) => {
+            let zones: Vec<&str> = place.subnets.iter().map(|subnet| subnet.zone.as_str()).collect();
+            format!("Servers come in {}.", zones.join(", "))
+        }
     };
+    let place = place.ok();
     let processors = |architecture: &Architecture| match place {
         _ if !portal.agents.contains_key(architecture) => {
             Some(format!("this portal has {}", portal::no_agent(*architecture)))
@@ -242,7 +249,7 @@ impl Drop for Ec2 {
 
 impl Shared {
     fn place(&self) -> Option<Arc<Place>> {
-        self.place.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.place.read().unwrap_or_else(PoisonError::into_inner).clone().ok()
     }
 
     fn setting<'a>(&'a self, place: Option<&'a Place>) -> Setting<'a> {
@@ -333,12 +340,13 @@ impl Provisioner for Ec2 {
     async fn observe(&self, environments: &[EnvironmentId]) -> Result<Vec<ObservedEnvironment>, ProvisionError> {
         let shared = &self.shared;
         let unseen = |message: String| ProvisionError::Unknown { message };
+        // What nobody understands of one is said before Amazon is asked: it says nothing of how Amazon is.
+        if let [one] = environments {
+            shared.records_of(one).await.map_err(|error| unseen(error.to_string()))?;
+        }
         let seen = shared.lookout.look(environments.to_vec()).await.map_err(|error| unseen(error.to_string()))?;
         let read = shared.readable(environments).await;
         let (mut records, unreadable) = read.map_err(|error| unseen(error.to_string()))?;
-        if let ([_], Some(error)) = (environments, unreadable.values().next()) {
-            return Err(unseen(error.to_string()));
-        }
         let now = (shared.now)();
         let nothing = Seen::default();
         let mut observed = Vec::new();

@@ -56,7 +56,7 @@ pub(super) async fn delete(shared: &Shared, environment: &EnvironmentId) -> Acce
     let now = (shared.now)();
     let mut changes = Vec::new();
     for kept in records.servers.values().filter(|kept| kept.record.stop_at.is_none()) {
-        let record = Server { stop_at: Some(now), ..kept.record.clone() };
+        let record = Server { stop_at: Some(now), trouble: None, ..kept.record.clone() };
         changes.push((kept.version, Record::Server(Box::new(record))));
     }
     if let Some(kept) = records.network.filter(|kept| kept.record.delete_at.is_none()) {

@@ -7,6 +7,9 @@
 //! had another name. [`OLD_ENOUGH_MS`] comes on top. Removed only one by one, by its id, after a look of its own at its environment and another
 //! reading of the ledger; who asks for it has asked the database.
 //!
+//! What is remembered, and was to go so long ago that Amazon must have refused it all the time ([`OVERDUE_MS`]), is told of, too: it
+//! costs money, its environment may be gone from everybody's sight, and who asks for its end here is told why it is refused.
+//!
 //! Deliberately absent: volumes at an instance (they go with it, or are data of somebody's who attached them), and what carries
 //! the installation's tag but no environment's, as the security group that environments share does.
 
@@ -27,6 +30,10 @@ use super::tags::{GENERATION, MOVE, SERVER, SNAPSHOT, Tags, VOLUME};
 
 /// Twice as long as something may take to be shown, and a record to be believed about what is gone.
 pub const OLD_ENOUGH_MS: i64 = 2 * LAG_MS;
+/// No end takes that long of itself.
+const OVERDUE_MS: i64 = 2 * 3600 * 1000;
+/// Said of what is remembered all the same.
+const OVERDUE: &str = ", which was to go long ago";
 
 /// All of the installation.
 pub(super) async fn find(shared: &Shared) -> Result<Vec<Orphan>, ProvisionError> {
@@ -134,7 +141,13 @@ fn orphans(environment: &EnvironmentId, known: &Known, seen: &Seen, prices: &Pri
             all.push(Orphan {
                 kind: OrphanKind::Server,
                 subject: server_of(one, known),
-                about: format!("{} in {}{}", one.instance_type, one.zone, if runs { "" } else { ", stopped" }),
+                about: format!(
+                    "{} in {}{}{}",
+                    one.instance_type,
+                    one.zone,
+                    if runs { "" } else { ", stopped" },
+                    overdue(known.all().any(|records| records.servers.values().any(|kept| names(&kept.record, one))))
+                ),
                 made_at: Some(one.launched_at),
                 monthly_cents: prices.server(&one.instance_type, runs, disks),
                 ..blank(environment, &one.id)
@@ -149,7 +162,12 @@ fn orphans(environment: &EnvironmentId, known: &Known, seen: &Seen, prices: &Pri
             all.push(Orphan {
                 kind: OrphanKind::Volume,
                 subject: subject.map(|id| (id.to_owned(), None)),
-                about: format!("{} GiB in {}", one.size_gib, one.zone),
+                about: format!(
+                    "{} GiB in {}{}",
+                    one.size_gib,
+                    one.zone,
+                    overdue(tag(&one.tags, VOLUME).is_some_and(is_known))
+                ),
                 made_at: Some(one.made_at),
                 monthly_cents: Some(prices.volume(one.size_gib)),
                 ..blank(environment, &one.id)
@@ -165,7 +183,12 @@ fn orphans(environment: &EnvironmentId, known: &Known, seen: &Seen, prices: &Pri
             all.push(Orphan {
                 kind: OrphanKind::Snapshot,
                 subject: tag(&one.tags, SNAPSHOT).filter(|id| !is_known(id)).map(|id| (id.to_owned(), None)),
-                about: format!("of {}, {} GiB", one.volume, one.size_gib),
+                about: format!(
+                    "of {}, {} GiB{}",
+                    one.volume,
+                    one.size_gib,
+                    overdue(tag(&one.tags, SNAPSHOT).is_some_and(is_known))
+                ),
                 made_at: Some(one.made_at),
                 monthly_cents: Some(prices.snapshot(one.size_gib)),
                 ..blank(environment, &one.id)
@@ -220,21 +243,34 @@ fn server_of(instance: &Instance, known: &Known) -> Option<(String, Option<i64>)
     (!is_known).then(|| (server.to_owned(), Some(generation)))
 }
 
+fn overdue(is_remembered: bool) -> &'static str {
+    if is_remembered { OVERDUE } else { "" }
+}
+
+fn is_overdue(asked_at: Option<i64>, now: i64) -> bool {
+    asked_at.is_some_and(|at| now >= at + OVERDUE_MS)
+}
+
 /// By what it is, or by a token that a call of this server ever had.
 fn is_server(server: &Server, shown: &Instance, now: i64) -> bool {
     let ended_at = server.terminated_at.or(server.stop_at);
     let over = server.ended && ended_at.is_some_and(|at| now >= at + OLD_ENOUGH_MS);
+    server.refused_tokens.contains(&shown.token) || !over && !is_overdue(server.stop_at, now) && names(server, shown)
+}
+
+fn names(server: &Server, shown: &Instance) -> bool {
     let launched = server.launch.as_ref().is_some_and(|launch| launch.token == shown.token);
-    server.refused_tokens.contains(&shown.token) || !over && (launched || server.instance.as_ref() == Some(&shown.id))
+    launched || server.instance.as_ref() == Some(&shown.id)
 }
 
 /// By what it is, or by its tag while that is not known.
 fn is_volume(volume: &Volume, shown: &EbsVolume, now: i64) -> bool {
-    let over = volume.deleted && volume.delete_at.is_some_and(|at| now >= at + OLD_ENOUGH_MS);
+    let gone = volume.deleted && volume.delete_at.is_some_and(|at| now >= at + OLD_ENOUGH_MS);
+    let over = gone || is_overdue(volume.delete_at, now);
     let was = volume.discarded.iter().find(|past| past.volume == shown.id);
     let original = volume.moving.as_ref().and_then(|moving| moving.original.as_ref());
     match (was, &volume.volume) {
-        (Some(past), _) => !past.deleted || now < past.at + OLD_ENOUGH_MS,
+        (Some(past), _) => !is_overdue(Some(past.at), now) && (!past.deleted || now < past.at + OLD_ENOUGH_MS),
         _ if original.is_some_and(|original| original.volume == shown.id) => true,
         (None, Some(id)) => !over && *id == shown.id,
         (None, None) => !over && tag(&shown.tags, VOLUME) == Some(volume.plan.id.as_str()),
@@ -251,8 +287,9 @@ fn is_copy(volume: &Volume, shown: &EbsSnapshot) -> bool {
 
 /// What came of calls for it that do not count is found by its tag, and removed by its environment's errands.
 fn is_snapshot(snapshot: &Snapshot, shown: &EbsSnapshot, now: i64) -> bool {
-    let over = snapshot.deleted && snapshot.delete_at.is_some_and(|at| now >= at + OLD_ENOUGH_MS);
-    !over
+    let gone = snapshot.deleted && snapshot.delete_at.is_some_and(|at| now >= at + OLD_ENOUGH_MS);
+    !gone
+        && !is_overdue(snapshot.delete_at, now)
         && (tag(&shown.tags, SNAPSHOT) == Some(snapshot.plan.id.as_str())
             || snapshot.parts.iter().any(|part| part.snapshot == shown.id))
 }

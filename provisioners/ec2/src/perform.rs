@@ -155,8 +155,8 @@ async fn one(
                     record.token = digest(&format!("{} as Amazon likes", record.token));
                     record.reading_rate = None;
                 }
-                // One without data waits for room where its server is to be; Amazon has some again soon.
-                Err(error) if error.code() == "InsufficientVolumeCapacity" && record.moving.is_none() => {
+                // One without data waits for room where its server is to be, which Amazon may have again soon.
+                Err(error) if error.code() == "InsufficientVolumeCapacity" && record.may_wait((shared.now)()) => {
                     return Ok(Outcome::Again(plain(&error)));
                 }
                 Err(error @ CallError::Refused { .. }) => match &mut record.moving {
@@ -441,6 +441,10 @@ async fn start(
             Ok(Outcome::Again(error.to_string()))
         }
         Err(error @ CallError::Refused { .. }) => {
+            // Whoever comes next has the newest one.
+            if error.code().starts_with("InvalidAMIID.") || error.code() == "InvalidSubnetID.NotFound" {
+                shared.outdated.notify_one();
+            }
             let several = launch.members.len() > 1;
             let elsewhere = ELSEWHERE.contains(&error.code());
             let market = if launch.spot { "spot " } else { "" };
@@ -512,8 +516,10 @@ async fn terminate(shared: &Shared, batch: &[Doomed], paid: Paid) -> Result<Outc
                 rest.extend([(second, None), (first, None)]);
             }
             (Err(error), _) => {
-                if let CallError::Refused { .. } = error {
+                if let (CallError::Refused { .. }, [(environment, Some(server), _)]) = (&error, batch) {
                     tracing::warn!(%error, "a server on Amazon cannot be ended; trying again");
+                    let since = |server: &Server| server.stop_at.unwrap_or(i64::MAX);
+                    shared.tell(environment, server, &error, since).await?;
                 }
                 outcome = Outcome::Again(error.to_string());
             }
@@ -534,7 +540,7 @@ async fn terminated(shared: &Shared, batch: &[Doomed], unknown: bool) -> Result<
                 let record = match unknown {
                     true if old => Server { ended: true, ..kept.record.clone() },
                     true => return None,
-                    false => Server { terminated_at: Some(now), ..kept.record.clone() },
+                    false => Server { terminated_at: Some(now), trouble: None, ..kept.record.clone() },
                 };
                 Some((kept.version, Record::Server(Box::new(record))))
             })
@@ -574,6 +580,24 @@ fn reason(error: &CallError) -> String {
 }
 
 impl Shared {
+    /// Says of a server what keeps it from what was asked of it at `since`, once that is so for a while.
+    pub(super) async fn tell(
+        &self,
+        environment: &EnvironmentId,
+        server: &(ServerId, i64),
+        error: &CallError,
+        since: impl Fn(&Server) -> i64,
+    ) -> Result<(), LedgerError> {
+        let now = (self.now)();
+        let told = self.change(environment, |records| {
+            let kept = records.servers.get(server)?;
+            let trouble = Some(plain(error)).filter(|_| now.saturating_sub(since(&kept.record)) >= TOLD_AFTER_MS)?;
+            let record = Server { trouble: Some(trouble), ..kept.record.clone() };
+            (record != kept.record).then(|| (kept.version, Record::Server(Box::new(record))))
+        });
+        told.await.map(drop)
+    }
+
     /// Reads, changes one page, writes, and again until nobody else wrote in between; `false` when there is nothing to change.
     pub(super) async fn change(
         &self,

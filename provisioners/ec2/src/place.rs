@@ -39,6 +39,8 @@ pub type Images = BTreeMap<String, BTreeMap<Architecture, MachineImage>>;
 
 /// Between looks for newer images and the like.
 const REFRESH: Duration = Duration::from_secs(3600);
+/// After somebody met what is no more; others meet it, too.
+const SOON: Duration = Duration::from_secs(1);
 /// Between looks while nothing is known.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -46,16 +48,28 @@ const RETRY: Duration = Duration::from_secs(10);
 pub(super) async fn keep_current(shared: Arc<Shared>) {
     loop {
         let known = shared.place();
-        tokio::time::sleep(if known.is_some() { REFRESH } else { RETRY }).await;
+        let pause = if known.is_some() { REFRESH } else { RETRY };
+        // Sooner when something that it names is no more, but not each time that is met.
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shared.outdated.notified() => tokio::time::sleep(SOON).await,
+        }
         match Place::find(&shared.amazon, &shared.config, &shared.portal.url, &shared.installation).await {
             Ok(place) => {
-                *shared.place.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(place));
+                *shared.place.write().unwrap_or_else(PoisonError::into_inner) = Ok(Arc::new(place));
                 if known.is_none() {
-                    tracing::info!(provisioner = shared.name, "Amazon answers");
+                    tracing::info!(provisioner = shared.name, "it is known what Amazon offers");
                     shared.active.wake();
                 }
             }
-            Err(error) => tracing::warn!(provisioner = shared.name, %error, "what Amazon offers is not known anew"),
+            Err(error) => {
+                tracing::warn!(provisioner = shared.name, %error, "what Amazon offers is not known anew");
+                let next = match known {
+                    None => Err(error.to_string()),
+                    Some(known) => Ok(Arc::new(known.where_the_portal_is(&shared).await)),
+                };
+                *shared.place.write().unwrap_or_else(PoisonError::into_inner) = next;
+            }
         }
     }
 }
@@ -116,7 +130,7 @@ pub enum PlaceError {
     #[error("`portal_url` is {url:?}; it is like https://bookend.example.com")]
     PortalUrl { url: String },
     #[error(
-        "{host} in `portal_url` has no address here ({why}); name the networks it is in: `portal_networks = [\"10.0.0.0/16\"]`"
+        "{host} in `portal_url` has no address that servers could use ({why}); name the networks it is in: `portal_networks = [\"10.0.0.0/16\"]`"
     )]
     PortalAddress { host: String, why: String },
 }
@@ -132,6 +146,14 @@ impl PlaceError {
 }
 
 impl Place {
+    /// The same, and where the portal is now: what servers run has to be found whatever new ones lack.
+    async fn where_the_portal_is(&self, shared: &Shared) -> Place {
+        match portal_rules(&shared.config, &shared.portal.url).await {
+            Ok(portal_rules) => Place { portal_rules, ..self.clone() },
+            Err(_) => self.clone(),
+        }
+    }
+
     /// Apart from whoever waits for it: calls of Amazon's client are large, and several of them are more than a thread's stack has
     /// room for in a build without optimisation.
     ///
@@ -360,7 +382,11 @@ pub async fn portal_rules(config: &Config, url: &str) -> Result<Vec<Rule>, Place
     if networks.is_empty() {
         let unknown = |why: String| PlaceError::PortalAddress { host: host.clone(), why };
         let found = lookup_host((host.as_str(), port)).await.map_err(|error| unknown(error.to_string()))?;
-        networks = found.map(|found| format!("{}/{}", found.ip(), if found.is_ipv4() { 32 } else { 128 })).collect();
+        let found: Vec<_> = found.map(|found| found.ip()).collect();
+        if let Some(own) = found.iter().find(|found| found.is_loopback() || found.is_unspecified()) {
+            return Err(unknown(format!("{own} is this machine's own, as /etc/hosts may say of its name")));
+        }
+        networks = found.iter().map(|found| format!("{found}/{}", if found.is_ipv4() { 32 } else { 128 })).collect();
         networks.sort();
         networks.dedup();
     }

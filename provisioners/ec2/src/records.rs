@@ -10,6 +10,7 @@ use provisioners::{
 use serde::{Deserialize, Serialize};
 
 use super::amazon::{FastState, Rule};
+use super::conclude::LAG_MS;
 use super::errands::digest;
 use super::ways::Way;
 
@@ -589,6 +590,11 @@ impl Volume {
             }
         }
         volume
+    }
+
+    /// Somebody wants it, does not wait for long yet, and has it nowhere else.
+    pub fn may_wait(&self, now: i64) -> bool {
+        self.moving.is_none() && self.delete_at.is_none() && now < self.asked_at + LAG_MS
     }
 
     /// Nothing is left of what it was before.

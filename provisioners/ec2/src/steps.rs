@@ -1,7 +1,7 @@
 //! The steps of the engine. What costs something is written down and left to the driver; what is quick or must have happened
 //! when the step returns (a snapshot's moment) is done at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -84,7 +84,7 @@ impl Shared {
     }
 
     pub(super) fn known_place(&self) -> Result<Arc<Place>, ProvisionError> {
-        self.place().ok_or_else(|| soon("Amazon has not said yet what it offers here"))
+        self.place.read().unwrap_or_else(PoisonError::into_inner).clone().map_err(soon)
     }
 
     pub(super) async fn known(&self, environment: &EnvironmentId) -> Result<Records, ProvisionError> {
@@ -218,7 +218,7 @@ async fn stop_server(shared: &Shared, environment: &EnvironmentId, server: &Serv
         for ((id, generation), kept) in &records.servers {
             if id == server && *generation <= up_to && kept.record.stop_at.is_none() {
                 let ended = kept.record.launch.is_none() && kept.record.instance.is_none();
-                let record = Server { stop_at: Some(now), ended, ..kept.record.clone() };
+                let record = Server { stop_at: Some(now), ended, trouble: None, ..kept.record.clone() };
                 changes.push((kept.version, Record::Server(Box::new(record))));
             }
         }

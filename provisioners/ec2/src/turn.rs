@@ -77,10 +77,11 @@ fn begin(turn: Turn, launched: i64, rest: &mut Rest) -> bool {
 async fn accepted(shared: &Shared, batch: &[Turned]) -> Result<(), LedgerError> {
     let now = (shared.now)();
     for one in batch {
-        let accept = |_: &mut Server, rest: &mut Rest| {
+        let accept = |server: &mut Server, rest: &mut Rest| {
             let under_way = [Phase::Falling, Phase::Rising].contains(&rest.phase);
             if under_way {
                 rest.accepted_at = Some(now);
+                server.trouble = None;
             }
             under_way
         };
@@ -107,6 +108,8 @@ async fn refused(shared: &Shared, turn: Turn, one: &Turned, error: &CallError) -
         }
         (Turn::Sleep { .. }, _) => {
             tracing::warn!(%error, "a server on Amazon cannot be stopped; trying again");
+            let since = |server: &Server| server.rest.as_ref().map_or(i64::MAX, |rest| rest.asked_at);
+            shared.tell(&one.environment, &one.server, error, since).await?;
             Ok(false)
         }
         (Turn::Wake, code) => {

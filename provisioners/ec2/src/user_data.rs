@@ -1,5 +1,6 @@
 //! What a new server is told by Amazon: to fetch its agent, to check that it is the one we mean, and who it is. Anybody on the
-//! server can read this, so nothing in it is worth anything later: the enrolment token works once, and not for long.
+//! server can read this, so nothing in it is worth anything later: the enrolment token works once, and not for long. Servers that
+//! share a launch can read each other's: they are of one environment, whose order's secrets are told to all of its servers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,6 +8,18 @@ use provisioners::{Secret, ServerId};
 use serde_json::json;
 
 use super::records::{Launch, Member};
+
+/// Amazon's most for the text itself ("Run commands when you launch an EC2 instance with user data input").
+const MOST_BYTES: usize = 16 * 1024;
+/// No token is longer.
+const ENROLMENT_BYTES: usize = 64;
+
+/// Whether there is room for the members of both in one text.
+pub fn has_room(one: &Launch, other: &Launch) -> bool {
+    let members = one.members.iter().chain(&other.members).cloned().collect();
+    let both = Launch { members, ..one.clone() };
+    script(&both, |_, _| Secret::new("-".repeat(ENROLMENT_BYTES))).len() <= MOST_BYTES
+}
 
 /// Base64, as the call wants it. The same launch has the same text each time.
 pub fn user_data(launch: &Launch, enrolment: impl Fn(&ServerId, i64) -> Secret) -> String {

@@ -306,5 +306,6 @@ pub fn observed(
         limits: record.limits.clone(),
         address: None,
         running_since: None,
+        trouble: None,
     }
 }

@@ -115,8 +115,8 @@ impl Alerts {
         let portal = self.portal.as_deref();
         let of = portal.map(|portal| format!(" at {portal}")).unwrap_or_default();
         let head = match found.len() {
-            1 => format!("Bookend{of} found 1 leftover, which costs money and belongs to no environment:"),
-            many => format!("Bookend{of} found {many} leftovers, which cost money and belong to no environment:"),
+            1 => format!("Bookend{of} found 1 leftover that belongs to no environment:"),
+            many => format!("Bookend{of} found {many} leftovers that belong to no environment:"),
         };
         let more = found.len().checked_sub(MOST).filter(|more| *more > 0).map(|more| format!("… and {more} more"));
         let look = match portal {

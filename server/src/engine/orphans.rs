@@ -66,7 +66,7 @@ pub(super) async fn look(store: &Store, provisioner: &dyn Provisioner, now: i64)
     }
     for orphan in store.write_orphans(name, &owned_by_nobody, now).await? {
         let Orphan { id, about, environment, .. } = &orphan;
-        tracing::warn!(provisioner = name, id, about, %environment, "nobody owns this, and it costs money: see /operator");
+        tracing::warn!(provisioner = name, id, about, %environment, "nobody owns this: see /operator");
     }
     obey(store, provisioner, now).await
 }

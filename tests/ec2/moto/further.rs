@@ -177,7 +177,7 @@ async fn the_doctor_finds_nothing_missing_on_moto_that_moto_has() {
     let standard = "processors at once of Standard (A, C, D, H, I, M, R, T, Z)";
     assert_eq!(
         told(false),
-        ["looking at what volumes read in", standard, &format!("{standard}, spot")],
+        ["looking at what volumes read in", "encrypting volumes", standard, &format!("{standard}, spot")],
         "{findings:#?}"
     );
     let rehearsed = ["making volumes", "making security groups", "launching servers"];

@@ -217,14 +217,13 @@ impl Amazon {
 
     /// `number` counts the disks of the instance, from 0.
     pub async fn attach_volume(&self, paid: Paid, volume: &str, instance: &str, number: usize) -> Called<()> {
-        let device = format!("/dev/sd{}", char::from(b'f' + u8::try_from(number.min(20)).unwrap_or(20)));
         let call = self
             .client
             .attach_volume()
             .set_dry_run(self.dry_run)
             .volume_id(volume)
             .instance_id(instance)
-            .device(device);
+            .device(device(number));
         self.answered("AttachVolume", &paid, Box::pin(call.send()).await).map(drop)
     }
 
@@ -329,4 +328,30 @@ fn nameless(call: &'static str) -> CallError {
 
 fn specification(kind: ResourceType, tags: &Tags) -> TagSpecification {
     TagSpecification::builder().resource_type(kind).set_tags(Some(listed(tags))).build()
+}
+
+/// The name of an instance's disk, which only has to be another one for each ("Device names for volumes on Amazon EC2 instances").
+fn device(number: usize) -> String {
+    let letter = |from: u8, number: usize| char::from(from + u8::try_from(number % 26).unwrap_or(0));
+    match number.checked_sub(21) {
+        None => format!("/dev/sd{}", letter(b'f', number)),
+        Some(rest) if rest < 26 => format!("/dev/xvdb{}", letter(b'a', rest)),
+        Some(rest) => format!("/dev/xvdc{}", letter(b'a', rest)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_disk_of_an_instance_has_a_name_of_its_own() {
+        assert_eq!(
+            [0, 20, 21, 46, 47, 72].map(device),
+            ["/dev/sdf", "/dev/sdz", "/dev/xvdba", "/dev/xvdbz", "/dev/xvdca", "/dev/xvdcz"]
+        );
+        assert_eq!((0..73).map(device).collect::<BTreeSet<_>>().len(), 73);
+    }
 }

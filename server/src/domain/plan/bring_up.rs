@@ -2,7 +2,7 @@
 //! replaced by a new generation, with backoff, until that has failed too often.
 
 use agent::api::{Phase, Status};
-use provisioners::{Host, MachineState, RestoreState, ServerPlan, Step, VolumeMount};
+use provisioners::{Host, MachineState, ObservedServer, RestoreState, ServerPlan, Step, VolumeMount};
 
 use super::ask::{Progress, Wish};
 use super::{
@@ -48,7 +48,7 @@ pub(super) fn bring_up(draft: &mut Draft, topology: &Topology, observed: &Observ
             continue;
         }
         if let Some(machine) = server.machine().filter(|_| !server.is_to_be_woken()) {
-            follow(draft, server, &machine.state);
+            follow(draft, server, machine);
             continue;
         }
         let unmet: Vec<&str> = spec
@@ -353,15 +353,19 @@ fn start(
 }
 
 /// A server that is there and about which [`judge`] had nothing to say: what is waited for.
-fn follow(draft: &mut Draft, server: &Server, machine: &MachineState) {
+fn follow(draft: &mut Draft, server: &Server, machine: &ObservedServer) {
     let name = Some(server.name.as_str());
     let look_again = draft.now + LOOK_AGAIN_MS;
-    match machine {
-        MachineState::Starting { doing } => draft.wait(name, format!("{}: {doing}", server.name), look_again),
-        MachineState::Suspending | MachineState::Suspended { .. } => {
-            draft.wait(name, format!("{} to wake", server.name), look_again);
+    match &machine.state {
+        MachineState::Starting { doing } => {
+            draft.wait(name, machine.told(format!("{}: {doing}", server.name)), look_again);
         }
-        MachineState::Stopping => draft.wait(name, format!("{} to end", server.name), look_again),
+        MachineState::Suspending | MachineState::Suspended { .. } => {
+            draft.wait(name, machine.told(format!("{} to wake", server.name)), look_again);
+        }
+        MachineState::Stopping => {
+            draft.wait(name, machine.told(format!("{} to end", server.name)), look_again);
+        }
         MachineState::Running => {
             let phase = server.status.as_ref().map(|status| status.phase).unwrap_or_default();
             match (server.link, phase) {

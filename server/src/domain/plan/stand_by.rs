@@ -50,8 +50,8 @@ fn suspend(draft: &mut Draft, topology: &Topology, observed: &Observed) {
             continue;
         }
         let name = &server.name;
-        if server.machine().is_some_and(|machine| machine.state == MachineState::Suspending) {
-            draft.wait(Some(name), format!("{name} to stand by"), draft.now + LOOK_AGAIN_MS);
+        if let Some(machine) = server.machine().filter(|machine| machine.state == MachineState::Suspending) {
+            draft.wait(Some(name), machine.told(format!("{name} to stand by")), draft.now + LOOK_AGAIN_MS);
             continue;
         }
         let after = requested.iter().filter(|(other, _)| other.needs.contains(&spec.name)).map(|(_, at)| *at).collect();

@@ -100,7 +100,7 @@ pub(super) fn stop(draft: &mut Draft, topology: &Topology, doomed: Vec<(&Server,
             step: Step::StopServer { server: server.id.clone(), generation: *generation },
             generation: *generation,
             asked: &server.stop(*generation),
-            what: format!("{} to stop", server.name),
+            what: ending(server, *generation),
             under_way: ends(server, *generation),
             server: Some(&server.name),
             after,
@@ -111,6 +111,16 @@ pub(super) fn stop(draft: &mut Draft, topology: &Topology, doomed: Vec<(&Server,
         if let Progress::Requested(at) = progress {
             requested.push((spec, at));
         }
+    }
+}
+
+/// Also what keeps the place from it.
+fn ending(server: &Server, up_to: i64) -> String {
+    let what = format!("{} to stop", server.name);
+    let mut machines = server.machines.iter().filter(|machine| machine.generation <= up_to);
+    match machines.find(|machine| machine.trouble.is_some()) {
+        None => what,
+        Some(machine) => machine.told(what),
     }
 }
 

@@ -67,7 +67,7 @@ async fn what_is_new_is_told_in_one_message_and_never_again() {
     let two = [orphan(OrphanKind::Server, "i-1", Some(1518)), orphan(OrphanKind::Volume, "vol-2", None)];
     store.write_orphans("frankfurt", &two, MORNING).await.unwrap();
     alerts.send(&store, MORNING).await.unwrap();
-    let told = "Bookend at https://bookend.example.com found 2 leftovers, which cost money and belong to no environment:\n\
+    let told = "Bookend at https://bookend.example.com found 2 leftovers that belong to no environment:\n\
                 • server i-1 (somewhere) at “frankfurt”, about $15.18 a month\n\
                 • volume vol-2 (somewhere) at “frankfurt”, nobody here knows its price\n\
                 See https://bookend.example.com/operator, or `bookend leftovers`.";
@@ -88,7 +88,7 @@ async fn what_is_new_is_told_in_one_message_and_never_again() {
     let three = [&two[..], &[orphan(OrphanKind::Snapshot, "snap-3", Some(50))]].concat();
     store.write_orphans("main", &three, MORNING + 5).await.unwrap();
     again.send(&store, MORNING + 5).await.unwrap();
-    let told = "Bookend found 1 leftover, which costs money and belongs to no environment:\n\
+    let told = "Bookend found 1 leftover that belongs to no environment:\n\
                 • snapshot snap-3 (somewhere) at “main”, about $0.50 a month\n\
                 See the operator's page, or `bookend leftovers`.";
     assert_eq!(chat.texts(), [told]);

@@ -275,6 +275,7 @@ impl Provisioner for World {
                             limits: String::new(),
                             address: state.addresses.get(server).copied(),
                             running_since: None,
+                            trouble: None,
                         })
                         .collect(),
                     volumes: state

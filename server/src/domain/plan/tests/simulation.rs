@@ -177,6 +177,7 @@ impl Simulation {
                     limits: String::new(),
                     address: None,
                     running_since: None,
+                    trouble: None,
                 })
                 .into_iter()
                 .collect();
