@@ -177,7 +177,7 @@ fn lost(server: &Server, how: &str, now: i64) -> Verdict {
             step: format!("keeping {name} up"),
             cause: format!("{name} {how}; so did the {MAX_REPAIRS} before it"),
             lines: Vec::new(),
-            remedy: format!("Read the log of {name} for why it ends, then choose Retry."),
+            remedy: remedy(server),
         });
     }
     let pause = match attempts {
@@ -189,6 +189,19 @@ fn lost(server: &Server, how: &str, now: i64) -> Verdict {
     let again = if pause == 0 { String::new() } else { format!(" in {} seconds", pause / 1000) };
     let note = Note::about("drift", name, format!("{name} {how}. It is replaced{again}"));
     Verdict::Renew(renewal(server, attempts, now + pause, Some(note)))
+}
+
+/// Where machines boot by themselves, whose agent never called has no log to read: mostly it finds no way to its portal.
+fn remedy(server: &Server) -> String {
+    let boots = server.machine().is_some_and(|machine| machine.running_since.is_some());
+    match server.link {
+        AgentLink::Never if boots => {
+            "See that it reaches this portal: that its subnet has a way out, that `portal_url` is where servers find the portal, and that \
+             they know its certificate (`bookend doctor ec2` looks). Then choose Retry."
+                .to_owned()
+        }
+        _ => format!("Read the log of {} for why it ends, then choose Retry.", server.name),
+    }
 }
 
 /// No failure of its own, so it counts for none: what follows has all of its tries.

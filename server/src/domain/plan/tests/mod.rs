@@ -115,22 +115,27 @@ fn a_machine_that_boots_by_itself_is_given_time_from_the_moment_it_runs() {
     let Decision::Do(work) = simulation.decide() else { panic!() };
     simulation.work(&work, || Luck::Good);
     simulation.decide();
-    let is_replaced = |running_since: Option<i64>, minutes: i64| {
+    let after = |running_since: Option<i64>, minutes: i64, attempts: i64| {
         let mut facts = simulation.facts.clone();
         for server in &mut facts.observed.servers {
-            server.link = AgentLink::Never;
+            (server.link, server.attempts) = (AgentLink::Never, attempts);
             for machine in &mut server.machines {
                 (machine.state, machine.running_since) = (MachineState::Running, running_since);
             }
         }
-        let now = simulation.now + minutes * 60_000;
-        let decision = plan(&facts.intent, &facts.topology, &facts.observed, now);
-        matches!(decision, Decision::Do(work) if !work.renewals.is_empty())
+        plan(&facts.intent, &facts.topology, &facts.observed, simulation.now + minutes * 60_000)
     };
+    let is_replaced = |running_since, minutes| matches!(after(running_since, minutes, 0), Decision::Do(work) if !work.renewals.is_empty());
     assert!(is_replaced(None, 2), "an agent that starts with its machine speaks at once");
     let four_minutes_pending = Some(simulation.now + 4 * 60_000);
     assert!(!is_replaced(four_minutes_pending, 8));
     assert!(is_replaced(four_minutes_pending, 10));
+    let remedy = |running_since| match after(running_since, 10, 100) {
+        Decision::GiveUp(failure) => failure.remedy,
+        other => panic!("{other:?}"),
+    };
+    assert!(remedy(four_minutes_pending).contains("`portal_url`"), "there is no log of whose agent never called");
+    assert!(remedy(None).contains("Read the log"));
 }
 
 #[test]
