@@ -94,6 +94,39 @@ async fn a_server_that_somebody_protected_keeps_no_other_from_ending_and_ends_wh
     until_running(&account, 0).await;
 }
 
+/// One that Amazon will not stop, as it has ended meanwhile, is in the same call as all the others.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_somebody_ended_keeps_no_other_from_standing_by_and_waking() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let portal = account.open().await;
+    for environment in environments() {
+        start(&portal, &environment).await;
+    }
+    until_running(&account, CROWD).await;
+    let all: Vec<EnvironmentId> = environments().collect();
+    portal.observe(&all).await.expect("that they run");
+    let ended = running(&account).swap_remove(CROWD / 2).id;
+    let amazon = account.amazon();
+    amazon.terminate(amazon.buckets.acquire(&[]).await, std::slice::from_ref(&ended)).await.expect("it ends");
+    let turn = |environment: &EnvironmentId, wish: i64, down: bool| match down {
+        true => Step::SuspendServer { server: web(environment), generation: 1, wish, hibernate: false },
+        false => Step::WakeServer { server: web(environment), generation: 1, wish },
+    };
+    for environment in environments() {
+        ask(&portal, &environment, turn(&environment, 1, true)).await;
+    }
+    until_running(&account, 0).await;
+    let stopped = || account.fake.truth().instances.into_iter().filter(|one| one.state == "stopped").count();
+    while stopped() != CROWD - 1 {
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(account.fake.counts().of("StopInstances") < CROWD as u64 / 2, "the others go together");
+    for environment in environments() {
+        ask(&portal, &environment, turn(&environment, 2, false)).await;
+    }
+    until_running(&account, CROWD - 1).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_type_is_taken_in_the_zones_that_have_it() {
     let missing =

@@ -12,7 +12,9 @@ title: Desk
 summary: Two servers that share a volume, and one of which has its own.
 category: Basics
 servers:
-  one: {}
+  one:
+    services:
+      clerk: {command: echo the clerk of $BOOKEND_SERVER is here; exec sleep 1000000}
   two: {}
 volumes:
   files: {size: 1 GiB, mounts: {one: /files, two: /files}}
@@ -44,6 +46,8 @@ async fn what_two_servers_share_and_hold_comes_back_into_them_into_a_copy_and_af
     let desk = api.order("desk", "desk").await?;
     let id = desk["id"].as_str().ok_or("It has no id.")?;
     api.await_state("desk", "ready").await?;
+    let line = |logs: &Value| logs.to_string().contains("the clerk of one is here");
+    api.await_below("desk", "/logs", "the words of its service", line).await?;
     write(&tryout, &api, "early").await?;
     let early = api.post("/environments/desk/snapshots", json!({})).await?.expect_success()?;
     let complete = |all: &Value| all[0]["state"] == "complete";

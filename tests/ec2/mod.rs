@@ -18,6 +18,7 @@ mod place;
 mod policy;
 mod processors;
 mod reach;
+mod relay;
 mod requests;
 mod rest;
 mod role;

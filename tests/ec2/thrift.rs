@@ -63,7 +63,7 @@ async fn a_call_that_meets_a_bug_is_made_again_and_those_beside_it_are_not() {
     assert_eq!(account.fake.counts().of("CreateVolume"), 4);
 }
 
-/// Amazon takes 200 values in the filters of one question.
+/// Amazon takes 200 values in the filters of one question, and asking for all of the installation is one question, too.
 #[tokio::test(start_paused = true)]
 async fn any_number_of_environments_is_looked_at_together() {
     for count in [199, 200, 201] {
@@ -75,6 +75,21 @@ async fn any_number_of_environments_is_looked_at_together() {
         }
         let seen = portal.observe(&environments).await.unwrap_or_else(|error| panic!("{count} of them: {error}"));
         assert!(seen.len() == count && seen.iter().all(|one| one.network));
+        // When nothing is under way any more, so that nobody else looks but now and then.
+        sleep(Duration::from_secs(120)).await;
+        let questions = || {
+            let counts = account.fake.counts();
+            ["DescribeInstances", "DescribeVolumes", "DescribeSnapshots", "DescribeSecurityGroups"]
+                .map(|call| counts.of(call))
+        };
+        let before = questions();
+        portal.observe(&environments).await.expect("an answer");
+        let asked = questions().into_iter().zip(before).map(|(now, before)| now - before);
+        assert!(
+            asked.clone().all(|asked| (1..=2).contains(&asked)),
+            "{count} of them: {:?}",
+            asked.collect::<Vec<_>>()
+        );
     }
 }
 

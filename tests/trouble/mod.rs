@@ -6,6 +6,6 @@ mod drills;
 mod kept;
 mod killed;
 mod put_away;
-mod relay;
+pub mod relay;
 mod start;
 mod unusual;

@@ -144,6 +144,7 @@ async fn what_is_paid_for_and_nobodys_is_shown_with_its_price_and_goes_when_an_o
     browser.click("a[href=\"/operator\"]").await?;
     browser.await_text(".notice", "2 things at a provisioner belong to nobody").await?;
     browser.await_text(".list__more", "100 GiB in eu-central-1a at “frankfurt”, about $8.00 a month").await?;
+    browser.await_text(".list__more", "nobody's since").await?;
     pictures(&browser).await?;
 
     // Data takes the whole id; a guess changes nothing.

@@ -14,7 +14,7 @@ use tests::{Api, Outcome, Portal, Setting, leftovers};
 const ROUNDS: usize = 3;
 /// Milliseconds between a confirmed request and SIGKILL.
 const MOMENTS: [u64; 7] = [0, 5, 12, 25, 50, 90, 160];
-const SERVERS: [&str; 3] = ["first", "middle", "last"];
+pub const SERVERS: [&str; 3] = ["first", "middle", "last"];
 
 struct Relay {
     portal: Portal,
@@ -192,18 +192,18 @@ impl Relay {
     }
 }
 
-fn assert_consistent(logs: &[Vec<u64>; 3], what: &str) {
+pub fn assert_consistent(logs: &[Vec<u64>; 3], what: &str) {
     let [first, middle, last] = logs.each_ref().map(|log| log.iter().copied().collect::<BTreeSet<u64>>());
     assert!(!last.is_empty(), "nothing had arrived: {what}");
     let without_cause: Vec<&u64> = middle.difference(&first).chain(last.difference(&middle)).collect();
     assert!(without_cause.is_empty(), "arrived, and never sent: {without_cause:?}, of {what}");
 }
 
-fn numbers(text: &str) -> Outcome<Vec<u64>> {
+pub fn numbers(text: &str) -> Outcome<Vec<u64>> {
     text.lines().map(|line| line.parse().map_err(|_| format!("{line:?} is no number").into())).collect()
 }
 
-fn template() -> String {
+pub fn template() -> String {
     let program = include_str!("relay.py").replace('\n', "\n      ");
     let server = |name: &str, needs: &str, more: &str, onward: &str| {
         format!(
