@@ -162,6 +162,10 @@ impl Browser {
     pub async fn picture(&self, name: &str) -> Outcome {
         let folder = programs::pictures();
         fs::create_dir_all(&folder)?;
+        // Not in the middle of what a moment before has changed, such as the theme.
+        let finish =
+            "document.getAnimations().filter(one => one instanceof CSSTransition).forEach(one => one.finish())";
+        self.page.execute(finish, Vec::new()).await?;
         fs::write(folder.join(format!("{name}.png")), self.page.screenshot().await?)?;
         Ok(())
     }
