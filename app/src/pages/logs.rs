@@ -96,7 +96,7 @@ fn content(heading: String, shown: Shown) -> impl IntoView {
         }
     };
     view! {
-        <header class="page-header">
+        <header class="page-header page-header--screen">
             <p class="crumbs"><a href="/environments">"Environments"</a><a href=home>{crumb}</a></p>
             <h1>{heading}</h1>
         </header>

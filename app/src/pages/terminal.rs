@@ -46,7 +46,7 @@ fn content(visit: &Visit, environment: String, server: String, servers: Vec<Stri
     let known = servers.join(" ");
     view! {
         <link rel="stylesheet" href=assets.address("xterm.css")/>
-        <header class="page-header">
+        <header class="page-header page-header--screen">
             <p class="crumbs"><a href="/environments">"Environments"</a><a href=address>{environment.clone()}</a></p>
             <h1>"Terminal on "<span id="terminal-server">{server.clone()}</span></h1>
         </header>
