@@ -130,7 +130,7 @@ impl Agent {
     }
 
     /// Tells what the server should be and where its peers are, and again whenever that is something else. While a generation
-    /// lives its configuration changes only when the server is somewhere else than it said itself.
+    /// lives its configuration changes only where its agent did not say itself where it is.
     async fn tell(
         &self,
         link: &Link,

@@ -64,10 +64,10 @@ pub(super) fn config(
     Ok(Some(config))
 }
 
-/// Where it is: what is known of it counts, then what its agent says, then what was planned.
+/// Where it is: as its agent says, for what is known may be where the one before it was; then as is known, then as was planned.
 fn address(server: &ServerConfiguration, from: Option<Ipv4Addr>) -> Ipv4Addr {
     let known = server.servers.iter().find(|known| known.id == server.id).and_then(|known| known.address);
-    known.or(from).unwrap_or(server.spec.address)
+    from.or(known).unwrap_or(server.spec.address)
 }
 
 /// The server's copies of shared volumes, and who has the others.
