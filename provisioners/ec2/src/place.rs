@@ -2,6 +2,7 @@
 //! find the portal. Found out at start, and again every hour.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -383,7 +384,8 @@ pub async fn portal_rules(config: &Config, url: &str) -> Result<Vec<Rule>, Place
         let unknown = |why: String| PlaceError::PortalAddress { host: host.clone(), why };
         let found = lookup_host((host.as_str(), port)).await.map_err(|error| unknown(error.to_string()))?;
         let found: Vec<_> = found.map(|found| found.ip()).collect();
-        if let Some(own) = found.iter().find(|found| found.is_loopback() || found.is_unspecified()) {
+        let is_a_name = host.parse::<IpAddr>().is_err();
+        if let Some(own) = found.iter().find(|found| is_a_name && (found.is_loopback() || found.is_unspecified())) {
             return Err(unknown(format!("{own} is this machine's own, as /etc/hosts may say of its name")));
         }
         networks = found.iter().map(|found| format!("{found}/{}", if found.is_ipv4() { 32 } else { 128 })).collect();
