@@ -164,7 +164,8 @@ async fn encryption(amazon: &Amazon) -> Finding {
         Ok(Some(key)) => fine(
             about,
             format!(
-                "with {key}: these credentials need the kms: actions for it that `bookend doctor ec2 --policy` prints, and                  the key's own policy has to let them"
+                "with {key}: these credentials need the kms: actions for it that `bookend doctor ec2 --policy` prints, and \
+                 the key's own policy has to let them"
             ),
         ),
     }

@@ -102,7 +102,10 @@ impl Store {
     ) -> Result<Vec<Vec<(String, i64)>>, StoreError> {
         let kinds = TURNS.map(|kind| format!("'{kind}'")).join(", ");
         let rows = sqlx::query(AssertSqlSafe(format!(
-            "select event.environment_id, event.kind, event.at from timeline_event event join              (select id from environment where team_id = $1 and template_version_id = $2 and provisioner = $3              order by id desc limit 20) made on made.id = event.environment_id              where event.at >= $4 and event.kind in ({kinds}) order by event.environment_id, event.id"
+            "select event.environment_id, event.kind, event.at from timeline_event event join \
+             (select id from environment where team_id = $1 and template_version_id = $2 and provisioner = $3 \
+             order by id desc limit 20) made on made.id = event.environment_id \
+             where event.at >= $4 and event.kind in ({kinds}) order by event.environment_id, event.id"
         )))
         .bind(team_id)
         .bind(version_id)

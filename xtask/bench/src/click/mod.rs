@@ -70,12 +70,10 @@ pub fn bench(dist: &Path, one_by_one: usize, at_once: usize) -> Outcome<()> {
     let portal = portal(dist, folder.path(), &endpoint)?;
     let changes = portal.api.changes()?;
     let bench = Bench { amazon, lives, portal };
-    bench.quiet(&changes, one_by_one)?;
-    if at_once == 0 {
-        return Ok(());
-    }
-    std::thread::sleep(REST);
-    bench.together(at_once)
+    let measured = bench.all(&changes, one_by_one, at_once);
+    // Agents end before their portal: each would say that it has lost it.
+    runtime.shutdown_timeout(REST);
+    measured
 }
 
 /// With the fake as its only place for environments. Instances have to be told its address before it listens.
@@ -110,6 +108,15 @@ struct Bench {
 }
 
 impl Bench {
+    fn all(&self, changes: &Receiver<String>, one_by_one: usize, at_once: usize) -> Outcome<()> {
+        self.quiet(changes, one_by_one)?;
+        if at_once == 0 {
+            return Ok(());
+        }
+        std::thread::sleep(REST);
+        self.together(at_once)
+    }
+
     fn quiet(&self, changes: &Receiver<String>, orders: usize) -> Outcome<()> {
         eprintln!("{orders} orders of a server with a volume, one after the other");
         let (mut total, mut own) = (Times::default(), Times::default());
