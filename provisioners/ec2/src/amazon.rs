@@ -16,12 +16,14 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::SharedCredentialsProvider;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::Tag;
+use sha2::{Digest, Sha256};
 
 pub use self::change::Rule;
 pub use self::describe::{
     EbsSnapshot, EbsVolume, FastState, Instance, InstanceState, MachineImage, Reading, SecurityGroup, SnapshotState,
     Subnet, TypeFacts, VolumeState,
 };
+
 use super::buckets::{Buckets, Paid};
 use super::queue::Queue;
 use super::tags::Tags;
@@ -47,9 +49,48 @@ impl CallError {
             CallError::Throttled(_) | CallError::Unknown { .. } => "",
         }
     }
+
+    /// For people: what Amazon says, and what that usually means.
+    pub fn plain(&self) -> String {
+        let CallError::Refused { call, code, message } = self else { return self.to_string() };
+        let hint = match code.as_str() {
+            "UnauthorizedOperation" | "AccessDenied" => {
+                let message = message.split(" Encoded authorization").next().unwrap_or(message).trim_end_matches('.');
+                return format!(
+                    "Bookend may not do this on Amazon ({call}): {message}. `bookend doctor ec2` says what is missing."
+                );
+            }
+            "AuthFailure" | "InvalidClientTokenId" => {
+                " Bookend's credentials for Amazon are not accepted: an administrator has to look."
+            }
+            _ => "",
+        };
+        format!("Amazon refused: {message} ({code}).{hint}")
+    }
+
+    /// Another type or another zone may have room.
+    pub fn is_for_want_of_room(&self) -> bool {
+        FOR_WANT_OF_ROOM.contains(&self.code())
+    }
 }
 
 pub type Called<T> = Result<T, CallError>;
+
+/// Twice as long as what Amazon shows is known to lag behind.
+pub const LAG_MS: i64 = 10 * 60_000;
+
+/// Refusals that another type or zone may not have.
+const FOR_WANT_OF_ROOM: [&str; 9] = [
+    "InsufficientInstanceCapacity",
+    "InsufficientHostCapacity",
+    "InsufficientCapacity",
+    "InsufficientFreeAddressesInSubnet",
+    "InstanceLimitExceeded",
+    "VcpuLimitExceeded",
+    "MaxSpotInstanceCountExceeded",
+    "SpotMaxPriceTooLow",
+    "Unsupported",
+];
 
 /// Codes that say "slower", of all that Amazon's services use.
 const THROTTLED: [&str; 4] =
@@ -60,6 +101,11 @@ const UNSURE: [&str; 6] =
 
 /// Nothing happened; it may be otherwise with the next credentials, and nobody has to ask again then.
 const EXPIRED: [&str; 3] = ["ExpiredToken", "ExpiredTokenException", "RequestExpired"];
+
+/// A client token of what makes a call this one.
+pub fn client_token(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// One account and region.
 #[derive(Clone)]

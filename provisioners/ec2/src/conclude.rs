@@ -8,13 +8,10 @@ use provisioners::{
     RestoreState, SnapshotContent, SnapshotState,
 };
 
-use super::amazon::{self, Instance, InstanceState, VolumeState};
+use super::amazon::{self, Instance, InstanceState, LAG_MS, VolumeState};
 use super::look::Seen;
 use super::records::{Launch, Phase, Records, Rest, Server, Snapshot, Volume};
 use super::zones;
-
-/// Twice as long as Amazon is known to lag behind.
-pub const LAG_MS: i64 = 10 * 60_000;
 
 /// How reasons begin for which a server with an encrypted disk does not start.
 const KEY_TROUBLE: [&str; 2] = ["Client.InternalError", "Client.InvalidKMSKey"];

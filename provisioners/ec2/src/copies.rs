@@ -11,14 +11,12 @@
 use provisioners::{EnvironmentId, LedgerError, SnapshotId, SnapshotOrigin, VolumeId};
 
 use super::Shared;
-use super::amazon::{CallError, EbsSnapshot, SnapshotState};
+use super::amazon::{CallError, EbsSnapshot, LAG_MS, SnapshotState};
+use super::answers::{Accepted, rejected, soon};
 use super::buckets::Paid;
-use super::conclude::LAG_MS;
-use super::errands::Errand;
+use super::errand::{Errand, Outcome};
 use super::look::Seen;
-use super::perform::{Outcome, plain};
 use super::records::{Copied, CopiedPart, Part, Record, Records, Snapshot};
-use super::steps::{self, Accepted, rejected, soon};
 use super::tags::{self, CALL, NAME, SNAPSHOT, VOLUME};
 
 /// Where one of ours is.
@@ -55,17 +53,6 @@ pub(super) async fn begin(shared: &Shared, environment: &EnvironmentId, origin: 
     let record = Snapshot { copied: Some(copied), ..Snapshot::asked(origin.snapshot.clone(), call, (shared.now)()) };
     let written = shared.put(environment, before.map_or(0, |kept| kept.version), Record::Snapshot(Box::new(record)));
     written.await?;
-    shared.active.ask(environment, true);
-    Ok(())
-}
-
-/// Only a copy: what is of this region itself stays.
-pub(super) async fn remove(shared: &Shared, environment: &EnvironmentId, snapshot: &SnapshotId) -> Accepted {
-    let records = shared.known(environment).await?;
-    if records.snapshots.get(snapshot).is_none_or(|kept| kept.record.copied.is_none()) {
-        return Ok(());
-    }
-    steps::delete_snapshot(shared, environment, snapshot).await?;
     shared.active.ask(environment, true);
     Ok(())
 }
@@ -197,8 +184,8 @@ pub(super) async fn perform(
 fn final_reason(error: &CallError) -> Option<String> {
     match error.code() {
         "" | "ResourceLimitExceeded" | "IncorrectState" => None,
-        "InvalidSnapshot.NotFound" => Some(format!("{} Are both provisioners of the same account?", plain(error))),
-        _ => Some(plain(error)),
+        "InvalidSnapshot.NotFound" => Some(format!("{} Are both provisioners of the same account?", error.plain())),
+        _ => Some(error.plain()),
     }
 }
 

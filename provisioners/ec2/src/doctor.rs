@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::amazon::{Amazon, CallError, Called, Rule, Subnet};
 use super::config::Config;
 use super::named;
-use super::perform::plain;
 use super::place::{self, Images, PlaceError};
 use super::quotas::Quotas;
 use super::tags::INSTALLATION;
@@ -136,7 +135,7 @@ fn refusal(error: &CallError) -> String {
                  `instance_role` where the role is not called as its profile)"
             )
         }
-        _ => denied(error).map_or_else(|| plain(error), |action| not_allowed(&[action])),
+        _ => denied(error).map_or_else(|| error.plain(), |action| not_allowed(&[action])),
     }
 }
 

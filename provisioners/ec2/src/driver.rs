@@ -17,10 +17,11 @@ use super::Shared;
 use super::amazon::Called;
 use super::buckets::{Bucket, Paid};
 use super::conclude::conclude;
-use super::errands::{Errand, Turn, errands};
+use super::errand::{Call, Errand, Outcome, Turn, Turned};
+use super::errands::errands;
 use super::forget::{Forgotten, forget};
 use super::look::Seen;
-use super::perform::{self, Call, MOST_AT_ONCE, Outcome, Turned};
+use super::perform::{self, MOST_AT_ONCE};
 use super::records::Records;
 use super::turn;
 

@@ -1,12 +1,12 @@
 //! What is to be asked of Amazon next for one environment. Pure: the same records and the same look always lead to the same
 //! errands, so whoever comes after a crash goes on where it was.
 
-use provisioners::{EnvironmentId, ServerId, SnapshotId, VolumeId};
-use sha2::{Digest, Sha256};
+use provisioners::{EnvironmentId, ServerId};
 
-use super::amazon::{EbsSnapshot, Instance, InstanceState};
+use super::amazon::{EbsSnapshot, Instance, InstanceState, client_token};
 use super::conclude::{instance_of, unattached};
 use super::copies;
+use super::errand::{Errand, Turn};
 use super::look::Seen;
 use super::place::{Candidate, Place, USUAL};
 use super::portal::Portal;
@@ -18,99 +18,6 @@ use super::zones::{self, Way};
 
 /// From launch to where a server may well run, which Amazon perhaps shows much later.
 const SOON_RUNNING_MS: i64 = 8000;
-
-/// One call, or a part of one that several environments share.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Errand {
-    CreateVolume {
-        volume: VolumeId,
-    },
-    DeleteVolume {
-        volume: VolumeId,
-        id: String,
-    },
-    /// `noted`: the launch stands in the records of all its members.
-    Launch {
-        launch: Box<Launch>,
-        noted: bool,
-    },
-    /// No possibility is left, or there never was one.
-    GiveUp {
-        server: (ServerId, i64),
-        reason: String,
-    },
-    /// `None`: whatever came of a call that had been refused.
-    Terminate {
-        server: Option<(ServerId, i64)>,
-        instance: String,
-    },
-    /// To stand by or to wake, as its record says; `wish` tells one time from another.
-    Turn {
-        server: (ServerId, i64),
-        instance: String,
-        turn: Turn,
-        wish: i64,
-    },
-    Attach {
-        server: (ServerId, i64),
-        number: usize,
-        volume: String,
-        instance: String,
-        /// `Some`: it is not shown as running yet, and may be from then on (Unix milliseconds).
-        guessed: Option<i64>,
-    },
-    /// A snapshot of one of Amazon's volumes, to bring what it holds to another zone.
-    CopyForMove {
-        volume: VolumeId,
-        id: String,
-        token: String,
-    },
-    /// The next that is to be written down for a server's volumes to come to another zone.
-    Shift {
-        server: (ServerId, i64),
-        zone: String,
-    },
-    /// The end of a move.
-    Settle {
-        volume: VolumeId,
-    },
-    /// What is to be copied of one volume from another region.
-    CopySnapshot {
-        snapshot: SnapshotId,
-        volume: VolumeId,
-    },
-    /// One of a snapshot's parts, or what came of a call for it that does not count.
-    DeleteSnapshot {
-        id: String,
-    },
-    /// The security group of the environment's network: made, or found when it was made before and the answer was lost.
-    CreateGroup,
-    GiveRules {
-        group: String,
-    },
-    /// The portal is found elsewhere now, or is not any more where it was a day ago.
-    FollowPortal {
-        group: String,
-    },
-    DeleteGroup {
-        group: String,
-    },
-    /// The security group, one for all environments, of servers that may reach the internet.
-    CreateInternetGroup,
-    /// A server that shared its launch gets a name of its own.
-    Name {
-        server: (ServerId, i64),
-        instance: String,
-        tags: Tags,
-    },
-}
-
-/// Servers that are asked for the same can be asked together, whosever they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Turn {
-    Sleep { hibernate: bool },
-    Wake,
-}
 
 /// What errands need to know besides the environment.
 pub struct Setting<'a> {
@@ -128,37 +35,6 @@ pub struct Setting<'a> {
     pub reading_rate: Option<i32>,
     /// Unix milliseconds.
     pub now: i64,
-}
-
-impl Errand {
-    /// The same errand has the same name; of what is one for all environments, whosever it is.
-    pub fn name(&self, environment: &EnvironmentId) -> String {
-        match self {
-            Errand::CreateVolume { volume } => format!("create {volume}"),
-            Errand::DeleteVolume { id, .. } => format!("delete {id}"),
-            Errand::Launch { launch, .. } => format!("launch {}", launch.token),
-            Errand::GiveUp { server: (server, generation), .. } => format!("give up {server} {generation}"),
-            Errand::Terminate { instance, .. } => format!("terminate {instance}"),
-            Errand::Turn { instance, turn, wish, .. } => turn_name(instance, *turn, *wish),
-            Errand::Attach { volume, instance, .. } => format!("attach {volume} {instance}"),
-            Errand::CopyForMove { token, .. } => format!("copy {token}"),
-            Errand::Shift { server: (server, generation), zone } => format!("shift {server} {generation} to {zone}"),
-            Errand::Settle { volume } => format!("settle {volume}"),
-            Errand::CopySnapshot { snapshot, volume } => format!("copy {snapshot} {volume}"),
-            Errand::DeleteSnapshot { id } => format!("delete {id}"),
-            Errand::CreateGroup => format!("create the group of {environment}"),
-            Errand::GiveRules { group } => format!("give rules to {group}"),
-            Errand::FollowPortal { group } => format!("let {group} follow the portal"),
-            Errand::DeleteGroup { group } => format!("delete {group}"),
-            Errand::CreateInternetGroup => "create the internet's group".to_owned(),
-            Errand::Name { instance, .. } => format!("name {instance}"),
-        }
-    }
-}
-
-pub fn turn_name(instance: &str, turn: Turn, wish: i64) -> String {
-    let doing = if turn == Turn::Wake { "wake" } else { "sleep" };
-    format!("{doing} {instance} {wish}")
 }
 
 /// See the module.
@@ -486,12 +362,7 @@ fn alike(one: &Launch, other: &Launch) -> bool {
 /// 64 characters, Amazon's most. Another type, place or market is another call.
 fn token(launch: &Launch, servers: &[&str]) -> String {
     let market = if launch.spot { " spot" } else { "" };
-    digest(&format!("{} {} {}{market}", servers.join(" "), launch.instance_type, launch.subnet))
-}
-
-/// A client token of what makes a call this one.
-pub fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    client_token(&format!("{} {} {}{market}", servers.join(" "), launch.instance_type, launch.subnet))
 }
 
 fn of_server(base: &Tags, server: &ServerId, generation: i64, name: &str) -> Tags {

@@ -21,13 +21,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::amazon::{CallError, FastState};
+use super::amazon::{CallError, FastState, LAG_MS};
+use super::answers::{Accepted, rejected, soon};
 use super::buckets::Bucket;
-use super::conclude::LAG_MS;
 use super::orphans::{Known, remembered};
-use super::perform::plain;
 use super::records::{Fast, Record, Records, Snapshot};
-use super::steps::{Accepted, rejected, soon};
 use super::tags::{ENVIRONMENT, INSTALLATION};
 
 /// Between looks while there are any.
@@ -302,7 +300,7 @@ async fn switch_on(shared: &Shared, of: (&EnvironmentId, &SnapshotId)) -> Result
     let paid = shared.amazon.buckets.acquire(&[(Bucket::Call("EnableFastSnapshotRestores"), 1)]).await;
     let failure = match shared.amazon.enable_fast_restores(paid, &ids, &zones).await {
         Ok(()) => None,
-        Err(error @ CallError::Refused { .. }) => Some(plain(&error)),
+        Err(error @ CallError::Refused { .. }) => Some(error.plain()),
         // The next look asks again.
         Err(_) => return Ok(()),
     };
@@ -322,7 +320,7 @@ async fn switch_off(
     let ended = match shared.amazon.disable_fast_restores(paid, &ids, &zones).await {
         Ok(()) => Ok((shared.now)()),
         Err(CallError::Refused { code, .. }) if !is_shown || code == "InvalidSnapshot.NotFound" => Ok((shared.now)()),
-        Err(error @ CallError::Refused { .. }) => Err(format!("It cannot be ended. {}", plain(&error))),
+        Err(error @ CallError::Refused { .. }) => Err(format!("It cannot be ended. {}", error.plain())),
         Err(_) => return Ok(()),
     };
     let answered = |_: &Snapshot, fast: &Fast| match &ended {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::records::{Record, Records, Server, Volume};
+use super::records::{Record, Records, Volume};
 
 /// Amazon shows what has ended for an hour, and lags by minutes.
 const AFTER_MS: i64 = 24 * 3_600_000;
@@ -32,7 +32,7 @@ pub fn forget(records: &Records, now: i64) -> Forgotten {
         for mount in server.plan.mounts.iter().filter(|_| server.instance.is_some()) {
             let Some(kept) = records.volumes.get(&mount.volume) else { continue };
             let volume = volumes.entry(mount.volume.clone()).or_insert_with(|| kept.record.clone());
-            for disk in disks_given(server) {
+            for disk in server.disks_given() {
                 *volume.had_before.entry(disk).or_default() += 1;
             }
         }
@@ -50,13 +50,4 @@ pub fn forget(records: &Records, now: i64) -> Forgotten {
         forgotten.pages.push((Record::Snapshot(Box::new(kept.record.clone())).key(), kept.version));
     }
     forgotten
-}
-
-/// Amazon's ids of those it may have been given, each once.
-pub fn disks_given(server: &Server) -> Vec<String> {
-    let members = server.launch.iter().flat_map(|launch| &launch.members);
-    let mut disks: Vec<String> = members.flat_map(|member| &member.disks).map(|disk| disk.volume.clone()).collect();
-    disks.sort();
-    disks.dedup();
-    disks
 }

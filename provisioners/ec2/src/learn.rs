@@ -1,8 +1,8 @@
 //! What a look at Amazon confirms, for good: it is written into the records, so that a later look, which may show an earlier
 //! moment, changes nothing about it. Pure.
 
-use super::amazon::{self, EbsVolume, Instance, InstanceState, VolumeState};
-use super::conclude::{LAG_MS, death, instance_of, unattached};
+use super::amazon::{self, EbsVolume, Instance, InstanceState, LAG_MS, VolumeState};
+use super::conclude::{death, instance_of, unattached};
 use super::copies;
 use super::look::Seen;
 use super::records::{Kept, Move, Phase, Record, Records, Rest, Server, Snapshot, Volume};

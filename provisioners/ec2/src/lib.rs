@@ -6,7 +6,7 @@
 //! | what a region offers, for each kind of processor | `place`, `named` |
 //! | what it lacks | [`doctor`] |
 //! | what is remembered, before it is asked for | `records`, on a [`Ledger`] |
-//! | the engine's steps | `steps`, `network` |
+//! | the engine's steps | `steps`, `network`, `answers` |
 //! | looking at everything at once | `look` |
 //! | what a look confirms, what there is, what is to be asked next (pure) | `learn`, `conclude`, `errands` |
 //! | what is remembered no longer (pure) | `forget` |
@@ -14,7 +14,7 @@
 //! | volumes that are not read in yet | `warm` |
 //! | snapshots with which volumes begin at full speed | `fast` |
 //! | what nothing remembered names | `orphans`, [`prices`] |
-//! | asking, as fast as may be | `driver`, `perform`, `buckets`, `queue` |
+//! | asking, as fast as may be | `driver`, `errand`, `perform`, `buckets`, `queue` |
 //! | servers that stand by and wake | `turn` |
 //! | snapshots of other regions, and theirs of ours | `copies` |
 //! | Amazon's calls | [`amazon`] |
@@ -27,6 +27,7 @@
 //! Deliberately absent: what runs in a server (the agent's), believing a describe, and the client's own retries.
 
 pub mod amazon;
+mod answers;
 pub mod buckets;
 mod conclude;
 pub mod config;
@@ -34,6 +35,7 @@ mod connect;
 mod copies;
 pub mod doctor;
 mod driver;
+mod errand;
 mod errands;
 mod fast;
 mod forget;
@@ -403,7 +405,7 @@ impl Provisioner for Ec2 {
     }
 
     async fn remove_copy(&self, environment: &EnvironmentId, snapshot: &SnapshotId) -> Result<(), ProvisionError> {
-        copies::remove(&self.shared, environment, snapshot).await
+        steps::remove_copy(&self.shared, environment, snapshot).await
     }
 
     fn paid_reading(&self) -> Option<PaidReading> {

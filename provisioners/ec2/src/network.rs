@@ -15,14 +15,14 @@ use provisioners::{EnvironmentId, LedgerError, ProvisionError};
 use tokio::try_join;
 
 use super::Shared;
-use super::amazon::{CallError, Called, Rule};
+use super::amazon::{CallError, Called, LAG_MS, Rule};
+use super::answers::{Accepted, soon};
 use super::buckets::{Bucket, Paid};
-use super::conclude::{LAG_MS, is_gone};
-use super::perform::{GUESS_AGAIN, Outcome, plain};
-use super::records::{Kept, Network, Record, Server};
-use super::steps::{Accepted, soon};
+use super::conclude::is_gone;
+use super::errand::{GUESS_AGAIN, Outcome};
+use super::records::{Kept, Network, Record, Server, Way};
 use super::tags::{self, INSTALLATION, NAME, Tags};
-use super::ways::{self, Way};
+use super::ways;
 
 /// The calls that give a group its rules: in, out, and what Amazon gave it taken back.
 pub const RULES: [&str; 3] =
@@ -139,7 +139,7 @@ pub(super) async fn give_rules(
             None
         }
         Err(error @ CallError::Refused { .. }) => {
-            return refuse_servers(shared, environment, &plain(&error), |_| true).await;
+            return refuse_servers(shared, environment, &error.plain(), |_| true).await;
         }
         Err(error) => return Ok(Outcome::Again(error.to_string())),
     };
@@ -343,7 +343,7 @@ async fn have_group(shared: &Shared, paid: Paid, name: &str, about: &str, tags: 
                 ))),
             }
         }
-        Err(error @ CallError::Refused { .. }) => Err(NoGroup::Refused(plain(&error))),
+        Err(error @ CallError::Refused { .. }) => Err(NoGroup::Refused(error.plain())),
         Err(error) => Err(NoGroup::NotYet(error.to_string())),
     }
 }

@@ -18,14 +18,13 @@ use std::collections::BTreeMap;
 use provisioners::{EnvironmentId, LedgerError, Orphan, OrphanKind, ProvisionError, ServerId};
 
 use super::Shared;
-use super::amazon::{CallError, EbsSnapshot, EbsVolume, Instance, InstanceState, VolumeState};
-use super::conclude::LAG_MS;
-use super::errands::Errand;
+use super::amazon::{CallError, EbsSnapshot, EbsVolume, Instance, InstanceState, LAG_MS, VolumeState};
+use super::answers::refused;
+use super::errand::Errand;
 use super::look::{self, Seen};
 use super::perform;
 use super::prices::Prices;
 use super::records::{Kept, Network, Records, Server, Snapshot, Volume};
-use super::steps::refused;
 use super::tags::{GENERATION, MOVE, SERVER, SNAPSHOT, Tags, VOLUME};
 
 /// Twice as long as something may take to be shown, and a record to be believed about what is gone.

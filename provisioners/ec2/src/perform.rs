@@ -6,11 +6,10 @@ use std::time::Duration;
 use provisioners::{EnvironmentId, LedgerError, ServerId, VolumeId};
 
 use super::Shared;
-use super::amazon::CallError;
+use super::amazon::{CallError, LAG_MS, client_token};
 use super::buckets::{self, Bucket, Buckets, Paid};
-use super::conclude::LAG_MS;
 use super::copies;
-use super::errands::{Errand, Turn, digest, turn_name};
+use super::errand::{Call, Doomed, Errand, GUESS_AGAIN, Outcome, Turned};
 use super::network;
 use super::records::{Launch, Record, Records, Server};
 use super::tags::{self, MOVE, NAME, VOLUME};
@@ -18,62 +17,10 @@ use super::turn;
 use super::user_data::user_data;
 use super::zones;
 
-/// Between guesses that something is so which Amazon does not show yet.
-pub const GUESS_AGAIN: Duration = Duration::from_secs(3);
 /// What is refused for so long, though it may pass, is told where it is waited for.
 const TOLD_AFTER_MS: i64 = 60_000;
 /// Amazon's most for one call.
 pub const MOST_AT_ONCE: usize = 1000;
-
-/// An instance that is to go, of which environment; `None`: it is of no server that counts.
-type Doomed = (EnvironmentId, Option<(ServerId, i64)>, String);
-
-/// An instance that is to stand by or to wake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turned {
-    pub environment: EnvironmentId,
-    pub server: (ServerId, i64),
-    pub instance: String,
-    pub wish: i64,
-}
-
-/// What is done at once.
-#[derive(Clone, Debug)]
-pub enum Call {
-    One(EnvironmentId, Errand),
-    Terminate(Vec<Doomed>),
-    Turn(Turn, Vec<Turned>),
-}
-
-/// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Amazon accepted it; it may take a while to show.
-    Done,
-    /// It will not be asked for again as it was: the records say how to go on.
-    Changed,
-    /// It was a guess that it may be done already; again so much later, or when Amazon shows it.
-    TooEarly(Duration),
-    /// Later, just the same.
-    Again(String),
-}
-
-impl Call {
-    /// The names of what it does.
-    pub fn errands(&self) -> Vec<(EnvironmentId, String)> {
-        match self {
-            Call::One(environment, errand) => vec![(environment.clone(), errand.name(environment))],
-            Call::Terminate(batch) => {
-                let name = |instance: &String| format!("terminate {instance}");
-                batch.iter().map(|(environment, _, instance)| (environment.clone(), name(instance))).collect()
-            }
-            Call::Turn(turn, batch) => {
-                let name = |one: &Turned| turn_name(&one.instance, *turn, one.wish);
-                batch.iter().map(|one| (one.environment.clone(), name(one))).collect()
-            }
-        }
-    }
-}
 
 /// What it takes of which buckets.
 pub fn costs(errand: &Errand) -> Vec<(Bucket, u32)> {
@@ -152,20 +99,20 @@ async fn one(
                 // Perhaps more at once than the account may have read in: slowly is better than not at all. It is another call, for this
                 // one has brought nothing, or its repetition would have been answered with what it brought.
                 Err(error) if record.reading_rate.is_some() && names_a_limit(error.code()) => {
-                    record.token = digest(&format!("{} as Amazon likes", record.token));
+                    record.token = client_token(&format!("{} as Amazon likes", record.token));
                     record.reading_rate = None;
                 }
                 // One without data waits for room where its server is to be, which Amazon may have again soon.
                 Err(error) if error.code() == "InsufficientVolumeCapacity" && record.may_wait((shared.now)()) => {
-                    return Ok(Outcome::Again(plain(&error)));
+                    return Ok(Outcome::Again(error.plain()));
                 }
                 Err(error @ CallError::Refused { .. }) => match &mut record.moving {
-                    Some(moving) => moving.refused = Some(plain(&error)),
+                    Some(moving) => moving.refused = Some(error.plain()),
                     None => {
-                        record.failure = Some(plain(&error));
+                        record.failure = Some(error.plain());
                         // An earlier Bookend has asked otherwise: never again with this token.
                         if error.code() == "IdempotentParameterMismatch" {
-                            record.token = digest(&format!("{} again", record.token));
+                            record.token = client_token(&format!("{} again", record.token));
                         }
                     }
                 },
@@ -317,7 +264,7 @@ async fn not_attached(
             let mut record = kept.record.clone();
             let since = record.launched_at.unwrap_or(now).max(record.launch_shown);
             match is_final {
-                true => record.failure = Some(plain(&error)),
+                true => record.failure = Some(error.plain()),
                 false => refused_again(&mut record, &error, now - since),
             }
             (record != kept.record).then(|| (kept.version, Record::Server(Box::new(record))))
@@ -333,8 +280,8 @@ fn refused_again(server: &mut Server, error: &CallError, for_ms: i64) {
         return;
     }
     match for_ms {
-        LAG_MS.. => server.failure = Some(plain(error)),
-        TOLD_AFTER_MS.. => server.trouble = Some(plain(error)),
+        LAG_MS.. => server.failure = Some(error.plain()),
+        TOLD_AFTER_MS.. => server.trouble = Some(error.plain()),
         _ => {}
     }
 }
@@ -352,7 +299,7 @@ async fn copy_for_move(
     let taken = shared.amazon.create_snapshot(paid, id, &tags::of(&shared.tags, environment.as_str(), &of)).await;
     let taken = match taken {
         Ok(snapshot) => Ok(snapshot),
-        Err(error @ CallError::Refused { .. }) if !NOT_NOW.contains(&error.code()) => Err(plain(&error)),
+        Err(error @ CallError::Refused { .. }) if !NOT_NOW.contains(&error.code()) => Err(error.plain()),
         Err(error) => return Ok(Outcome::Again(error.to_string())),
     };
     shared
@@ -376,18 +323,6 @@ fn names_a_limit(code: &str) -> bool {
     code.ends_with("LimitExceeded") || code.contains("Quota")
 }
 
-/// Refusals after which the next type or zone is tried.
-pub(super) const ELSEWHERE: [&str; 9] = [
-    "InsufficientInstanceCapacity",
-    "InsufficientHostCapacity",
-    "InsufficientCapacity",
-    "InsufficientFreeAddressesInSubnet",
-    "InstanceLimitExceeded",
-    "VcpuLimitExceeded",
-    "MaxSpotInstanceCountExceeded",
-    "SpotMaxPriceTooLow",
-    "Unsupported",
-];
 /// Those of them that are not a zone's fault.
 const LIMITS: [&str; 3] = ["InstanceLimitExceeded", "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded"];
 /// Of a volume that is to be kept in a snapshot: too many at a time, or it is not known everywhere yet.
@@ -446,7 +381,7 @@ async fn start(
                 shared.outdated.notify_one();
             }
             let several = launch.members.len() > 1;
-            let elsewhere = ELSEWHERE.contains(&error.code());
+            let elsewhere = error.is_for_want_of_room();
             let market = if launch.spot { "spot " } else { "" };
             let why = format!("{market}{} in {}: {}", launch.instance_type, launch.zone, reason(&error));
             shared
@@ -460,7 +395,7 @@ async fn start(
                             server.zone_full |= !LIMITS.contains(&error.code());
                             server.refusals.push(why.clone());
                         }
-                        (false, _) => server.failure = Some(plain(&error)),
+                        (false, _) => server.failure = Some(error.plain()),
                     }
                 })
                 .await?;
@@ -549,24 +484,6 @@ async fn terminated(shared: &Shared, batch: &[Doomed], unknown: bool) -> Result<
     Ok(())
 }
 
-/// A refusal for people: what Amazon says, and what that usually means.
-pub fn plain(error: &CallError) -> String {
-    let CallError::Refused { call, code, message } = error else { return error.to_string() };
-    let hint = match code.as_str() {
-        "UnauthorizedOperation" | "AccessDenied" => {
-            let message = message.split(" Encoded authorization").next().unwrap_or(message).trim_end_matches('.');
-            return format!(
-                "Bookend may not do this on Amazon ({call}): {message}. `bookend doctor ec2` says what is missing."
-            );
-        }
-        "AuthFailure" | "InvalidClientTokenId" => {
-            " Bookend's credentials for Amazon are not accepted: an administrator has to look."
-        }
-        _ => "",
-    };
-    format!("Amazon refused: {message} ({code}).{hint}")
-}
-
 fn reason(error: &CallError) -> String {
     match error.code() {
         "InsufficientInstanceCapacity" | "InsufficientCapacity" | "InsufficientHostCapacity" => {
@@ -591,7 +508,7 @@ impl Shared {
         let now = (self.now)();
         let told = self.change(environment, |records| {
             let kept = records.servers.get(server)?;
-            let trouble = Some(plain(error)).filter(|_| now.saturating_sub(since(&kept.record)) >= TOLD_AFTER_MS)?;
+            let trouble = Some(error.plain()).filter(|_| now.saturating_sub(since(&kept.record)) >= TOLD_AFTER_MS)?;
             let record = Server { trouble: Some(trouble), ..kept.record.clone() };
             (record != kept.record).then(|| (kept.version, Record::Server(Box::new(record))))
         });

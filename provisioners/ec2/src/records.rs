@@ -9,10 +9,7 @@ use provisioners::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::amazon::{FastState, Rule};
-use super::conclude::LAG_MS;
-use super::errands::digest;
-use super::ways::Way;
+use super::amazon::{FastState, LAG_MS, Rule, client_token};
 
 /// Everything remembered of one environment. Times are Unix milliseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,6 +54,16 @@ pub struct Network {
     /// Amazon has confirmed that it is gone.
     #[serde(default)]
     pub deleted: bool,
+}
+
+/// A rule that lets servers out to where a portal is or was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    pub rule: Rule,
+    /// When a portal was known to be there, Unix milliseconds; written down anew only every few hours.
+    pub wanted_at: i64,
+    /// Amazon has accepted it, and was not asked to take it back. Else it may be there or not.
+    pub open: bool,
 }
 
 /// One incarnation of a server.
@@ -500,7 +507,7 @@ impl Records {
         let volumes = self.volumes.values().filter_map(|kept| kept.record.delete_at);
         let snapshots = self.snapshots.values().filter_map(|kept| kept.record.delete_at);
         let last = network.chain(servers).chain(volumes).chain(snapshots).max();
-        self.are_over() && last.is_none_or(|last| now >= last + 2 * super::conclude::LAG_MS)
+        self.are_over() && last.is_none_or(|last| now >= last + 2 * LAG_MS)
     }
 
     /// Nothing is under way.
@@ -533,6 +540,17 @@ impl Records {
         let volumes = self.volumes.values().map(|kept| (format!("volume/{}", kept.record.plan.id), kept.version));
         let snapshots = self.snapshots.values().map(|kept| (format!("snapshot/{}", kept.record.plan.id), kept.version));
         network.chain(servers).chain(volumes).chain(snapshots).collect()
+    }
+}
+
+impl Server {
+    /// Amazon's ids of the volumes that it may have been given, each once.
+    pub fn disks_given(&self) -> Vec<String> {
+        let members = self.launch.iter().flat_map(|launch| &launch.members);
+        let mut disks: Vec<String> = members.flat_map(|member| &member.disks).map(|disk| disk.volume.clone()).collect();
+        disks.sort();
+        disks.dedup();
+        disks
     }
 }
 
@@ -585,7 +603,7 @@ impl Volume {
         if !volume.ready {
             volume.asked_at = now;
             if let Some(unfinished) = volume.volume.take() {
-                volume.token = digest(&format!("{} again at {now}", volume.token));
+                volume.token = client_token(&format!("{} again at {now}", volume.token));
                 volume.discarded.push(Discarded { volume: unfinished, at: now, deleted: false });
             }
         }

@@ -1,29 +1,20 @@
 //! The steps of the engine. What costs something is written down and left to the driver; what is quick or must have happened
 //! when the step returns (a snapshot's moment) is done at once.
 
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
-
 use futures::future::join_all;
 use provisioners::{
     Effect, EnvironmentId, ProvisionError, ServerId, ServerPlan, SnapshotId, SnapshotPlan, Step, VolumeId, VolumePlan,
 };
 
 use super::Shared;
-use super::amazon::CallError;
+use super::answers::{Accepted, refused, rejected, soon};
 use super::buckets::Bucket;
 use super::fast;
 use super::network;
-use super::perform::plain;
-use super::place::Place;
-use super::records::{Part, Phase, Record, Records, Rest, Server, Snapshot, Volume};
+use super::records::{Part, Phase, Record, Rest, Server, Snapshot, Volume};
 use super::tags::{self, CALL, NAME, SNAPSHOT, VOLUME};
 use super::zones;
 
-pub(super) type Accepted = Result<(), ProvisionError>;
-
-const SOON: Duration = Duration::from_secs(2);
-const BETWEEN_SNAPSHOTS: Duration = Duration::from_secs(15);
 const GIB: u64 = 1 << 30;
 
 pub(super) async fn request(shared: &Shared, effect: &Effect) -> Accepted {
@@ -46,50 +37,6 @@ pub(super) async fn request(shared: &Shared, effect: &Effect) -> Accepted {
     };
     shared.active.ask(environment, effect.by_schedule);
     accepted
-}
-
-pub(super) fn rejected(message: impl Into<String>) -> ProvisionError {
-    ProvisionError::Rejected { message: message.into() }
-}
-
-pub(super) fn soon(message: impl Into<String>) -> ProvisionError {
-    ProvisionError::Retryable { message: message.into(), after: SOON }
-}
-
-pub(super) fn refused(error: CallError) -> ProvisionError {
-    match &error {
-        // One in 15 seconds for each volume, and so many at the same time in a region.
-        CallError::Refused { code, .. }
-            if code == "SnapshotCreationPerVolumeRateExceeded" || code == "ConcurrentSnapshotLimitExceeded" =>
-        {
-            ProvisionError::Retryable { message: plain(&error), after: BETWEEN_SNAPSHOTS }
-        }
-        CallError::Refused { .. } => rejected(plain(&error)),
-        CallError::Throttled(_) => soon(error.to_string()),
-        CallError::Unknown { .. } => ProvisionError::Unknown { message: error.to_string() },
-    }
-}
-
-impl Shared {
-    /// Writes one record over what was read; that somebody else wrote meanwhile is no reason to give up.
-    pub(super) async fn put(&self, environment: &EnvironmentId, from: i64, record: Record) -> Accepted {
-        match self.write(environment, vec![(from, record)]).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(ProvisionError::Retryable {
-                message: "another step of this environment was quicker".to_owned(),
-                after: Duration::ZERO,
-            }),
-            Err(error) => Err(ProvisionError::Unknown { message: error.to_string() }),
-        }
-    }
-
-    pub(super) fn known_place(&self) -> Result<Arc<Place>, ProvisionError> {
-        self.place.read().unwrap_or_else(PoisonError::into_inner).clone().map_err(soon)
-    }
-
-    pub(super) async fn known(&self, environment: &EnvironmentId) -> Result<Records, ProvisionError> {
-        self.records_of(environment).await.map_err(|error| soon(error.to_string()))
-    }
 }
 
 async fn create_volume(shared: &Shared, effect: &Effect, plan: &VolumePlan) -> Accepted {
@@ -320,7 +267,7 @@ async fn create_snapshot(shared: &Shared, environment: &EnvironmentId, call: i64
     shared.put(environment, from + 1, Record::Snapshot(Box::new(record))).await
 }
 
-pub(super) async fn delete_snapshot(shared: &Shared, environment: &EnvironmentId, snapshot: &SnapshotId) -> Accepted {
+async fn delete_snapshot(shared: &Shared, environment: &EnvironmentId, snapshot: &SnapshotId) -> Accepted {
     let now = (shared.now)();
     let changed = shared.change(environment, |records| {
         let kept = records.snapshots.get(snapshot).filter(|kept| kept.record.delete_at.is_none())?;
@@ -329,4 +276,15 @@ pub(super) async fn delete_snapshot(shared: &Shared, environment: &EnvironmentId
         Some((kept.version, Record::Snapshot(Box::new(record))))
     });
     changed.await.map(drop).map_err(|error| ProvisionError::Unknown { message: error.to_string() })
+}
+
+/// Only a copy: what is of this region itself stays.
+pub(super) async fn remove_copy(shared: &Shared, environment: &EnvironmentId, snapshot: &SnapshotId) -> Accepted {
+    let records = shared.known(environment).await?;
+    if records.snapshots.get(snapshot).is_none_or(|kept| kept.record.copied.is_none()) {
+        return Ok(());
+    }
+    delete_snapshot(shared, environment, snapshot).await?;
+    shared.active.ask(environment, true);
+    Ok(())
 }

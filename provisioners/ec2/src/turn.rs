@@ -7,8 +7,7 @@ use provisioners::LedgerError;
 use super::Shared;
 use super::amazon::CallError;
 use super::buckets::{Bucket, Paid};
-use super::errands::Turn;
-use super::perform::{ELSEWHERE, Outcome, Turned, plain};
+use super::errand::{Outcome, Turn, Turned};
 use super::records::{Phase, Record, Rest, Server};
 
 /// A server that has just begun to run cannot hibernate yet; after so long it is stopped without.
@@ -112,10 +111,10 @@ async fn refused(shared: &Shared, turn: Turn, one: &Turned, error: &CallError) -
             shared.tell(&one.environment, &one.server, error, since).await?;
             Ok(false)
         }
-        (Turn::Wake, code) => {
-            let failure = match ELSEWHERE.contains(&code) {
-                true => format!("Amazon has no room for it where its disks are: {}", plain(error)),
-                false => plain(error),
+        (Turn::Wake, _) => {
+            let failure = match error.is_for_want_of_room() {
+                true => format!("Amazon has no room for it where its disks are: {}", error.plain()),
+                false => error.plain(),
             };
             change(shared, one, |server, rest| {
                 let refused = rest.phase == Phase::Rising;

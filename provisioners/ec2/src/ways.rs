@@ -7,20 +7,8 @@
 
 use std::cmp::Reverse;
 
-use serde::{Deserialize, Serialize};
-
 use super::amazon::Rule;
-use super::records::Network;
-
-/// A rule that lets servers out to where a portal is or was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Way {
-    pub rule: Rule,
-    /// When a portal was known to be there, Unix milliseconds; written down anew only every [`RENEWED_MS`].
-    pub wanted_at: i64,
-    /// Amazon has accepted it, and was not asked to take it back. Else it may be there or not.
-    pub open: bool,
-}
+use super::records::{Network, Way};
 
 const RENEWED_MS: i64 = 6 * 3_600_000;
 /// A day, however long ago it was written down anew.

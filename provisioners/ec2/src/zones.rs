@@ -12,8 +12,7 @@
 
 use provisioners::{ServerId, VolumeId};
 
-use super::errands::digest;
-use super::forget::disks_given;
+use super::amazon::client_token;
 use super::look::Seen;
 use super::records::{Discarded, Disk, Kept, Move, MoveCopy, Original, Record, Records, Server, Volume};
 
@@ -187,7 +186,7 @@ pub fn told(records: &Records, server: &Server) -> Option<String> {
 }
 
 fn begin(records: &Records, volume: &Volume, zone: &str, now: i64) -> Volume {
-    let token = digest(&format!("{} leaves {} at {now}", volume.token, volume.zone));
+    let token = client_token(&format!("{} leaves {} at {now}", volume.token, volume.zone));
     let copy = Some(MoveCopy { token, servers: servers_had(records, volume), snapshot: None, complete: false });
     let moving = Move { zone: zone.to_owned(), begun_at: now, copy, original: None, made: false, refused: None };
     Volume { moving: Some(moving), ..without_copy(volume) }
@@ -223,7 +222,7 @@ fn elsewhere(volume: &Volume, zone: &str, reading_rate: Option<i32>, now: i64) -
         Some(copy) => Some(copy.snapshot.clone().filter(|_| copy.complete)?),
         None => moving.original.as_ref().and_then(|original| original.from.clone()),
     };
-    volume.token = digest(&format!("{} in {zone} at {now}", volume.token));
+    volume.token = client_token(&format!("{} in {zone} at {now}", volume.token));
     volume.zone = zone.to_owned();
     volume.reading_rate = volume.from.as_ref().and(reading_rate);
     volume.asked_at = now;
@@ -303,7 +302,7 @@ fn servers_had(records: &Records, volume: &Volume) -> usize {
     let Some(id) = &volume.volume else { return 0 };
     let had = records.servers.values().map(|kept| &kept.record).filter(|server| server.instance.is_some());
     let had = had.filter(|server| server.plan.mounts.iter().any(|mount| mount.volume == volume.plan.id));
-    let given = had.filter(|server| server.launch.is_none() || disks_given(server).contains(id));
+    let given = had.filter(|server| server.launch.is_none() || server.disks_given().contains(id));
     given.count() + volume.had_before.get(id).copied().unwrap_or(0)
 }
 

@@ -2,7 +2,6 @@
 
 use super::{Finding, fine, is_permission, missing};
 use crate::amazon::{Called, TypeFacts};
-use crate::perform::plain;
 use crate::quotas::{Limit, Quotas, of_type};
 
 /// All limits that a type of these sizes counts for, each asked for once.
@@ -67,7 +66,7 @@ fn spot(limit: &Limit, code: &str, counted: &[&TypeFacts], asked: &Called<u32>) 
 fn untold(about: &str, error: &crate::amazon::CallError) -> Finding {
     match is_permission(error) {
         true => missing(about, "not allowed: give these credentials servicequotas:GetServiceQuota".to_owned()),
-        false => missing(about, plain(error)),
+        false => missing(about, error.plain()),
     }
 }
 

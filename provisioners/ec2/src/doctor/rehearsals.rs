@@ -10,7 +10,6 @@ use crate::amazon::{
 };
 use crate::buckets::{Bucket, Paid};
 use crate::config::Config;
-use crate::perform::plain;
 use crate::records::{Directions, Launch, Member, Volume};
 use crate::tags::{INSTALLATION, Tags};
 
@@ -147,7 +146,7 @@ fn judged(about: &str, outcomes: &[Called<()>]) -> Finding {
     let unanswered = errors.find(|error| !matches!(error, CallError::Refused { .. }));
     match (denied.as_slice(), unanswered) {
         ([], None) => fine(about, "allowed".to_owned()),
-        ([], Some(error)) => missing(about, plain(error)),
+        ([], Some(error)) => missing(about, error.plain()),
         (denied, _) => missing(about, not_allowed(denied)),
     }
 }
