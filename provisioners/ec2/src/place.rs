@@ -1,7 +1,7 @@
 //! What a region offers this provisioner: zones with their subnets, images behind aliases, types with their sizes, and how servers
 //! find the portal. Found out at start, and again every hour.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -383,16 +383,34 @@ pub async fn portal_rules(config: &Config, url: &str) -> Result<Vec<Rule>, Place
     if networks.is_empty() {
         let unknown = |why: String| PlaceError::PortalAddress { host: host.clone(), why };
         let found = lookup_host((host.as_str(), port)).await.map_err(|error| unknown(error.to_string()))?;
-        let found: Vec<_> = found.map(|found| found.ip()).collect();
-        let is_a_name = host.parse::<IpAddr>().is_err();
-        if let Some(own) = found.iter().find(|found| is_a_name && (found.is_loopback() || found.is_unspecified())) {
-            return Err(unknown(format!("{own} is this machine's own, as /etc/hosts may say of its name")));
-        }
-        networks = found.iter().map(|found| format!("{found}/{}", if found.is_ipv4() { 32 } else { 128 })).collect();
-        networks.sort();
-        networks.dedup();
+        let found: Vec<IpAddr> = found.map(|found| found.ip()).collect();
+        networks = networks_of(&host, &found).map_err(unknown)?;
     }
     Ok(networks.into_iter().map(|network| Rule::Port { network, port }).collect())
+}
+
+/// Of each address of a host that leads to it from elsewhere. Where it is written as an address, that is what an operator wants.
+///
+/// # Errors
+/// Why servers find no portal at any of a name's addresses.
+fn networks_of(host: &str, found: &[IpAddr]) -> Result<Vec<String>, String> {
+    let is_a_name = host.parse::<IpAddr>().is_err();
+    let (own, others): (Vec<IpAddr>, Vec<IpAddr>) =
+        found.iter().partition(|found| is_a_name && is_each_machines_own(**found));
+    if let (Some(own), []) = (own.first(), others.as_slice()) {
+        return Err(format!("{own} is this machine's own, as /etc/hosts may say of its name"));
+    }
+    let network = |found: &IpAddr| format!("{found}/{}", if found.is_ipv4() { 32 } else { 128 });
+    Ok(others.iter().map(network).collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// From a server it leads to that server, or no further than its own wire.
+fn is_each_machines_own(address: IpAddr) -> bool {
+    let is_link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    address.is_loopback() || address.is_unspecified() || is_link_local
 }
 
 /// The newest images behind each alias.
@@ -446,4 +464,66 @@ pub async fn sizes(amazon: &Amazon, config: &Config) -> Result<Vec<Vec<TypeFacts
         }
     };
     config.sizes.iter().map(|size| size.types.iter().map(facts).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(portal_networks: &str) -> Config {
+        let text = format!(
+            r#"
+            [ec2.here]
+            region = "eu-central-1"
+            images.host = {{ owner = "amazon", name = "any" }}
+            sizes = [{{ types = ["t3.small"] }}]
+            {portal_networks}
+            "#
+        );
+        crate::config::read(&text).expect("a good file").remove("here").expect("its table")
+    }
+
+    async fn rules(portal_networks: &str, url: &str) -> Result<Vec<Rule>, String> {
+        portal_rules(&config(portal_networks), url).await.map_err(|error| error.to_string())
+    }
+
+    fn to(network: &str, port: u16) -> Rule {
+        Rule::Port { network: network.to_owned(), port }
+    }
+
+    #[tokio::test]
+    async fn a_portals_name_that_leads_to_the_machine_it_is_asked_on_is_refused_with_what_to_write() {
+        let told = rules("", "https://localhost").await.expect_err("each server would ask itself");
+        assert!(told.starts_with("localhost in `portal_url` has no address that servers could use"), "{told}");
+        assert!(told.contains("is this machine's own, as /etc/hosts may say of its name"), "{told}");
+        assert!(told.ends_with("name the networks it is in: `portal_networks = [\"10.0.0.0/16\"]`"), "{told}");
+        let remedied = rules("portal_networks = [\"10.0.0.0/16\"]", "https://localhost").await;
+        assert_eq!(remedied, Ok(vec![to("10.0.0.0/16", 443)]));
+    }
+
+    #[test]
+    fn so_is_one_that_leads_no_further_than_the_own_wire_unless_it_leads_elsewhere_too() {
+        let networks = |found: &[&str]| {
+            let found: Vec<IpAddr> = found.iter().map(|address| address.parse().expect("an address")).collect();
+            networks_of("bookend.example.com", &found)
+        };
+        for own in ["127.0.1.1", "::1", "0.0.0.0", "::", "169.254.10.1", "fe80::1"] {
+            assert!(networks(&[own]).is_err(), "{own}");
+            assert_eq!(networks(&["192.0.2.7", own]), Ok(vec!["192.0.2.7/32".to_owned()]), "{own} leads nowhere");
+        }
+        let both = ["192.0.2.7/32", "2001:db8::7/128"].map(str::to_owned).to_vec();
+        assert_eq!(networks(&["192.0.2.7", "2001:db8::7", "192.0.2.7"]), Ok(both));
+    }
+
+    #[tokio::test]
+    async fn a_portals_address_that_is_written_as_a_number_is_taken_as_it_is() {
+        for (url, wanted) in [
+            ("http://127.0.0.1:3000", to("127.0.0.1/32", 3000)),
+            ("http://169.254.10.1", to("169.254.10.1/32", 80)),
+            ("https://[::1]:8443", to("::1/128", 8443)),
+            ("https://192.0.2.7", to("192.0.2.7/32", 443)),
+        ] {
+            assert_eq!(rules("", url).await, Ok(vec![wanted]), "{url}");
+        }
+    }
 }
