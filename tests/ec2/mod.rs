@@ -28,6 +28,7 @@ mod standing;
 mod start;
 mod subnets;
 mod thrift;
+mod unheard;
 mod volumes;
 mod warm;
 mod zones;

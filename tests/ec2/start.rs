@@ -1,17 +1,13 @@
 //! A portal that starts while Amazon does not answer, and one that starts where it cannot work.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ec2::config::{Config, ImageAlias, Size};
-use fake_ec2::{Fake, Fault, Faults, Rules};
+use fake_ec2::{Fake, Faults, Rules};
 use provisioners::conformance::{effect, server, settled};
-use provisioners::{EnvironmentId, MachineState, Provisioner, ServerId, ServerPlan, Step, VolumeId, VolumePlan};
+use provisioners::{EnvironmentId, MachineState, Provisioner, ServerPlan, Step, VolumeId, VolumePlan};
 
 use super::amazon::{Account, Trouble, config};
-
-/// What counts for nothing is ended so soon: between two patrols, what Amazon lags, and the call.
-const SOON_ENDED: Duration = Duration::from_secs(7 * 60);
 
 #[tokio::test(start_paused = true)]
 async fn an_amazon_that_does_not_answer_keeps_no_portal_from_starting_and_work_begins_when_it_does() {
@@ -74,53 +70,6 @@ async fn what_could_not_be_had_is_not_tried_again_however_the_list_of_what_there
     tokio::time::sleep(Duration::from_secs(900)).await;
     let had: Vec<_> = account.fake.truth().instances.into_iter().map(|one| (one.instance_type, one.state)).collect();
     assert_eq!(had, [("t3a.small".to_owned(), "running".to_owned())]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_launch_that_a_newer_portal_repeats_with_another_script_brings_no_second_server_and_makes_way() {
-    let account = Account::new(Fake::new(Rules::calm()));
-    let environment = EnvironmentId::new("env");
-    let ask = async |portal: &ec2::Ec2, step: Step| {
-        assert_eq!(portal.request(&effect(&environment, &step)).await, Ok(()), "{step:?}");
-    };
-    let start = |generation| {
-        let plan = ServerPlan { mounts: Vec::new(), ..server("web", generation) };
-        Step::StartServer { server: Box::new(plan) }
-    };
-    let portal = account.open().await;
-    ask(&portal, Step::CreateNetwork).await;
-    account.until_network(&environment).await;
-    // The server is made, nobody hears of it, and Amazon does not show it yet.
-    let at = BTreeMap::from([(1, Fault::ReplyLost)]);
-    account.fake.set_faults(Faults { at, only: vec!["RunInstances".to_owned()], ..Faults::default() });
-    ask(&portal, start(1)).await;
-    while account.fake.truth().instances.is_empty() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    drop(portal);
-    let made = account.fake.truth().instances.remove(0).id;
-    account.fake.set_hidden([made.clone()]);
-
-    let portal = account.open_newer().await.expect("the same region");
-    let observed = settled(&portal, &environment).await;
-    let [web] = observed.servers.as_slice() else { panic!("{observed:?}") };
-    assert!(matches!(web.state, MachineState::Failed { .. }), "{web:?}");
-    assert_eq!(account.fake.counts().refused.get("IdempotentParameterMismatch"), Some(&1), "Amazon has refused it");
-    account.fake.set_hidden([]);
-    ask(&portal, Step::StopServer { server: ServerId::new("web"), generation: 1 }).await;
-    ask(&portal, start(2)).await;
-    let alive = || -> Vec<String> {
-        account.fake.truth().instances.into_iter().filter(|one| one.is_alive()).map(|one| one.id).collect()
-    };
-    let by = tokio::time::Instant::now() + SOON_ENDED;
-    while alive().contains(&made) || alive().is_empty() {
-        assert!(alive().len() <= 2, "one of each generation");
-        assert!(tokio::time::Instant::now() < by, "{made} counts for nothing and is there");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    let observed = settled(&portal, &environment).await;
-    let servers: Vec<_> = observed.servers.iter().map(|web| (web.generation, &web.state)).collect();
-    assert_eq!((servers, alive().len()), (vec![(2, &MachineState::Running)], 1));
 }
 
 #[tokio::test(start_paused = true)]

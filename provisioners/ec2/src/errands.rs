@@ -52,7 +52,7 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
         let key = (id.clone(), *generation);
         match (&server.launch, &server.instance) {
             (None, _) if server.stop_at.is_none() && server.failure.is_none() => ready.push(server),
-            (Some(launch), None) if server.failure.is_none() || server.stop_at.is_some() => {
+            (Some(launch), None) if (server.failure.is_none() && server.died.is_none()) || server.stop_at.is_some() => {
                 let launch = launch.clone();
                 let errand = Errand::Launch { launch: Box::new(launch), noted: true };
                 if !all.contains(&errand) {
@@ -101,8 +101,11 @@ pub fn errands(environment: &EnvironmentId, records: &Records, seen: &Seen, sett
         }
     }
     let strays = seen.instances.iter().filter(|shown| {
-        let refused = |server: &Server| server.refused_tokens.contains(&shown.token);
-        shown.state < InstanceState::ShuttingDown && records.servers.values().any(|kept| refused(&kept.record))
+        let servers = || records.servers.values().map(|kept| &kept.record);
+        let refused = servers().any(|server| server.refused_tokens.contains(&shown.token));
+        // Of those that were asked for together some may be known.
+        let counts = servers().any(|server| server.instance.as_ref() == Some(&shown.id));
+        shown.state < InstanceState::ShuttingDown && refused && !counts
     });
     all.extend(strays.map(|shown| Errand::Terminate { server: None, instance: shown.id.clone() }));
     all.extend(launches(environment, records, seen, ready, setting));

@@ -332,6 +332,8 @@ const NOT_NOW: [&str; 4] = [
     "InvalidVolume.NotFound",
     "IncorrectState",
 ];
+/// It has brought its servers, and one of them has ended since: "Error codes for the Amazon EC2 API". It cannot be repeated any more.
+const ONE_HAS_ENDED: &str = "IdempotentInstanceTerminated";
 /// Of things made a moment ago, not known everywhere yet.
 const NOT_YET: [&str; 3] = ["InvalidGroup.NotFound", "InvalidSecurityGroupID.NotFound", "InvalidVolume.NotFound"];
 
@@ -364,6 +366,9 @@ async fn start(
         Err(error @ CallError::Refused { .. }) if NOT_YET.contains(&error.code()) => {
             shared
                 .change_members(environment, launch, |_, server| {
+                    if server.instance.is_some() {
+                        return;
+                    }
                     refused_again(server, &error, now - server.launch_asked_at.unwrap_or(now));
                     if server.failure.is_some() {
                         server.launch = None;
@@ -371,6 +376,21 @@ async fn start(
                         // Whoever comes next finds out whether it is there, or has another one made.
                         shared.forget_internet_group(&launch.groups);
                     }
+                })
+                .await?;
+            Ok(Outcome::Again(error.to_string()))
+        }
+        Err(error) if error.code() == ONE_HAS_ENDED => {
+            shared
+                .change_members(environment, launch, |_, server| {
+                    // Which of several it is Amazon shows, until it has forgotten it.
+                    let alone = launch.members.len() == 1;
+                    let is_shown_by_now = now >= server.launch_asked_at.unwrap_or(server.asked_at) + LAG_MS;
+                    if server.instance.is_some() || !(alone || is_shown_by_now) {
+                        return;
+                    }
+                    server.died = Some("Amazon says it was terminated before it was seen to run".to_owned());
+                    server.launch.take_if(|_| server.stop_at.is_some());
                 })
                 .await?;
             Ok(Outcome::Again(error.to_string()))
@@ -386,6 +406,10 @@ async fn start(
             let why = format!("{market}{} in {}: {}", launch.instance_type, launch.zone, reason(&error));
             shared
                 .change_members(environment, launch, |_, server| {
+                    // One that is known has come of it all the same.
+                    if server.instance.is_some() {
+                        return;
+                    }
                     server.launch = None;
                     server.refused_tokens.push(launch.token.clone());
                     match (elsewhere, several) {

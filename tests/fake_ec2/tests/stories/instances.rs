@@ -7,7 +7,7 @@ use fake_ec2::{Delays, Rules};
 use crate::client::{Client, one};
 
 #[tokio::test(start_paused = true)]
-async fn the_same_token_and_request_return_the_same_instances_whatever_became_of_them() {
+async fn the_same_token_and_request_return_the_same_instances_until_one_of_them_has_terminated() {
     let amazon = Client::of(Rules { delays: Delays::lifelike(), ..Rules::calm() });
     let image = amazon.image("x86_64").await;
     let form = format!("ImageId={image}&InstanceType=t3.micro&MinCount=2&MaxCount=2&ClientToken=order-1");
@@ -20,12 +20,17 @@ async fn the_same_token_and_request_return_the_same_instances_whatever_became_of
     assert!(second.body.contains("running") && !second.body.contains("pending"));
 
     let ids = first.all("instanceId");
-    let both: Vec<&String> = ids.iter().filter(|id| id.starts_with("i-")).collect();
-    amazon.does("TerminateInstances", &format!("InstanceId.1={}&InstanceId.2={}", both[0], both[1])).await;
-    tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
-    let long_gone = amazon.does("RunInstances", &form).await;
-    assert_eq!(long_gone.one("instanceId"), first.one("instanceId"));
-    assert!(long_gone.body.contains("terminated"));
+    let one = ids.iter().find(|id| id.starts_with("i-")).expect("an instance");
+    amazon.does("TerminateInstances", &format!("InstanceId.1={one}")).await;
+    let ending = amazon.does("RunInstances", &form).await;
+    assert_eq!(ending.all("instanceId"), ids);
+    assert!(ending.body.contains("shutting-down") && ending.body.contains("running"));
+    for later in [60, 2 * 3600] {
+        tokio::time::sleep(Duration::from_secs(later)).await;
+        assert_eq!(amazon.refused("RunInstances", &form).await, "IdempotentInstanceTerminated");
+    }
+    let other = form.replace("MinCount=2", "MinCount=1");
+    assert_eq!(amazon.refused("RunInstances", &other).await, "IdempotentParameterMismatch");
     assert_eq!(amazon.fake.truth().instances.len(), 2);
 }
 
