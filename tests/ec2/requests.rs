@@ -23,6 +23,14 @@ fn tags(form: &Form, kind: &str) -> Vec<(String, String)> {
     (1..).map_while(tag).collect()
 }
 
+/// With whose it is, and what the operator wants on everything.
+fn assert_tagged(form: &Form, kind: &str) {
+    let tags = tags(form, kind);
+    for (key, value) in [("bookend:installation", INSTALLATION), ("team", "stories")] {
+        assert!(tags.contains(&(key.to_owned(), value.to_owned())), "{kind}: {tags:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn servers_and_volumes_are_asked_for_encrypted_tagged_and_with_guarded_metadata() {
     let account = Account::new(Fake::new(Rules::calm()));
@@ -81,13 +89,45 @@ async fn servers_and_volumes_are_asked_for_encrypted_tagged_and_with_guarded_met
         (&volume, &["volume"]),
         (&group, &["security-group"]),
     ] {
-        for kind in kinds {
-            let tags = tags(form, kind);
-            for (key, value) in [("bookend:installation", INSTALLATION), ("team", "stories")] {
-                assert!(tags.contains(&(key.to_owned(), value.to_owned())), "{kind}: {tags:?}");
-            }
-        }
+        kinds.iter().for_each(|kind| assert_tagged(form, kind));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_made_for_all_environments_and_on_the_way_to_another_zone_or_region_is_tagged_like_everything_else() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let portal = account.open().await;
+    let environment = EnvironmentId::new("env");
+    let data = VolumePlan { id: VolumeId::new("data"), name: "data".to_owned(), size_bytes: 3 << 30, from: None };
+    let moment = SnapshotVolume { volume: data.id.clone(), name: "data".to_owned() };
+    let kept = SnapshotPlan { id: SnapshotId::new("kept"), volumes: vec![moment] };
+    let web = |generation| Box::new(ServerPlan { internet: true, ..server("web", generation) });
+    let ask = async |step: Step| {
+        assert_eq!(portal.request(&effect(&environment, &step)).await, Ok(()), "{step:?}");
+        settled(&portal, &environment).await;
+    };
+    ask(Step::CreateNetwork).await;
+    ask(Step::CreateVolume { volume: data }).await;
+    ask(Step::StartServer { server: web(1) }).await;
+    let group = account.last("CreateSecurityGroup");
+    assert_eq!(group.get("GroupName"), Some(&format!("bookend-internet-{INSTALLATION}")));
+    assert_tagged(&group, "security-group");
+
+    ask(Step::CreateSnapshot { snapshot: kept.clone() }).await;
+    let origin = portal.snapshot_origin(&environment, &kept.id).await.expect("it is complete");
+    let portal_away = account.in_region("eu-west-1").open().await;
+    assert_eq!(portal_away.copy_snapshot(&environment, &origin).await, Ok(()));
+    settled(&portal_away, &environment).await;
+    assert_tagged(&account.last("CopySnapshot"), "snapshot");
+
+    ask(Step::StopServer { server: web(1).id, generation: 1 }).await;
+    let home = account.fake.truth().volumes.into_iter().find(|one| one.tags.contains_key("bookend:volume"));
+    let home = home.expect("the volume").zone;
+    ["t3.small", "t3a.small"].iter().for_each(|kind| account.fake.set_capacity(kind, &home, Some(0)));
+    ask(Step::StartServer { server: web(2) }).await;
+    let snapshot = account.last("CreateSnapshot");
+    assert!(tags(&snapshot, "snapshot").iter().any(|(key, _)| key == "bookend:move"), "{snapshot:#?}");
+    assert_tagged(&snapshot, "snapshot");
 }
 
 #[tokio::test(start_paused = true)]
