@@ -45,6 +45,10 @@ pub trait Place: Send + Sync {
     fn suspends_servers(&self) -> bool {
         false
     }
+    /// Whether a snapshot says what is in it, and can be read through to see that it is still so.
+    fn reads_snapshots(&self) -> bool {
+        false
+    }
     /// After how long at the latest it says by itself that something has changed.
     fn notices_within(&self) -> Duration {
         Duration::from_secs(20)
@@ -479,13 +483,14 @@ pub async fn a_snapshot_outlives_everything_else(place: &dyn Place) {
     let observed = settled(provisioner.as_ref(), &environment).await;
     let [snapshot] = observed.snapshots.as_slice() else { panic!("{observed:?}") };
     assert_eq!(snapshot.state, SnapshotState::Complete, "{snapshot:?}");
-    let manifest = snapshot.contents[0].manifest.as_ref().expect("a manifest");
-    assert!(manifest.files > 0 && manifest.digest.len() == 64, "{manifest:?}");
     assert!(observed.volumes.is_empty() && !observed.network);
-
-    let verification =
-        provisioner.verify(&environment, &snapshot.snapshot, &Told::default()).await.expect("a verification");
-    assert_eq!((verification.damaged, verification.files), (0, manifest.files), "{verification:?}");
+    if place.reads_snapshots() {
+        let manifest = snapshot.contents[0].manifest.as_ref().expect("a manifest");
+        assert!(manifest.files > 0 && manifest.digest.len() == 64, "{manifest:?}");
+        let verification =
+            provisioner.verify(&environment, &snapshot.snapshot, &Told::default()).await.expect("a verification");
+        assert_eq!((verification.damaged, verification.files), (0, manifest.files), "{verification:?}");
+    }
     for at in [&environment, &other] {
         let create = Step::CreateVolume { volume: restored(&environment) };
         perform(place, provisioner.as_ref(), at, &create, "from a snapshot").await;

@@ -50,3 +50,9 @@ async fn a_server_that_dies_is_noticed_without_asking() {
     conformance::a_server_that_dies_is_noticed_without_asking(&Ec2Place::new(Rules::calm())).await;
     conformance::a_server_that_dies_is_noticed_without_asking(&Ec2Place::new(past())).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_outlives_everything_else() {
+    conformance::a_snapshot_outlives_everything_else(&Ec2Place::new(Rules::calm())).await;
+    conformance::a_snapshot_outlives_everything_else(&Ec2Place::new(past())).await;
+}

@@ -9,7 +9,7 @@
 //!   after a kill it is found by what is shown of it, and no call is repeated.
 //! - everything about delays, buckets and describes that see the past: on moto all is immediate and true.
 //! - what is left out of the stories told of our own fake, for the same reasons: nobody takes away a network that is in use, and
-//!   no manifest says what is in Amazon's snapshots.
+//!   nobody reads files in Amazon's snapshots.
 //!
 //! What no story of the conformance has is in `further`.
 //!
@@ -247,6 +247,12 @@ async fn every_step_may_be_repeated_on_moto() {
 async fn late_and_impossible_requests_change_nothing_on_moto() {
     let Some(moto) = Moto::start() else { return };
     conformance::late_and_impossible_requests_change_nothing(&MotoPlace::at(&Arc::new(moto))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_outlives_everything_else_on_moto() {
+    let Some(moto) = Moto::start() else { return };
+    conformance::a_snapshot_outlives_everything_else(&MotoPlace::at(&Arc::new(moto))).await;
 }
 
 /// Without a client token that counts: what was made is found by what moto shows of it, before anything is asked for again.

@@ -179,6 +179,10 @@ impl Place for LocalPlace {
         true
     }
 
+    fn reads_snapshots(&self) -> bool {
+        true
+    }
+
     async fn open(&self) -> Box<dyn Provisioner> {
         Box::new(self.local().await)
     }
