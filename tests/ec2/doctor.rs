@@ -1,10 +1,10 @@
 //! `bookend doctor ec2`: what is missing is said before anybody orders, and asking changes nothing.
 
 use ec2::config::{Config, Size};
-use ec2::doctor::{Finding, examine};
+use ec2::doctor::{Finding, Known, examine, policy};
 use fake_ec2::{Fake, Rules};
 
-use super::amazon::{Account, config, keeps_warm};
+use super::amazon::{ACCESS_KEY, Account, INSTALLATION, config, keeps_warm};
 use super::orphans::bring_up;
 use super::seeds::Life;
 
@@ -41,6 +41,51 @@ async fn each_permission_that_is_missing_is_named() {
     assert_eq!(missing, wanted, "a launch cannot be rehearsed without an image");
     account.fake.set_denied(["RunInstances"]);
     assert_eq!(self::missing(&account, &config()).await, [format!("launching servers: {}", allow("RunInstances"))]);
+}
+
+/// As a large company's administrators keep its accounts from making what they do not want.
+#[tokio::test(start_paused = true)]
+async fn what_an_organization_forbids_is_told_as_that_and_not_as_a_permission_to_give() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let allow = r#"{ "Effect": "Allow", "Action": "*", "Resource": "*" }"#;
+    let deny = r#"{ "Effect": "Deny", "Action": "ec2:RunInstances", "Resource": "arn:aws:ec2:*:*:volume/*" }"#;
+    let all_but_servers = format!(r#"{{ "Version": "2012-10-17", "Statement": [{allow}, {deny}] }}"#);
+    account.fake.set_organization(Some(&all_but_servers)).expect("a policy that is understood");
+    let change = "whatever permissions these credentials are given";
+    let wanted = format!(
+        "launching servers: not allowed: a service control policy forbids ec2:RunInstances, {change}: whoever administers the \
+         organization that the account is in has to change it"
+    );
+    assert_eq!(missing(&account, &config()).await, [wanted]);
+
+    // As where an organization lists what may be, and where the credentials' own policy denies something.
+    let looks = allow.replace("\"*\", \"R", "[\"ec2:Describe*\", \"ec2:GetEbs*\", \"servicequotas:*\"], \"R");
+    let looks = format!(r#"{{ "Version": "2012-10-17", "Statement": [{looks}] }}"#);
+    account.fake.set_organization(Some(&looks)).expect("a policy that is understood");
+    let told = missing(&account, &config()).await;
+    assert!(
+        told[0].contains("making volumes: not allowed: a service control policy forbids ec2:CreateVolume"),
+        "{told:#?}"
+    );
+    account.fake.set_organization(None).expect("no policy");
+    account.fake.set_policy(ACCESS_KEY, Some(&all_but_servers)).expect("a policy that is understood");
+    let wanted = format!(
+        "launching servers: not allowed: an identity-based policy forbids ec2:RunInstances, {change}: it has to be changed"
+    );
+    assert_eq!(missing(&account, &config()).await, [wanted]);
+}
+
+/// As a doctor that is not told of the portal's database: what it rehearses carries nobody's tag.
+#[tokio::test(start_paused = true)]
+async fn whoever_has_a_policy_for_one_portal_alone_is_told_to_name_it() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let known = Known { installation: Some(INSTALLATION.to_owned()), ..Known::default() };
+    let policy = policy([&config()], &known).to_string();
+    account.fake.set_policy(ACCESS_KEY, Some(&policy)).expect("a policy that is understood");
+    let told = missing(&account, &config()).await.pop().expect("nothing may be made");
+    assert!(told.starts_with("whose portal it is for: not known") && told.contains("--database-url"), "{told}");
+    let findings = examine(&account.amazon(), &account.quotas(), &config(), Some(PORTAL), Some(INSTALLATION)).await;
+    assert!(findings.iter().all(|finding| finding.fine), "{findings:#?}");
 }
 
 const STANDARD: &str = "processors at once of Standard (A, C, D, H, I, M, R, T, Z)";
@@ -125,7 +170,7 @@ async fn whichever_permission_is_taken_away_from_a_portal_with_an_environment_is
     let account = life.account.clone();
     assert_eq!(missing(&account, &keeps_warm()).await, Vec::<String>::new());
     let before = account.fake.touches();
-    let policy = ec2::doctor::policy(None, &ec2::doctor::Known::default());
+    let policy = policy(None, &Known::default());
     let actions = policy["Statement"].as_array().expect("statements").iter().flat_map(|statement| {
         let action = &statement["Action"];
         action.as_array().cloned().unwrap_or_else(|| vec![action.clone()])

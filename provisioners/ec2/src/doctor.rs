@@ -1,6 +1,7 @@
 //! What an account and region lack for Bookend to work in them, found out before anybody orders. Nothing is changed: what cannot
 //! be known by looking is rehearsed.
 
+mod denials;
 mod limits;
 mod policy;
 mod rehearsals;
@@ -8,13 +9,14 @@ mod rehearsals;
 use futures::FutureExt;
 use serde::Serialize;
 
-use super::amazon::{Amazon, CallError, Called, Rule, Subnet};
+use super::amazon::{Amazon, Called, Rule, Subnet};
 use super::config::Config;
 use super::named;
 use super::place::{self, Images, PlaceError};
 use super::quotas::Quotas;
 use super::tags::INSTALLATION;
 
+use self::denials::{is_permission, refusal};
 pub use self::policy::{Known, policy};
 use self::rehearsals::INSTEAD;
 pub(super) use self::rehearsals::launching as rehearse_launch;
@@ -30,6 +32,10 @@ pub struct Finding {
 
 /// A subnet with fewer runs out soon.
 const FEW_ADDRESSES: i32 = 16;
+
+/// Where nothing may be made, and it was tried in nobody's name.
+const NOBODYS: &str = "not known: where these credentials have a policy that is for one portal alone, as `bookend doctor ec2 --policy` \
+                       prints it, name that portal's data with --data-dir, or with --database-url where it has PostgreSQL";
 
 /// Everything in the order in which to mend it. When Amazon cannot be asked at all, only that. `installation`: the portal's, if
 /// known; a policy may let nobody make or change what is another's.
@@ -98,7 +104,11 @@ pub async fn examine(
     }
     let host = place::first_image(sizes.as_deref().unwrap_or_default(), &images);
     if let Some(subnet) = subnets.iter().flatten().next() {
-        findings.extend(rehearsals::making(&amazon.rehearsing(), config, subnet, host, &of[0]).boxed().await);
+        let making = rehearsals::making(&amazon.rehearsing(), config, subnet, host, &of[0]).boxed().await;
+        let nothing = making.iter().all(|one| !one.fine);
+        findings.extend(making);
+        findings
+            .extend((nothing && installation.is_none()).then(|| missing("whose portal it is for", NOBODYS.to_owned())));
     }
     let zone = zones.first().copied();
     findings.extend(rehearsals::changing(&amazon.rehearsing(), installation, zone, offers).boxed().await);
@@ -119,39 +129,6 @@ fn finding(about: &str, called: &Called<()>, allowed: &str) -> Finding {
         Ok(()) => fine(about, allowed.to_owned()),
         Err(error) => missing(about, refusal(error)),
     }
-}
-
-fn is_permission(error: &CallError) -> bool {
-    ["UnauthorizedOperation", "AccessDenied", "AccessDeniedException"].contains(&error.code())
-}
-
-fn refusal(error: &CallError) -> String {
-    match error {
-        CallError::Refused { message, .. } if is_permission(error) && message.contains(PASS_ROLE) => {
-            let role = message.split("on resource: ").nth(1).and_then(|rest| rest.split_whitespace().next());
-            let role = role.map_or_else(|| "the role of `instance_profile`".to_owned(), str::to_owned);
-            format!(
-                "not allowed: give these credentials {PASS_ROLE} for {role} (`bookend doctor ec2 --policy` prints it; write \
-                 `instance_role` where the role is not called as its profile)"
-            )
-        }
-        _ => denied(error).map_or_else(|| error.plain(), |action| not_allowed(&[action])),
-    }
-}
-
-/// The action that is not allowed, if that is it: as Amazon's message has it, for a call may take several; else the call's own.
-fn denied(error: &CallError) -> Option<String> {
-    let CallError::Refused { call, message, .. } = error else { return None };
-    let named = message.split("not authorized to perform: ").nth(1).and_then(|rest| rest.split_whitespace().next());
-    is_permission(error).then(|| named.map_or_else(|| format!("ec2:{call}"), str::to_owned))
-}
-
-/// What a launch with a role is refused for without; Amazon's message says for which one.
-const PASS_ROLE: &str = "iam:PassRole";
-
-fn not_allowed(actions: &[String]) -> String {
-    let actions = actions.join(", ");
-    format!("not allowed: give these credentials {actions} (`bookend doctor ec2 --policy` prints all it takes)")
 }
 
 /// Amazon encrypts in the name of who calls, and looks at that after the call: nothing can be rehearsed.

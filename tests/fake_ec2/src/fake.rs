@@ -231,6 +231,14 @@ impl Fake {
         self.cloud().set_policy(principal, policy)
     }
 
+    /// The most that anybody may do, whatever their own policies say: a service control policy in JSON; `None`: everything.
+    ///
+    /// # Errors
+    /// When the policy is not understood.
+    pub fn set_organization(&self, policy: Option<&str>) -> Result<(), NoPolicy> {
+        self.cloud().set_organization(policy)
+    }
+
     pub fn set_vcpu_limit(&self, limit: Option<u32>) {
         self.cloud().set_vcpu_limit(limit);
     }

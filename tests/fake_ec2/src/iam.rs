@@ -87,6 +87,11 @@ impl Policy {
         let mut fitting = self.0.iter().filter(|statement| statement.fits(access)).peekable();
         fitting.peek().is_some() && fitting.all(|statement| statement.allows)
     }
+
+    /// Whatever another policy allows.
+    pub fn denies(&self, access: &Access) -> bool {
+        self.0.iter().any(|statement| !statement.allows && statement.fits(access))
+    }
 }
 
 impl Written {

@@ -4,7 +4,8 @@
 use futures::FutureExt;
 use provisioners::{ServerId, VolumeId, VolumePlan};
 
-use super::{Finding, denied, finding, fine, missing, not_allowed};
+use super::denials::{Denial, denied, not_allowed};
+use super::{Finding, finding, fine, missing};
 use crate::amazon::{
     Amazon, CallError, Called, EbsSnapshot, InstanceState, MachineImage, Rule, SnapshotState, Subnet, VolumeState,
 };
@@ -141,7 +142,7 @@ fn judged(about: &str, outcomes: &[Called<()>]) -> Finding {
     if outcomes.is_empty() {
         return fine(about, "not known before there is one: ask again after the first order".to_owned());
     }
-    let denied: Vec<String> = outcomes.iter().filter_map(|outcome| denied(outcome.as_ref().err()?)).collect();
+    let denied: Vec<Denial> = outcomes.iter().filter_map(|outcome| denied(outcome.as_ref().err()?)).collect();
     let mut errors = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
     let unanswered = errors.find(|error| !matches!(error, CallError::Refused { .. }));
     match (denied.as_slice(), unanswered) {

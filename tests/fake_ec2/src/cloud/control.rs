@@ -51,6 +51,15 @@ impl Cloud {
         Ok(())
     }
 
+    /// The most that anybody may do, whatever their own policies say: a service control policy; `None`: everything.
+    ///
+    /// # Errors
+    /// When the policy is not understood.
+    pub fn set_organization(&mut self, policy: Option<&str>) -> Result<(), NoPolicy> {
+        self.organization = policy.map(Policy::read).transpose()?;
+        Ok(())
+    }
+
     pub fn set_faults(&mut self, faults: Faults) {
         self.rules.faults = faults;
     }

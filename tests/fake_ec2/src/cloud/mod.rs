@@ -56,6 +56,8 @@ pub struct Cloud {
     denied: BTreeSet<String>,
     /// By access key, or a role's ARN; who has none here may do everything.
     policies: BTreeMap<String, Policy>,
+    /// Of the organization that all accounts are in: what it does not let through nobody may.
+    organization: Option<Policy>,
     /// What Service Quotas tells, by code; what is not here is plenty.
     quotas: BTreeMap<String, u32>,
     /// Requests that the network delivers once more, by the moment it does.
@@ -72,6 +74,7 @@ impl Cloud {
             audit: Audit::default(),
             denied: BTreeSet::new(),
             policies: BTreeMap::new(),
+            organization: None,
             quotas: BTreeMap::new(),
             again: BTreeMap::new(),
         }
@@ -171,18 +174,20 @@ impl Cloud {
         }
         let profile = asked.within("IamInstanceProfile").text("Name");
         if let Some(profile) = profile.filter(|_| self.denied.contains("PassRole")) {
-            return Err(not_passed(who, profile));
+            return Err(permissions::not_passed(&who.arn, &who.account, profile));
         }
         recognised(request, known)?;
-        let policy = self.policies.get(&who.principal);
+        let own = self.policies.get(&who.principal);
+        let policies = [(permissions::IDENTITY_BASED, own), (permissions::SERVICE_CONTROL, self.organization.as_ref())];
+        let policies: Vec<_> = policies.into_iter().filter_map(|(kind, policy)| Some((kind, policy?))).collect();
         let key = act::volumes::default_key(&self.rules, place);
         let encrypts =
-            policy.is_none_or(|policy| !self.rules.own_key || permissions::lets_encrypt(policy, &who.region, &key));
+            own.is_none_or(|policy| !self.rules.own_key || permissions::lets_encrypt(policy, &who.region, &key));
         let (rules, shared) = (&self.rules, &mut self.shared);
         let mut call = Call { now: now_ms, rules, place, shared, request, source, encrypts };
-        if let Some(access) = policy.and_then(|policy| permissions::missing(policy, &call, action)) {
+        if let Some((access, why)) = permissions::missing(&policies, &call, action) {
             *self.audit.counts.forbidden.entry(access.action.clone()).or_default() += 1;
-            return Err(permissions::refused(&who.arn, &access));
+            return Err(permissions::refused(&who.arn, &access, &why));
         }
         // Launches and new volumes are checked as a whole first.
         if !matches!(action, "RunInstances" | "CreateVolume") {
@@ -248,10 +253,6 @@ fn recognised(request: &Request, known: &[&str]) -> Result<(), Problem> {
         }
     }
     Ok(())
-}
-
-fn not_passed(who: &Who, profile: &str) -> Problem {
-    permissions::refused(&who.arn, &permissions::passing(&who.account, profile))
 }
 
 fn refusal(problem: &Problem, request_id: &str) -> Answer {

@@ -32,23 +32,47 @@ pub fn lets_encrypt(policy: &Policy, region: &str, key: &str) -> bool {
     OF_KEYS.into_iter().all(|action| policy.allows(&access(action)))
 }
 
-/// What of a call is not allowed.
-pub fn missing(policy: &Policy, call: &Call<'_>, action: &str) -> Option<Access> {
-    needed(call, action).into_iter().find(|access| !policy.allows(access))
+/// What kind of policy one is, in Amazon's words.
+pub const IDENTITY_BASED: &str = "identity-based policy";
+pub const SERVICE_CONTROL: &str = "service control policy";
+
+/// What of a call is not allowed by all of these policies, and why.
+pub fn missing(policies: &[(&str, &Policy)], call: &Call<'_>, action: &str) -> Option<(Access, String)> {
+    needed(call, action).into_iter().find_map(|access| why_not(policies, &access).map(|why| (access, why)))
 }
 
-pub fn refused(who: &str, access: &Access) -> Problem {
+/// What one denies comes first: "Troubleshoot access denied error messages" in the IAM User Guide has the words.
+fn why_not(policies: &[(&str, &Policy)], access: &Access) -> Option<String> {
+    let denies = policies.iter().find(|(_, policy)| policy.denies(access));
+    let denied = denies.map(|(kind, _)| match *kind {
+        IDENTITY_BASED => format!("with an explicit deny in an {kind}"),
+        kind => format!("with an explicit deny in a {kind}"),
+    });
+    let silent = policies.iter().find(|(_, policy)| !policy.allows(access));
+    denied.or_else(|| silent.map(|(kind, _)| no_allows(kind, access)))
+}
+
+fn no_allows(kind: &str, access: &Access) -> String {
+    format!("because no {kind} allows the {} action", access.action)
+}
+
+pub fn refused(who: &str, access: &Access, why: &str) -> Problem {
     let Access { action, resource, .. } = access;
     let message = format!(
         "You are not authorized to perform this operation. User: {who} is not authorized to perform: {action} on \
-         resource: {resource} because no identity-based policy allows the {action} action. Encoded authorization failure \
-         message: 0"
+         resource: {resource} {why}. Encoded authorization failure message: 0"
     );
     Problem::new(403, "UnauthorizedOperation", message)
 }
 
+/// As where nobody was allowed to pass the role of this profile.
+pub fn not_passed(who: &str, account: &str, profile: &str) -> Problem {
+    let access = passing(account, profile);
+    refused(who, &access, &no_allows(IDENTITY_BASED, &access))
+}
+
 /// A launch with a profile passes the role in it, which may be called anything.
-pub fn passing(account: &str, profile: &str) -> Access {
+fn passing(account: &str, profile: &str) -> Access {
     Access {
         action: "iam:PassRole".to_owned(),
         resource: format!("arn:aws:iam::{account}:role/{profile}-role"),
