@@ -4,35 +4,28 @@ use std::process::Command;
 
 use fake_ec2::{Fake, Rules};
 use serde_json::Value;
+use tests::amazon::{self, KEYS, table};
 use tests::{Outcome, Setting, programs};
-use tokio::net::TcpListener;
 
-const FILE: &str = r#"
-[ec2.frankfurt]
-region = "eu-central-1"
-endpoint = "http://${EC2_ADDRESS}"
-portal_url = "http://172.31.0.1:1"
-images.host = { owner = "amazon", name = "al2023-ami-2023.*-x86_64" }
-sizes = [{ types = ["t3.small"] }]
-instance_profile = "servers"
-instance_role = "arn:aws:iam::${OUR_ACCOUNT}:role/servers"
-"#;
+fn file() -> String {
+    table("frankfurt", "eu-central-1", "http://${EC2_ADDRESS}")
+        + "instance_profile = \"servers\"\ninstance_role = \"arn:aws:iam::${OUR_ACCOUNT}:role/servers\"\n"
+}
 
 const UNSET: &str = "[ec2.frankfurt] `instance_role` wants the variable OUR_ACCOUNT, which is not set";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_portal_takes_the_file_and_what_is_left_out_of_it_from_its_environment_or_says_which_variable_is_missing()
 -> Outcome {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?.to_string();
-    tokio::spawn(fake_ec2::serve(Fake::new(Rules::calm()), listener));
+    let endpoint = amazon::listen(&Fake::new(Rules::calm())).await?;
+    let address = endpoint.trim_start_matches("http://");
     let setting = || -> Outcome<Setting> {
         let setting = Setting::new()?;
         let file = setting.home().join("provisioners.toml");
-        std::fs::write(&file, FILE)?;
+        std::fs::write(&file, self::file())?;
         let setting = setting.variable("BOOKEND_PROVISIONERS", &file.display().to_string());
-        let setting = setting.variable("AWS_ACCESS_KEY_ID", "AKIAFAKEOURS").variable("AWS_SECRET_ACCESS_KEY", "x");
-        Ok(setting.variable("BOOKEND_DEFAULT_PROVISIONER", "frankfurt").variable("EC2_ADDRESS", &address))
+        let setting = KEYS.into_iter().fold(setting, |setting, (name, value)| setting.variable(name, value));
+        Ok(setting.variable("BOOKEND_DEFAULT_PROVISIONER", "frankfurt").variable("EC2_ADDRESS", address))
     };
     for without in [setting()?, setting()?.variable("OUR_ACCOUNT", "")] {
         let said = without.refusal().await?;
@@ -48,7 +41,7 @@ async fn a_portal_takes_the_file_and_what_is_left_out_of_it_from_its_environment
 fn the_doctor_reads_the_file_as_a_portal_does() -> Outcome {
     let home = tempfile::tempdir()?;
     let file = home.path().join("provisioners.toml");
-    std::fs::write(&file, FILE)?;
+    std::fs::write(&file, self::file())?;
     let doctor = |account: Option<&str>| {
         let mut command = Command::new(programs::bookend());
         command

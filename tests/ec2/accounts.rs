@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use fake_ec2::{Fake, Rules};
 use provisioners::EnvironmentId;
 use serde_json::Value;
+use tests::amazon::{self, table};
 use tests::{Outcome, Setting};
-use tokio::net::TcpListener;
 
 use super::place::left;
 
@@ -21,16 +21,6 @@ aws_secret_access_key = is-not-looked-at
 [second]
 aws_access_key_id = AKIAFAKETHEIRS
 aws_secret_access_key = is-not-looked-at
-"#;
-
-const TABLE: &str = r#"
-[ec2.NAME]
-region = "eu-central-1"
-profile = "PROFILE"
-endpoint = "ENDPOINT"
-portal_url = "http://172.31.0.1:1"
-images.host = { owner = "amazon", name = "al2023-ami-2023.*-x86_64" }
-sizes = [{ types = ["t3.small"] }]
 "#;
 
 /// Two servers with a volume each.
@@ -51,21 +41,17 @@ volumes:
 
 /// A portal with these tables, each by its name and profile, on whose machine somebody has set keys of the first account besides.
 async fn setting_on(fake: &Fake, tables: &[(&str, &str)]) -> Outcome<Setting> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(fake_ec2::serve(fake.clone(), listener));
-    let mut setting = Setting::new()?;
-    let (file, profiles) = (setting.home().join("provisioners.toml"), setting.home().join("credentials"));
-    let table = |(name, profile): &(&str, &str)| TABLE.replace("NAME", name).replace("PROFILE", profile);
-    std::fs::write(&file, tables.iter().map(table).collect::<String>().replace("ENDPOINT", &endpoint))?;
-    std::fs::write(&profiles, PROFILES)?;
+    let endpoint = amazon::listen(fake).await?;
+    let of =
+        |(name, profile): &(&str, &str)| table(name, "eu-central-1", &endpoint) + &format!("profile = \"{profile}\"\n");
+    let mut setting = Setting::new()?.provisioners(&tables.iter().map(of).collect::<String>())?;
     for (name, _) in tables {
         setting = setting.template(name, &PAIR.replace("NAME", name))?;
     }
-    let setting = setting.variable("BOOKEND_PROVISIONERS", &file.display().to_string());
+    let profiles = setting.home().join("credentials");
+    std::fs::write(&profiles, PROFILES)?;
     let setting = setting.variable("AWS_SHARED_CREDENTIALS_FILE", &profiles.display().to_string());
-    let setting = setting.variable("AWS_CONFIG_FILE", "/dev/null");
-    Ok(setting.variable("AWS_ACCESS_KEY_ID", "AKIAFAKEOURS").variable("AWS_SECRET_ACCESS_KEY", "x"))
+    Ok(setting.variable("AWS_CONFIG_FILE", "/dev/null"))
 }
 
 /// In which accounts there is something of an environment, and how many servers.

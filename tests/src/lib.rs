@@ -2,6 +2,7 @@
 //!
 //! Stories run the programs a person runs. `cargo xtask test` builds them and says where they are; see [`programs`].
 
+pub mod amazon;
 pub mod api;
 pub mod browser;
 pub mod copies;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::amazon::KEYS;
 use crate::{Api, Outcome, leftovers, programs};
 
 /// How long a portal may take to say where it listens. Only a portal that never will lets a story wait so long.
@@ -76,6 +77,14 @@ impl Setting {
         fs::write(folder.join(format!("{name}.yaml")), text)?;
         let folder = folder.display().to_string();
         Ok(if first { self.options(&["--templates", &folder]) } else { self })
+    }
+
+    /// With this file of provisioners, and keys for them.
+    pub fn provisioners(self, text: &str) -> Outcome<Self> {
+        let file = self.home().join("provisioners.toml");
+        fs::write(&file, text)?;
+        let setting = self.options(&["--provisioners", &file.display().to_string()]);
+        Ok(KEYS.into_iter().fold(setting, |setting, (name, value)| setting.variable(name, value)))
     }
 
     pub fn variable(mut self, name: &str, value: &str) -> Self {

@@ -6,6 +6,7 @@ use fake_ec2::{Fake, Rules};
 use reqwest::Method;
 use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};
+use tests::amazon::{self, table};
 use tests::{Api, Browser, Outcome, Portal, Setting};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -24,9 +25,7 @@ impl Amazon {
     async fn open() -> Outcome<Self> {
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
         let fake = Fake::with_bodies(Rules { start_ms: now - 2 * HOUR_MS, ..Rules::calm() }, 1.0, None);
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let endpoint = format!("http://{}", listener.local_addr()?);
-        tokio::spawn(fake_ec2::serve(fake.clone(), listener));
+        let endpoint = amazon::listen(&fake).await?;
         Ok(Self { fake, endpoint })
     }
 
@@ -70,19 +69,7 @@ async fn portal_on(amazon: &Amazon) -> Outcome<Portal> {
 }
 
 fn setting_on(amazon: &Amazon) -> Outcome<Setting> {
-    let setting = Setting::new()?;
-    let file = setting.home().join("provisioners.toml");
-    std::fs::write(
-        &file,
-        format!(
-            "[ec2.frankfurt]\nregion = \"eu-central-1\"\nendpoint = \"{}\"\nportal_url = \"http://172.31.0.1:1\"\n\
-             images.host = {{ owner = \"amazon\", name = \"al2023-ami-2023.*-x86_64\" }}\n\
-             sizes = [{{ types = [\"t3.small\"] }}]\n",
-            amazon.endpoint
-        ),
-    )?;
-    let setting = setting.options(&["--provisioners", &file.display().to_string()]);
-    Ok(setting.variable("AWS_ACCESS_KEY_ID", "AKIAFAKEOURS").variable("AWS_SECRET_ACCESS_KEY", "x"))
+    Setting::new()?.provisioners(&table("frankfurt", "eu-central-1", &amazon.endpoint))
 }
 
 async fn database(portal: &Portal) -> Outcome<SqliteConnection> {
