@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tests::templates::WORKBENCH;
 use tests::tryout::Tryout;
 use tests::{Api, Outcome};
 use tokio::time::{Instant, sleep};
@@ -31,18 +32,6 @@ volumes:
   shelf: {size: 1 GiB, mounts: {box: /shelf}}
 "#;
 
-const BENCH: &str = r#"
-name: bench
-version: "1.0.0"
-title: Bench
-summary: A server that is stopped and not taken away.
-category: Basics
-park: stop
-servers:
-  box:
-    setup: echo set up >> "$HOME/diary"
-"#;
-
 /// Of both together.
 const SERVERS: usize = 3;
 
@@ -56,7 +45,7 @@ impl Story {
     async fn begin(seed: u64) -> Outcome<Self> {
         let seeded = seed.to_string();
         let variables = [("FAKE_EC2_LAG", LAG_SECONDS), ("FAKE_EC2_FAULTS", FAULTS), ("FAKE_EC2_SEED", &seeded)];
-        let tryout = Tryout::offering_all(&[("shelf", SHELF), ("bench", BENCH)], &variables).await?;
+        let tryout = Tryout::offering_all(&[("shelf", SHELF), ("workbench", WORKBENCH)], &variables).await?;
         let api = tryout.person("root").await?;
         Ok(Self { seed, tryout, api })
     }
@@ -100,8 +89,8 @@ impl Story {
     }
 
     /// A server is stopped and started.
-    async fn of_a_bench(&self) -> Outcome {
-        let id = self.api.order("bench", "desk").await?["id"].as_str().ok_or("It has no id.")?.to_owned();
+    async fn of_a_workbench(&self) -> Outcome {
+        let id = self.api.order("workbench", "desk").await?["id"].as_str().ok_or("It has no id.")?.to_owned();
         self.until_state("desk", "ready").await?;
         self.act("desk", "park", "parked").await?;
         self.act("desk", "resume", "ready").await?;
@@ -145,7 +134,7 @@ async fn led(seed: u64) -> Outcome {
     let _told = Told(seed);
     let story = Story::begin(seed).await?;
     let lives = async {
-        futures::future::try_join(story.of_a_shelf(), story.of_a_bench()).await?;
+        futures::future::try_join(story.of_a_shelf(), story.of_a_workbench()).await?;
         story.until_nothing_is_left().await
     };
     tokio::select! {

@@ -3,20 +3,8 @@
 
 use serde_json::Value;
 use tests::Outcome;
+use tests::templates::WORKBENCH;
 use tests::tryout::Tryout;
-
-/// What is on its own disk outlives a park, for the machine is only stopped.
-const WORKBENCH: &str = r#"
-name: workbench
-version: "1.0.0"
-title: Workbench
-summary: A server that is stopped and not taken away.
-category: Basics
-park: stop
-servers:
-  box:
-    setup: echo set up >> "$HOME/diary"
-"#;
 
 /// What is on its volume outlives a park in a snapshot alone.
 const ARCHIVE: &str = r#"

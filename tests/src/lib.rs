@@ -10,6 +10,7 @@ pub mod house;
 pub mod leftovers;
 pub mod portal;
 pub mod programs;
+pub mod templates;
 pub mod tryout;
 
 pub use api::{Answer, Api};
