@@ -160,14 +160,7 @@ async fn an_agent_that_sends_more_than_agreed_is_hung_up_on_and_the_portal_and_o
             rustix::process::kill_process(id, rustix::process::Signal::STOP)?;
         }
     }
-    let hello = Hello {
-        version: agent::link::VERSION,
-        server: word("id"),
-        generation: 1,
-        enrolment: None,
-        session_key: key,
-        address: None,
-    };
+    let hello = Hello::new(&word("id"), 1, &key);
     let socket = folder.join("link/portal.sock");
     for flood in ["frame", "log"] {
         let link = std::os::unix::net::UnixStream::connect_addr(&short(&socket)?)?;

@@ -92,14 +92,7 @@ fn router(digests: watch::Sender<Vec<String>>) -> Router {
 
 fn dial(hub: &Hub, generation: i64, key: &str, router: Router) -> JoinHandle<LinkError> {
     let (agents, portals) = UnixStream::pair().unwrap();
-    let hello = Hello {
-        version: 1,
-        server: "s".into(),
-        generation,
-        enrolment: None,
-        session_key: key.to_owned(),
-        address: None,
-    };
+    let hello = Hello::new("s", generation, key);
     hub.accepted(Box::new(portals));
     tokio::spawn(async move {
         let Err(ended) = agent::link::agent::serve(agents, &hello, &router, || {}).await;

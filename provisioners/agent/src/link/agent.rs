@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::multiplex::{self, Stream};
-use super::{Hello, Identity, LinkError, Reach, Transport, VERSION, dial, greeting};
+use super::{Hello, Identity, LinkError, Reach, Transport, dial, greeting};
 
 /// Delay before the first, and at most before any, further attempt to dial. A restarted portal has its servers back
 /// within about a second or two.
@@ -61,14 +61,8 @@ pub async fn stay_linked(
         let mut accepted = false;
         let ended = match reach(&identity.link).await {
             Ok((transport, address)) => {
-                let hello = Hello {
-                    version: VERSION,
-                    server: identity.server.clone(),
-                    generation: identity.generation,
-                    enrolment: identity.enrolment.clone(),
-                    session_key: session_key.to_owned(),
-                    address,
-                };
+                let own = Hello::new(&identity.server, identity.generation, session_key);
+                let hello = Hello { enrolment: identity.enrolment.clone(), address, ..own };
                 serve(transport, &hello, &router, || {
                     accepted = true;
                     linked.send_replace(true);

@@ -79,14 +79,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_carries_its_reason() {
         let (agent, portal) = tokio::io::duplex(4096);
-        let hello = Hello {
-            version: 1,
-            server: "s".into(),
-            generation: 1,
-            enrolment: None,
-            session_key: "k".into(),
-            address: None,
-        };
+        let hello = Hello::new("s", 1, "k");
         let portal = async {
             let (_, mut stream) = receive(portal).await.unwrap();
             say(&mut stream, &Welcome::Refused { reason: "the server was replaced".into() }).await.unwrap();

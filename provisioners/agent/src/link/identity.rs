@@ -121,6 +121,23 @@ fn file_error(attempted: &'static str, path: &Path, source: std::io::Error) -> I
 }
 
 #[cfg(test)]
+impl Identity {
+    /// For stories: one that has enrolled, beside a portal that nobody reaches.
+    pub(crate) fn of(server: &str, generation: i64) -> Self {
+        Self {
+            server: server.to_owned(),
+            generation,
+            enrolment: None,
+            link: Reach::Unix("/nowhere".into()),
+            away_after_ms: None,
+            notices: None,
+            disks: Vec::new(),
+            hosts: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
@@ -129,16 +146,8 @@ mod tests {
     #[test]
     fn what_a_provisioner_writes_is_what_the_agent_reads_and_nobody_else_can() {
         let directory = tempfile::tempdir().unwrap();
-        let identity = Identity {
-            server: "a".into(),
-            generation: 3,
-            enrolment: Some("token".into()),
-            link: Reach::Unix("/run/bookend/link/portal.sock".into()),
-            away_after_ms: None,
-            notices: None,
-            disks: Vec::new(),
-            hosts: None,
-        };
+        let link = Reach::Unix("/run/bookend/link/portal.sock".into());
+        let identity = Identity { enrolment: Some("token".into()), link, ..Identity::of("a", 3) };
         identity.write(directory.path()).unwrap();
         let path = directory.path().join(Identity::FILE);
         assert_eq!(

@@ -50,6 +50,14 @@ pub struct Hello {
     pub address: Option<Ipv4Addr>,
 }
 
+impl Hello {
+    /// Of an agent that has enrolled, and calls from beside the portal.
+    pub fn new(server: &str, generation: i64, session_key: &str) -> Self {
+        let (server, session_key) = (server.to_owned(), session_key.to_owned());
+        Self { version: VERSION, server, generation, enrolment: None, session_key, address: None }
+    }
+}
+
 /// The portal's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "welcome", rename_all = "snake_case")]

@@ -274,14 +274,10 @@ mod tests {
     use super::*;
     use crate::link::agent;
 
-    fn hello() -> Hello {
-        Hello { version: 1, server: "s".into(), generation: 1, enrolment: None, session_key: "k".into(), address: None }
-    }
-
     async fn linked(router: Router) -> (Connection, tokio::task::JoinHandle<LinkError>) {
         let (agent, portal) = UnixStream::pair().unwrap();
         let serving = tokio::spawn(async move {
-            let Err(ended) = agent::serve(agent, &hello(), &router, || {}).await;
+            let Err(ended) = agent::serve(agent, &Hello::new("s", 1, "k"), &router, || {}).await;
             ended
         });
         (receive(portal).await.unwrap().accept().await.unwrap(), serving)
@@ -349,7 +345,7 @@ mod tests {
     async fn an_agent_cannot_open_streams_towards_the_portal() {
         let (agent, portal) = UnixStream::pair().unwrap();
         let portal = tokio::spawn(async move { receive(portal).await.unwrap().accept().await.unwrap() });
-        let transport = greeting::introduce(agent, &hello()).await.unwrap();
+        let transport = greeting::introduce(agent, &Hello::new("s", 1, "k")).await.unwrap();
         let connection = portal.await.unwrap();
         let (opener, requests) = mpsc::channel(1);
         let rogue = tokio::spawn(multiplex::open_streams(transport, requests));

@@ -83,20 +83,9 @@ pub(super) fn forget_enrolment(directory: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::Reach;
 
     fn owner(server: &str, generation: i64, machine: &str) -> Owner {
-        let identity = Identity {
-            server: server.into(),
-            generation,
-            enrolment: None,
-            link: Reach::Unix("/a".into()),
-            away_after_ms: None,
-            notices: None,
-            disks: Vec::new(),
-            hosts: None,
-        };
-        Owner::at(&identity, machine)
+        Owner::at(&Identity::of(server, generation), machine)
     }
 
     #[test]

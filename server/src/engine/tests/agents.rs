@@ -13,14 +13,7 @@ const MINUTE: i64 = 60_000;
 impl House {
     /// What an agent with these papers is told: `welcome`, or why not.
     async fn knock(&self, server: &str, generation: i64, token: Option<String>, key: &str) -> String {
-        let hello = Hello {
-            version: 1,
-            server: server.into(),
-            generation,
-            enrolment: token,
-            session_key: key.to_owned(),
-            address: None,
-        };
+        let hello = Hello { enrolment: token, ..Hello::new(server, generation, key) };
         match self.world.directory.enrol(&hello).await {
             Ok(_) => "welcome".into(),
             Err(EnrolError::Refused(reason)) => reason,

@@ -191,14 +191,8 @@ impl World {
     }
 
     async fn agent(&self, (server, generation, token): (ServerId, i64, String)) {
-        let hello = Hello {
-            version: 1,
-            server: server.to_string(),
-            generation,
-            enrolment: Some(token),
-            session_key: format!("key of {server} {generation}"),
-            address: None,
-        };
+        let key = format!("key of {server} {generation}");
+        let hello = Hello { enrolment: Some(token), ..Hello::new(server.as_str(), generation, &key) };
         let behaviour = self.with(|state| state.behaviour).unwrap_or(Behaviour::Healthy);
         if behaviour == Behaviour::Silent {
             return;

@@ -16,7 +16,7 @@ use super::find::{Found, find};
 use super::probe::{Content, content};
 use super::*;
 use crate::api::Config;
-use crate::link::{Identity, Reach};
+use crate::link::Identity;
 
 const VOLUME: &str = "vol-0123456789abcdef0";
 const MIB: u64 = 1024 * 1024;
@@ -107,17 +107,8 @@ impl Story {
 
     /// An agent's, whose volume this is.
     fn server(&self) -> Arc<Server> {
-        let identity = Identity {
-            server: "s".into(),
-            generation: 1,
-            enrolment: None,
-            link: Reach::Unix("/nowhere".into()),
-            away_after_ms: None,
-            notices: None,
-            disks: Vec::new(),
-            hosts: None,
-        };
-        let (server, _) = Server::start(&Places::all_in(&self.root().join("agent")), &identity).unwrap();
+        let places = Places::all_in(&self.root().join("agent"));
+        let (server, _) = Server::start(&places, &Identity::of("s", 1)).unwrap();
         server.begin(&Config { volumes: vec![self.disk().path], ..Config::default() });
         server
     }

@@ -18,7 +18,7 @@ use super::{Places, Server};
 use crate::api::*;
 use crate::frame::{Codec, Frame, Kind};
 use crate::link::portal::{self, Connection, Lines, Upgrade, UpgradeError};
-use crate::link::{Hello, Identity, Reach, agent};
+use crate::link::{Hello, Identity, agent};
 
 struct Story {
     portal: Connection,
@@ -28,16 +28,7 @@ struct Story {
 
 /// Of a server whose agent keeps a file of hosts.
 fn identity(directory: &Path) -> Identity {
-    Identity {
-        server: "s".into(),
-        generation: 1,
-        enrolment: None,
-        link: Reach::Unix("/nowhere".into()),
-        away_after_ms: None,
-        notices: None,
-        disks: Vec::new(),
-        hosts: Some(directory.join("hosts")),
-    }
+    Identity { hosts: Some(directory.join("hosts")), ..Identity::of("s", 1) }
 }
 
 impl Story {
@@ -112,14 +103,7 @@ impl Story {
 
 async fn link(router: axum::Router) -> Connection {
     let (ours, portals) = UnixStream::pair().unwrap();
-    let hello = Hello {
-        version: 1,
-        server: "s".into(),
-        generation: 1,
-        enrolment: None,
-        session_key: "k".into(),
-        address: None,
-    };
+    let hello = Hello::new("s", 1, "k");
     tokio::spawn(async move { agent::serve(ours, &hello, &router, || {}).await.map(drop) });
     portal::receive(portals).await.unwrap().accept().await.unwrap()
 }
