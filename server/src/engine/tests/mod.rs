@@ -121,13 +121,19 @@ impl House {
         self.bell.ring(&environment);
     }
 
-    /// Returns when something has happened, or moves the time on to whatever the engine waits for.
+    /// Returns when something has happened, or moves the time on to whatever the engine waits for: never while it is at work, which
+    /// on a busy machine takes longer than nothing happening does.
     async fn pass(&self, news: &mut Receiver<LiveEvent>) {
-        if tokio::time::timeout(Duration::from_millis(20), news.recv()).await.is_err()
-            && let Some(due) = self.store.next_due().await.unwrap()
-        {
-            self.time.fetch_max(due, Ordering::SeqCst);
-            self.bell.wake();
+        while tokio::time::timeout(Duration::from_millis(20), news.recv()).await.is_err() {
+            let hangs = *self.world.hanging.borrow() > 0;
+            if !hangs && self.at_work().await {
+                continue;
+            }
+            if let Some(due) = self.store.next_due().await.unwrap() {
+                self.time.fetch_max(due, Ordering::SeqCst);
+                self.bell.wake();
+            }
+            return;
         }
     }
 
