@@ -32,8 +32,9 @@ pub trait Provisioner: Send + Sync {
     /// The name templates and people use: `local`, `ec2`.
     fn name(&self) -> &str;
 
-    /// What this provisioner can do here, found out at start (kernel features, filesystem, tools).
-    fn capabilities(&self) -> &Capabilities;
+    /// What this provisioner can do here (kernel features, filesystem, tools, what a region offers), as it is known by now. Asks
+    /// nobody: whoever needs it asks anew each time, for it may change.
+    fn capabilities(&self) -> Capabilities;
 
     /// Everything that carries our tag for these environments. An environment of which nothing exists comes back with
     /// nothing in it; one that nothing can be said about is left out of the answer where others were asked for, too.

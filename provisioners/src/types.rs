@@ -503,6 +503,9 @@ pub enum ProvisionError {
 /// What a provisioner can do at this place, and what it cannot, in words for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
+    /// Why nothing can be ordered there for now, and what would bring it.
+    #[serde(default)]
+    pub closed: Option<String>,
     pub oci_images: bool,
     /// Names that the operator gave to images of the place, when it has such.
     #[serde(default)]

@@ -40,7 +40,7 @@ volumes:
 "#;
 
 /// A portal with these tables, each by its name and profile, on whose machine somebody has set keys of the first account besides.
-async fn setting_on(fake: &Fake, tables: &[(&str, &str)]) -> Outcome<Setting> {
+pub async fn setting_on(fake: &Fake, tables: &[(&str, &str)]) -> Outcome<Setting> {
     let endpoint = amazon::listen(fake).await?;
     let of =
         |(name, profile): &(&str, &str)| table(name, "eu-central-1", &endpoint) + &format!("profile = \"{profile}\"\n");

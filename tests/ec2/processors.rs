@@ -145,7 +145,7 @@ async fn what_a_kind_of_processor_lacks_is_known_before_an_order_with_what_to_ad
     let account = Account::new(Fake::new(Rules::calm()));
     let lacks = async |config: Config| {
         let portal = account.open_with(config).await.expect("a region that can be used");
-        let capabilities = portal.capabilities().clone();
+        let capabilities = portal.capabilities();
         assert_eq!(capabilities.usual, Some(Architecture::X86));
         let arm = |without: &std::collections::BTreeMap<Architecture, String>| {
             assert!(!without.contains_key(&Architecture::X86), "{without:?}");
@@ -180,7 +180,7 @@ async fn a_portal_without_an_agent_for_a_kind_of_processor_starts_and_says_how_i
     story.portal = portal.expect("a region that can be used");
     let how =
         "put bookend-agent-arm64, which `cargo xtask build` makes, beside the portal's own and start the portal again";
-    let told = story.portal.capabilities().clone();
+    let told = story.portal.capabilities();
     assert_eq!(told.without[&Architecture::Arm64], format!("this portal has no agent for arm64: {how}"));
     assert!(told.notes.contains(&format!("There is no agent for arm64: {how}.")), "{:?}", told.notes);
     // One that was ordered before, and is resumed now.

@@ -7,7 +7,14 @@ use fake_ec2::{Fake, Faults, Rules};
 use provisioners::conformance::{effect, server, settled};
 use provisioners::{EnvironmentId, MachineState, Provisioner, ServerPlan, Step, VolumeId, VolumePlan};
 
+use serde_json::json;
+use tests::Outcome;
+
+use super::accounts::setting_on;
 use super::amazon::{Account, Trouble, config};
+
+/// What there is to say of a region that lacks nothing.
+const ZONES: &str = "Servers come in eu-central-1a, eu-central-1b, eu-central-1c.";
 
 #[tokio::test(start_paused = true)]
 async fn an_amazon_that_does_not_answer_keeps_no_portal_from_starting_and_work_begins_when_it_does() {
@@ -131,8 +138,8 @@ async fn a_region_that_has_worked_before_and_cannot_be_used_any_more_keeps_no_po
     let mut gone = config();
     gone.images.get_mut("host").expect("an image").name = "taken-away-*".to_owned();
     let portal = account.open_with(gone).await.expect("it starts");
-    let notes = portal.capabilities().notes.join(" ");
-    assert!(notes.contains("amazon has no image named \"taken-away-*\""), "{notes}");
+    let closed = portal.capabilities().closed.expect("it says so before an order");
+    assert!(closed.contains("amazon has no image named \"taken-away-*\""), "{closed}");
     let volume = VolumePlan { id: VolumeId::new("data"), name: "data".into(), size_bytes: 1 << 30, from: None };
     let told = portal.request(&effect(&environment, &Step::CreateVolume { volume })).await;
     assert!(told.expect_err("not now").to_string().contains("taken-away-*"), "whoever orders is told why");
@@ -140,6 +147,61 @@ async fn a_region_that_has_worked_before_and_cannot_be_used_any_more_keeps_no_po
     assert_eq!(portal.request(&effect(&environment, &stop)).await, Ok(()));
     let observed = settled(&portal, &environment).await;
     assert_eq!(observed.servers, [], "what runs goes when it is to go");
+}
+
+/// Somebody has taken a permission away, and gives it back.
+#[tokio::test(start_paused = true)]
+async fn what_can_be_had_is_said_as_it_is_and_not_as_it_was_when_the_portal_started() {
+    let account = Account::new(Fake::new(Rules::calm()));
+    let before = account.open().await;
+    assert_eq!(before.request(&effect(&EnvironmentId::new("env"), &Step::CreateNetwork)).await, Ok(()));
+    drop(before);
+    account.fake.set_denied(["DescribeImages"]);
+    let portal = account.open().await;
+    let told = portal.capabilities();
+    let closed = told.closed.expect("nothing can be had");
+    assert!(
+        closed.starts_with("Nothing can be ordered there for now: ") && closed.contains("DescribeImages"),
+        "{closed}"
+    );
+    account.fake.set_denied([]);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let told = portal.capabilities();
+    assert_eq!((told.closed, told.notes), (None, vec![ZONES.to_owned()]));
+    let calls: u64 = account.fake.counts().calls.values().sum();
+    (0..1000).for_each(|_| drop(portal.capabilities()));
+    assert_eq!(account.fake.counts().calls.values().sum::<u64>(), calls, "Amazon is asked nothing for a page");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_amazon_does_not_answer_nothing_can_be_ordered_there_and_once_it_does_everything_can_without_a_restart()
+-> Outcome {
+    let fake = Fake::new(Rules::calm());
+    fake.set_faults(Faults { request_lost: 1.0, ..Faults::default() });
+    let portal = setting_on(&fake, &[("ours", "first")]).await?.start().await?;
+    let api = portal.administrator().await?;
+    let why = async || -> Outcome<Option<String>> {
+        let entry = api.get("/catalog/ours").await?.expect_success()?;
+        Ok(entry["unavailable"].as_str().map(str::to_owned))
+    };
+    let said = why().await?.ok_or("It says nothing.")?;
+    assert!(said.starts_with("Nothing can be ordered there for now: "), "{said}");
+    let refused = api.post("/environments", json!({ "template": "ours", "name": "early" })).await?;
+    assert!(refused.status == 409 && refused.body["detail"] == said, "{refused:?}");
+    let notes =
+        async || -> Outcome<String> { Ok(api.get("/operator").await?.expect_success()?["provisioners"].to_string()) };
+    assert!(notes().await?.contains(&said), "operators are told, too");
+
+    fake.set_faults(Faults::default());
+    while why().await?.is_some() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(!notes().await?.contains("Nothing can be ordered"));
+    api.order("ours", "desk").await?;
+    while fake.truth().instances.is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
 
 /// Rehearsals carry no installation's tag, so a policy may refuse them what it allows a portal.

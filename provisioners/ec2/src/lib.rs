@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | what an operator says | [`config`] |
-//! | what a region offers, for each kind of processor | `place`, `named` |
+//! | what a region offers, for each kind of processor | `place`, `named`, `capabilities` |
 //! | what it lacks | [`doctor`] |
 //! | what is remembered, before it is asked for | `records`, on a [`Ledger`] |
 //! | the engine's steps | `steps`, `network`, `answers` |
@@ -29,6 +29,7 @@
 pub mod amazon;
 mod answers;
 pub mod buckets;
+mod capabilities;
 mod conclude;
 pub mod config;
 mod connect;
@@ -68,14 +69,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use provisioners::{
-    Architecture, AtRest, Capabilities, CopyRule, Effect, EnvironmentId, KeptWarm, Ledger, LedgerError,
-    ObservedEnvironment, Orphan, OwnImage, PageChange, PaidReading, ProvisionError, Provisioner, ReadingIn, RestPrice,
-    Secret, ServerId, SnapshotId, SnapshotOrigin, Step, WarmOffer,
+    AtRest, Capabilities, CopyRule, Effect, EnvironmentId, KeptWarm, Ledger, LedgerError, ObservedEnvironment, Orphan,
+    PageChange, PaidReading, ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId,
+    SnapshotOrigin, Step, WarmOffer,
 };
 use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 
 use self::amazon::Amazon;
+use self::capabilities::capabilities;
 use self::config::Config;
 pub use self::connect::{Connections, connect, connect_as, connect_quotas, connect_quotas_as};
 use self::driver::Active;
@@ -119,7 +121,6 @@ pub struct Ec2 {
 struct Shared {
     name: String,
     config: Config,
-    capabilities: Capabilities,
     amazon: Amazon,
     ledger: Arc<dyn Ledger>,
     lookout: Lookout,
@@ -164,7 +165,6 @@ impl Ec2 {
         let mut tags = config.tags.clone();
         tags.insert(INSTALLATION.to_owned(), installation.clone());
         let shared = Arc::new(Shared {
-            capabilities: capabilities(&name, &config, &portal, place.as_deref().map_err(String::as_str)),
             place: RwLock::new(place),
             outdated: Notify::new(),
             changes: broadcast::channel(1024).0,
@@ -193,54 +193,6 @@ impl Ec2 {
         ];
         Ok(Self { shared, tasks })
     }
-}
-
-fn capabilities(name: &str, config: &Config, portal: &Portal, place: Result<&Place, &str>) -> Capabilities {
-    let note = match place {
-        Err(why) => format!("When the portal started, nothing could be ordered there: {why}."),
-        Ok(place) => {
-            let zones: Vec<&str> = place.subnets.iter().map(|subnet| subnet.zone.as_str()).collect();
-            format!("Servers come in {}.", zones.join(", "))
-        }
-    };
-    let place = place.ok();
-    let processors = |architecture: &Architecture| match place {
-        _ if !portal.agents.contains_key(architecture) => {
-            Some(format!("this portal has {}", portal::no_agent(*architecture)))
-        }
-        Some(place) if !place.has_types(*architecture) => Some(place::no_type(name, *architecture)),
-        _ => None,
-    };
-    let images = config.images.keys().map(|alias| OwnImage {
-        name: alias.clone(),
-        without: each(|architecture| match place {
-            Some(place) if !place.has_image(alias, *architecture) => Some(place::no_image(name, alias, *architecture)),
-            _ => None,
-        }),
-    });
-    let halves = place.iter().flat_map(|place| place::halves(config, &place.sizes, &place.images));
-    let agents = Architecture::ALL.into_iter().filter(|architecture| {
-        place.is_some_and(|place| place.has_types(*architecture)) && !portal.agents.contains_key(architecture)
-    });
-    let agents = agents.map(|architecture| format!("There is {}.", portal::no_agent(architecture)));
-    Capabilities {
-        oci_images: false,
-        own_images: images.collect(),
-        usual: Some(place::USUAL),
-        without: each(processors),
-        host_software: false,
-        internet: true,
-        cgroups: true,
-        shared_volumes: false,
-        instant_snapshots: true,
-        suspends: true,
-        notes: std::iter::once(note).chain(halves).chain(agents).collect(),
-    }
-}
-
-/// What there is to say of kinds of processors.
-fn each(said: impl Fn(&Architecture) -> Option<String>) -> BTreeMap<Architecture, String> {
-    Architecture::ALL.into_iter().filter_map(|architecture| Some((architecture, said(&architecture)?))).collect()
 }
 
 impl Drop for Ec2 {
@@ -335,8 +287,10 @@ impl Provisioner for Ec2 {
         &self.shared.name
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        &self.shared.capabilities
+    fn capabilities(&self) -> Capabilities {
+        let Shared { name, config, portal, .. } = self.shared.as_ref();
+        let place = self.shared.place.read().unwrap_or_else(PoisonError::into_inner).clone();
+        capabilities(name, config, portal, place.as_deref().map_err(String::as_str))
     }
 
     async fn observe(&self, environments: &[EnvironmentId]) -> Result<Vec<ObservedEnvironment>, ProvisionError> {

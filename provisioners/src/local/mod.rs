@@ -176,8 +176,8 @@ impl Provisioner for Local {
         "local"
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        &self.shared.capabilities
+    fn capabilities(&self) -> Capabilities {
+        self.shared.capabilities.clone()
     }
 
     async fn observe(&self, environments: &[EnvironmentId]) -> Result<Vec<ObservedEnvironment>, ProvisionError> {

@@ -297,6 +297,7 @@ fn capabilities(tools: &Tools) -> Capabilities {
         ),
     }
     Capabilities {
+        closed: None,
         oci_images: true,
         own_images: Vec::new(),
         usual: None,

@@ -64,7 +64,7 @@ impl Machines {
         for provisioner in &self.provisioners {
             all.push(Health {
                 name: provisioner.name().to_owned(),
-                capabilities: provisioner.capabilities().clone(),
+                capabilities: provisioner.capabilities(),
                 capacity: provisioner.capacity().await,
                 environments: inventory(provisioner.as_ref())
                     .await

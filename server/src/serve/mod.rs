@@ -133,11 +133,11 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
             provisioners.push(cloud::open(&name, config, &ground, &mut connections).await?);
         }
     }
-    let mut capabilities = BTreeMap::new();
+    let mut able = BTreeMap::new();
     for provisioner in &provisioners {
-        let (name, able) = (provisioner.name(), provisioner.capabilities());
-        able.notes.iter().for_each(|note| tracing::info!(provisioner = name, "{note}"));
-        capabilities.insert(name.to_owned(), able.clone());
+        let (name, asked) = (provisioner.name(), provisioner.clone());
+        asked.capabilities().notes.iter().for_each(|note| tracing::info!(provisioner = name, "{note}"));
+        able.insert(name.to_owned(), Arc::new(move || asked.capabilities()) as catalog::Able);
     }
 
     let team = team(&store, &clock).await?;
@@ -172,7 +172,7 @@ pub async fn start(options: ServeOptions, clock: Clock) -> Result<Portal, StartE
         passwords: Passwords::new()?,
         key,
         clock: clock.clone(),
-        places: catalog::Places::new(capabilities, options.cloud.default_provisioner),
+        places: catalog::Places::new(able, options.cloud.default_provisioner),
         weekly_drills: !options.no_restore_drills,
         machines,
         trees,

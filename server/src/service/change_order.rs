@@ -88,7 +88,7 @@ async fn becoming(
         return Err(ApiError::conflict(format!("Version {} is for another provisioner", offered.version))
             .with_detail("What runs cannot move there. Order that version anew."));
     }
-    let sharing = record.facts.topology.sharing().unwrap_or(orders::sharing(capabilities));
+    let sharing = record.facts.topology.sharing().unwrap_or(orders::sharing(&capabilities));
     let new = NewOrder {
         template_version_id: offered.version_id.clone(),
         sealed_secrets: orders::sealed(service, id, &values)?,

@@ -106,7 +106,7 @@ impl Origin {
     }
 
     /// Where the new environment is to be, for its data is there.
-    pub fn place<'a>(&self, places: &'a Places, template: &Template) -> Result<(&'a str, &'a Capabilities), String> {
+    pub fn place<'a>(&self, places: &'a Places, template: &Template) -> Result<(&'a str, Capabilities), String> {
         match &self.elsewhere {
             None => places.beside(&self.record.provisioner, template),
             Some(at) => places.elsewhere(at, template),

@@ -78,7 +78,7 @@ fn provisioner(health: Health, looks: &[OrphanLook]) -> ProvisionerView {
         internet: capabilities.internet,
         cgroups: capabilities.cgroups,
         shared_volumes: capabilities.shared_volumes,
-        notes: capabilities.notes,
+        notes: capabilities.closed.into_iter().chain(capabilities.notes).collect(),
         environments: environments.map_or(0, |count| count as u64),
         capacity: capacity.map(|capacity| CapacityView {
             disk_bytes: capacity.disk_bytes,

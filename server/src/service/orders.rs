@@ -165,7 +165,7 @@ pub(super) fn environment(
         Some(origin) => origin.place(&service.places, &offered.template),
     };
     let (provisioner, capabilities) = place.map_err(gone)?;
-    let topology = compile(&offered.template, &name, values, sharing(capabilities));
+    let topology = compile(&offered.template, &name, values, sharing(&capabilities));
     let sealed_secrets = sealed(service, &id, values)?;
     Ok(NewEnvironment {
         id,

@@ -20,7 +20,7 @@ pub(super) async fn of_template(
     let defaults = offered.template.parameters.iter();
     let defaults = defaults.filter_map(|parameter| Some((parameter.name.clone(), parameter.default.clone()?)));
     let values = Values { plain: defaults.collect(), ..Values::default() };
-    let topology = compile(&offered.template, "", &values, orders::sharing(capabilities));
+    let topology = compile(&offered.template, "", &values, orders::sharing(&capabilities));
     view(service, (&by.team_id, &offered.version_id, provisioner), &topology).await.map(Some)
 }
 

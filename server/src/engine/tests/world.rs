@@ -219,21 +219,16 @@ impl Provisioner for World {
         "local"
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        static CAPABILITIES: Capabilities = Capabilities {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
             oci_images: true,
-            own_images: Vec::new(),
-            usual: None,
-            without: std::collections::BTreeMap::new(),
-            host_software: false,
             internet: true,
             cgroups: true,
             shared_volumes: true,
             instant_snapshots: true,
             suspends: true,
-            notes: Vec::new(),
-        };
-        &CAPABILITIES
+            ..Capabilities::default()
+        }
     }
 
     async fn admit(&self, _: &EnvironmentId, step: &Step, _by_schedule: bool) -> Result<(), Duration> {

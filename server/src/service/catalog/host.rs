@@ -17,13 +17,16 @@ const USUAL_IMAGE: &str = "host";
 /// Why it cannot run where it is for, in words; `None` when it can.
 pub fn unavailable(template: &Template, places: &Places) -> Option<String> {
     match places.of(template) {
-        Ok((_, capabilities)) => lacking(template, capabilities),
+        Ok((_, capabilities)) => lacking(template, &capabilities),
         Err(reason) => Some(reason),
     }
 }
 
 /// The same of a provisioner that can do this.
 pub fn lacking(template: &Template, capabilities: &Capabilities) -> Option<String> {
+    if capabilities.closed.is_some() {
+        return capabilities.closed.clone();
+    }
     let mut reasons: Vec<String> = Vec::new();
     let missing = match capabilities.host_software {
         true => missing_commands(template, &|file| is_program(Path::new(file))),
@@ -110,6 +113,7 @@ mod tests {
 
     use provisioners::{Architecture, OwnImage};
 
+    use super::super::places::always;
     use super::*;
     use crate::domain::template::read;
 
@@ -190,7 +194,8 @@ mod tests {
     #[test]
     fn a_template_for_a_provisioner_that_is_not_there_says_so() {
         let far = Capabilities { oci_images: true, ..Capabilities::default() };
-        let both = [("local".to_owned(), Capabilities::default()), ("frankfurt".to_owned(), far)];
+        let both = [("local", Capabilities::default()), ("frankfurt", far)];
+        let both = both.map(|(name, able)| (name.to_owned(), always(able)));
         let places = Places::new(both.into(), "local".to_owned());
         let of = |more: &str| {
             let head = "name: a\nversion: 1\ntitle: A\nsummary: A.\ncategory: C\n";

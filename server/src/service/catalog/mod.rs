@@ -25,7 +25,7 @@ use crate::store::{Store, StoreError, TemplateRecords, TemplateRow, VersionRow};
 
 pub use kept::Catalogs;
 pub use load::{Source, SourceFile, files, keep_current, refresh};
-pub use places::Places;
+pub use places::{Able, Places};
 pub use records::Records;
 pub use resumes::Resumes;
 
