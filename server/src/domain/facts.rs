@@ -139,8 +139,10 @@ impl Asked {
 pub struct Effect {
     pub outcome: Outcome,
     pub message: Option<String>,
-    /// Calls so far.
+    /// Calls so far: the number of the last one.
     pub attempts: i64,
+    /// Those of them since somebody last wanted something of the environment.
+    pub tries: i64,
     /// With [`Outcome::Retryable`] and [`Outcome::Unknown`]: not again before.
     pub retry_at: i64,
     pub recorded_at: i64,

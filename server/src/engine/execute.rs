@@ -100,7 +100,7 @@ async fn one(
         (
             Step::CreateSnapshot { .. },
             Err(ProvisionError::Retryable { message, .. } | ProvisionError::Unknown { message }),
-        ) if recorded.attempts() >= SNAPSHOT_CALLS => Err(ProvisionError::Rejected { message }),
+        ) if recorded.tries() >= SNAPSHOT_CALLS => Err(ProvisionError::Rejected { message }),
         (_, answer) => answer,
     };
     if let (Step::WakeServer { server, .. }, Ok(())) = (recorded.step(), &answer) {
@@ -108,7 +108,7 @@ async fn one(
         shared.agents.hang_up(server);
     }
     let now = shared.clock.now();
-    let pause = |least: i64| now + least.max(pause_after(recorded.attempts()));
+    let pause = |least: i64| now + least.max(pause_after(recorded.tries()));
     let (outcome, message, retry_at) = match answer {
         Ok(()) => (Outcome::Accepted, None, now),
         Err(ProvisionError::Retryable { message, after }) => {

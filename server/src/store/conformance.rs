@@ -270,6 +270,31 @@ async fn a_step_is_recorded_with_its_exact_request_and_one_token(at: Fixture) {
     assert_eq!(network.create.latest.unwrap().finished_at, Some(NOW + 5));
 }
 
+/// What a call has made is told from what another has by its number: whoever is told that one was accepted goes by it.
+async fn a_wish_gives_a_step_all_its_tries_again_and_no_call_the_number_of_another(at: Fixture) {
+    let id = at.ordered("one").await.summary.id;
+    let lease = at.claimed(NOW).await;
+    let asked = async |generation, outcome| {
+        let recorded = at.store.record(&lease, generation, State::Preparing, &asking(Step::CreateNetwork), NOW).await;
+        let recorded = recorded.unwrap().pop().unwrap();
+        let token = recorded.token().clone();
+        let answer = Answer { token, outcome, message: None, retry_at: NOW + 500, frozen_ms: None };
+        at.store.answer(&lease, &[answer], NOW).await.unwrap();
+        let network = at.store.facts(&id).await.unwrap().unwrap().facts.observed.network;
+        let known = network.create.latest.unwrap();
+        assert_eq!((known.attempts, known.tries), (recorded.attempts(), recorded.tries()));
+        (recorded.attempts(), recorded.tries())
+    };
+    assert_eq!(asked(1, Outcome::Unknown).await, (1, 1));
+    assert_eq!(asked(1, Outcome::Unknown).await, (2, 2));
+    at.change(&id, Action::Park).await;
+    let latest = at.store.facts(&id).await.unwrap().unwrap().facts.observed.network.create.latest.unwrap();
+    assert_eq!((latest.attempts, latest.tries, latest.retry_at), (2, 0, 0));
+    assert_eq!(asked(2, Outcome::Accepted).await, (3, 1));
+    at.change(&id, Action::Delete).await;
+    assert_eq!(asked(3, Outcome::Retryable).await, (4, 1));
+}
+
 async fn a_volume_is_deleted_only_when_that_was_asked_for(at: Fixture) {
     let record = at.ordered("one").await;
     let volume = record.facts.observed.volumes[0].id.clone();
@@ -482,6 +507,7 @@ on_both! {
     who_lost_the_lease_cannot_write,
     nothing_is_recorded_for_a_desire_that_has_changed,
     a_step_is_recorded_with_its_exact_request_and_one_token,
+    a_wish_gives_a_step_all_its_tries_again_and_no_call_the_number_of_another,
     a_volume_is_deleted_only_when_that_was_asked_for,
     a_snapshot_is_written_down_from_wish_to_manifest,
     a_replaced_volume_goes_only_when_what_it_held_is_safe,

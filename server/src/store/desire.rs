@@ -47,13 +47,10 @@ impl Tx {
             .bind(environment)
             .execute(&mut *connection)
             .await?;
-        sqlx::query(
-            "update effect set attempts = 0, retry_at = 0 where environment_id = $1 \
-             and outcome in ('retryable', 'unknown')",
-        )
-        .bind(environment)
-        .execute(&mut *connection)
-        .await?;
+        sqlx::query("update effect set tries = 0, retry_at = 0 where environment_id = $1")
+            .bind(environment)
+            .execute(&mut *connection)
+            .await?;
         for server in &change.renew {
             sqlx::query(
                 "update server set generation = generation + 1, healthy_at = null, disconnected_at = null where id = $1",

@@ -21,6 +21,7 @@ pub struct Recorded {
     environment: EnvironmentId,
     step: Step,
     attempts: i64,
+    tries: i64,
 }
 
 impl Recorded {
@@ -37,6 +38,10 @@ impl Recorded {
     /// Calls so far, the coming one included.
     pub fn attempts(&self) -> i64 {
         self.attempts
+    }
+    /// Those of them since somebody last wanted something of the environment.
+    pub fn tries(&self) -> i64 {
+        self.tries
     }
 }
 
@@ -143,9 +148,10 @@ impl Store {
             let token = request.token(environment);
             let row = sqlx::query(
                 "insert into effect (token, environment_id, subject_id, generation, step, request, outcome, attempts, \
-                 retry_at, recorded_at, asked_at, fence) values ($1, $2, $3, $4, $5, $6, 'recorded', 1, 0, $7, $7, $8) \
+                 tries, retry_at, recorded_at, asked_at, fence) values ($1, $2, $3, $4, $5, $6, 'recorded', 1, 1, 0, $7, $7, $8) \
                  on conflict (token) do update set outcome = 'recorded', attempts = effect.attempts + 1, \
-                 finished_at = null, asked_at = excluded.asked_at, fence = excluded.fence returning request, attempts",
+                 tries = effect.tries + 1, finished_at = null, asked_at = excluded.asked_at, fence = excluded.fence \
+                 returning request, attempts, tries",
             )
             .bind(token.as_str())
             .bind(environment.as_str())
@@ -157,8 +163,8 @@ impl Store {
             .bind(lease.fence())
             .fetch_one(tx.connection())
             .await?;
-            let attempts = row.try_get("attempts")?;
-            if let (1, Some(note)) = (attempts, &request.note) {
+            let (attempts, tries) = (row.try_get("attempts")?, row.try_get("tries")?);
+            if let (1, Some(note)) = (tries, &request.note) {
                 timeline::insert(tx.connection(), environment.as_str(), note, None, now).await?;
             }
             if let (1, Step::WakeServer { server, .. }) = (attempts, &request.step) {
@@ -173,6 +179,7 @@ impl Store {
                 environment: environment.clone(),
                 step: json::read("a step", &row.try_get::<String, _>("request")?)?,
                 attempts,
+                tries,
             });
         }
         tx.commit().await?;

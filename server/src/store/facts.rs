@@ -266,8 +266,8 @@ impl Questions {
         let mut questions = Questions { asked: HashMap::new(), highest: HashMap::new() };
         // Generations long past matter only by their highest number.
         let rows = sqlx::query(
-            "select e.subject_id, e.step, e.generation, e.outcome, e.message, e.attempts, e.retry_at, e.recorded_at, \
-             e.finished_at from effect e left join server s on s.id = e.subject_id where e.environment_id = $1 \
+            "select e.subject_id, e.step, e.generation, e.outcome, e.message, e.attempts, e.tries, e.retry_at, \
+             e.recorded_at, e.finished_at from effect e left join server s on s.id = e.subject_id where e.environment_id = $1 \
              and (s.id is null or e.generation >= s.generation - 1 or e.step in ('suspend_server', 'wake_server')) \
              order by e.recorded_at, e.token",
         )
@@ -283,6 +283,7 @@ impl Questions {
                 outcome,
                 message: row.try_get("message")?,
                 attempts: row.try_get("attempts")?,
+                tries: row.try_get("tries")?,
                 retry_at: row.try_get("retry_at")?,
                 recorded_at: row.try_get("recorded_at")?,
                 finished_at: row.try_get("finished_at")?,

@@ -28,6 +28,7 @@ const MIGRATIONS: [(i64, &str, &str); 20] = [
     (18, "park by snapshot", include_str!("../../../migrations/0018_park_by_snapshot.sql")),
     (19, "snapshot copies", include_str!("../../../migrations/0019_snapshot_copies.sql")),
     (20, "alerts", include_str!("../../../migrations/0020_alerts.sql")),
+    (21, "tries", include_str!("../../../migrations/0021_tries.sql")),
 ];
 
 /// Brings the tables up to date.

@@ -55,10 +55,10 @@ impl Draft {
                 Progress::NotYet
             }
             Outcome::Accepted if wish.under_way => self.accepted(wish, latest),
-            _ if latest.attempts >= MAX_CALLS && !asked_again_since => {
+            _ if latest.tries >= MAX_CALLS => {
                 let cause = match (&latest.message, latest.outcome) {
                     (Some(message), Outcome::Retryable | Outcome::Unknown) => message.clone(),
-                    _ => format!("it was accepted {} times and never came about", latest.attempts),
+                    _ => format!("it was accepted {} times and never came about", latest.tries),
                 };
                 self.refused(&wish, cause);
                 Progress::NotYet
@@ -75,7 +75,7 @@ impl Draft {
     }
 
     fn accepted(&mut self, wish: Wish<'_>, latest: &Effect) -> Progress {
-        let until = latest.finished_at.unwrap_or(latest.recorded_at) + patience(latest.attempts);
+        let until = latest.finished_at.unwrap_or(latest.recorded_at) + patience(latest.tries);
         if self.now >= until {
             let rejected = wish.asked.rejected;
             return self.request(wish, rejected);

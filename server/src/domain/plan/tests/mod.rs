@@ -194,6 +194,7 @@ fn often_accepted(now: i64) -> Asked {
         outcome: Outcome::Accepted,
         message: None,
         attempts: 20,
+        tries: 20,
         retry_at: 0,
         recorded_at: now,
         finished_at: Some(now),
@@ -347,6 +348,49 @@ fn a_volume_that_could_not_be_had_is_told_at_once_and_asked_for_again_when_a_per
         let retried_at = simulation.now;
         assert_eq!(simulation.come_to_rest(), Decision::Settled);
         assert!(simulation.world.is_whole() && simulation.now < retried_at + 5_000);
+    }
+}
+
+#[test]
+fn who_retries_gives_a_step_all_its_tries_again() {
+    let mut simulation = Simulation::new();
+    let first = tries_of_the_network(&mut simulation);
+    simulation.ask(Action::Retry);
+    assert_eq!((first, tries_of_the_network(&mut simulation)), (20, 20));
+    let latest = simulation.facts.observed.network.create.latest.as_ref().unwrap();
+    assert_eq!(latest.attempts, 40, "each call has a number of its own");
+}
+
+#[test]
+fn what_is_accepted_and_never_comes_about_has_all_its_tries_again_however_many_calls_there_were() {
+    let mut simulation = Simulation::new();
+    let Decision::Do(work) = simulation.decide() else { panic!("nothing to do for an order") };
+    simulation.work(&work, || Luck::Good);
+    let now = simulation.now;
+    let mut facts = simulation.facts.clone();
+    (facts.observed.network.create, facts.observed.network.present) = (often_accepted(now), false);
+    assert!(is_given_up(&facts, now + 1_000));
+    let latest = facts.observed.network.create.latest.as_mut().unwrap();
+    (latest.attempts, latest.tries) = (21, 1);
+    assert!(!is_given_up(&facts, now + 1_000));
+}
+
+/// How often it is asked for until that is given up, where everything fails that could be done later.
+fn tries_of_the_network(simulation: &mut Simulation) -> usize {
+    let mut tries = 0;
+    loop {
+        match simulation.decide() {
+            Decision::Do(work) => {
+                tries += work.requests.iter().filter(|request| request.name() == "create_network").count();
+                simulation.work(&work, || Luck::Retryable);
+            }
+            Decision::Wait(waiting) => simulation.now = waiting.until,
+            decision => {
+                let Decision::GiveUp(failure) = decision else { panic!("it cannot settle") };
+                simulation.facts.intent.failure = Some(failure);
+                return tries;
+            }
+        }
     }
 }
 

@@ -298,6 +298,16 @@ impl Simulation {
         self.now += 1;
     }
 
+    fn every_asked(&mut self) -> impl Iterator<Item = &mut Asked> {
+        let observed = &mut self.facts.observed;
+        let network = [&mut observed.network.create, &mut observed.network.delete];
+        let volumes = observed.volumes.iter_mut().flat_map(|one| [&mut one.create, &mut one.delete]);
+        let snapshots = observed.snapshots.iter_mut().flat_map(|one| [&mut one.create, &mut one.delete]);
+        let servers = observed.servers.iter_mut();
+        let servers = servers.flat_map(|one| std::iter::once(&mut one.start).chain(one.stops.values_mut()));
+        network.into_iter().chain(volumes).chain(snapshots).chain(servers)
+    }
+
     fn asked(&mut self, request: &Request) -> &mut Asked {
         let observed = &mut self.facts.observed;
         match &request.step {
@@ -382,12 +392,13 @@ impl Simulation {
         }
         let asked = self.asked(request);
         assert_eq!(asked.rejected, request.attempt, "a new token only after a certain rejection");
-        let attempts =
-            asked.latest.as_ref().filter(|effect| effect.outcome != Outcome::Rejected).map_or(0, |e| e.attempts);
+        let before = asked.latest.as_ref().filter(|effect| effect.outcome != Outcome::Rejected);
+        let (attempts, tries) = before.map_or((0, 0), |effect| (effect.attempts, effect.tries));
         asked.latest = Some(Effect {
             outcome: Outcome::Recorded,
             message: None,
             attempts: attempts + 1,
+            tries: tries + 1,
             retry_at: 0,
             recorded_at: now,
             finished_at: None,
@@ -510,6 +521,9 @@ impl Simulation {
                 server.renew(&Renewal { server: server_id, generation, attempts: 0, retry_at: 0, note: None });
             }
         }
+        self.every_asked().filter_map(|asked| asked.latest.as_mut()).for_each(|effect| {
+            (effect.tries, effect.retry_at) = (0, 0);
+        });
         for volume in &mut self.facts.observed.volumes {
             volume.delete_requested |= change.delete_volumes;
         }
