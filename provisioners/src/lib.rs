@@ -267,7 +267,7 @@ pub trait Provisioner: Send + Sync {
     }
 
     /// Environments of this installation that have anything at all here, known to the database or not. Snapshots alone do
-    /// not count: see [`kept_snapshots`](Self::kept_snapshots).
+    /// not count: see [`kept_snapshots`](Self::kept_snapshots). One that nothing can be said about is left out.
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError>;
 
     /// What there is of an environment that may have no owner any more, for an operator to decide about.
@@ -292,8 +292,8 @@ pub trait Provisioner: Send + Sync {
     ///
     /// # Errors
     /// As [`observe`](Self::observe).
-    async fn orphans(&self) -> Result<Vec<Orphan>, ProvisionError> {
-        Ok(Vec::new())
+    async fn orphans(&self) -> Result<Orphans, ProvisionError> {
+        Ok(Orphans::default())
     }
 
     /// How long after it was first seen a server that is an orphan is to be ended by itself; `None`: never.

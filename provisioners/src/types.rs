@@ -627,6 +627,14 @@ pub enum Warmth {
     },
 }
 
+/// What a look for single things that nobody owns has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orphans {
+    pub found: Vec<Orphan>,
+    /// Of which environments nothing can be said, and why: nothing that is theirs is among those found.
+    pub left_out: Option<String>,
+}
+
 /// A single thing of this installation that nothing remembered names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orphan {

@@ -9,8 +9,8 @@ use ec2::Ec2;
 use fake_ec2::{Fake, Faults, Lag, Rules, TrueSnapshot};
 use provisioners::conformance::{effect, settled};
 use provisioners::{
-    EnvironmentId, OrphanKind, ProvisionError, Provisioner, SnapshotId, SnapshotOrigin, SnapshotPlan, SnapshotState,
-    SnapshotVolume, Step, VolumeId, VolumePlan, VolumeSource,
+    EnvironmentId, OrphanKind, Orphans, ProvisionError, Provisioner, SnapshotId, SnapshotOrigin, SnapshotPlan,
+    SnapshotState, SnapshotVolume, Step, VolumeId, VolumePlan, VolumeSource,
 };
 
 use super::amazon::{Account, Pages, Trouble};
@@ -185,7 +185,7 @@ async fn there_is_one_copy_on_an_amazon_where_everything_goes_wrong() {
         story.home.fake.set_faults(Faults::default());
         tokio::time::sleep(LONG).await;
         story.assert_one_of_each();
-        assert_eq!(portal.orphans().await, Ok(Vec::new()), "seed {seed}");
+        assert_eq!(portal.orphans().await, Ok(Orphans::default()), "seed {seed}");
         portal.remove_copy(&story.environment, &kept_id()).await.expect("it is accepted");
         tokio::time::sleep(LONG).await;
         assert_eq!(story.copies(), vec![], "seed {seed}");
@@ -230,13 +230,13 @@ async fn a_copy_that_no_row_names_is_an_orphan_that_waits_for_a_person() {
     let portal = story.away.open().await;
     story.copied(&portal).await;
     tokio::time::sleep(LONG).await;
-    assert_eq!(portal.orphans().await, Ok(Vec::new()));
+    assert_eq!(portal.orphans().await, Ok(Orphans::default()));
     drop(portal);
 
     let lost = Account { ledger: Arc::new(Pages::default()), ..story.away.clone() };
     let portal = lost.open().await;
     tokio::time::sleep(LONG).await;
-    let found = portal.orphans().await.expect("an answer");
+    let found = portal.orphans().await.expect("an answer").found;
     let [orphan] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((orphan.kind, orphan.subject.clone()), (OrphanKind::Snapshot, Some(("kept".to_owned(), None))));
     story.assert_one_of_each();

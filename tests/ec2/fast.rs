@@ -10,8 +10,8 @@ use ec2::config::Config;
 use fake_ec2::{Delays, Fake, Faults, Rules, Spread, TrueFastRestore, TrueVolume};
 use provisioners::conformance::{effect, settled};
 use provisioners::{
-    EnvironmentId, ProvisionError, Provisioner, SnapshotId, SnapshotPlan, SnapshotVolume, Step, VolumeId, VolumePlan,
-    VolumeSource, WarmOffer, Warmth,
+    EnvironmentId, Ledger, PageChange, ProvisionError, Provisioner, SnapshotId, SnapshotPlan, SnapshotVolume, Step,
+    VolumeId, VolumePlan, VolumeSource, WarmOffer, Warmth,
 };
 
 use super::amazon::{Account, Pages, Trouble, config, keeps_warm};
@@ -37,14 +37,18 @@ impl Story {
         let account = Account::new(Fake::new(Rules { delays, ..Rules::calm() }));
         let story = Story { account, environment: EnvironmentId::new("hurried") };
         let portal = story.open().await;
+        story.take(&portal, volumes).await;
+        (story, portal)
+    }
+
+    async fn take(&self, portal: &Ec2, volumes: usize) {
         let names: Vec<String> = (0..volumes).map(|number| format!("data-{number}")).collect();
         for name in &names {
-            ask(&portal, &story.environment, Step::CreateVolume { volume: plan(name, None) }).await;
+            ask(portal, &self.environment, Step::CreateVolume { volume: plan(name, None) }).await;
         }
         let kept = |name: &String| SnapshotVolume { volume: VolumeId::new(name.clone()), name: name.clone() };
         let snapshot = SnapshotPlan { id: kept_id(), volumes: names.iter().map(kept).collect() };
-        ask(&portal, &story.environment, Step::CreateSnapshot { snapshot }).await;
-        (story, portal)
+        ask(portal, &self.environment, Step::CreateSnapshot { snapshot }).await;
     }
 
     async fn open(&self) -> Ec2 {
@@ -170,6 +174,41 @@ async fn it_ends_at_its_hour_by_another_portal_and_earlier_or_later_when_somebod
     story.keep(&portal, None).await.expect("as often as anybody likes");
     pass(MINUTE).await;
     assert_eq!(story.on(), vec![]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_nobody_understands_keeps_nothing_of_others_on_and_what_may_be_wanted_by_it_is_not_ended() {
+    let (odd, portal) = Story::begin(1).await;
+    let sound = Story { account: odd.account.clone(), environment: EnvironmentId::new("sound") };
+    sound.take(&portal, 2).await;
+    odd.keep(&portal, odd.in_hours(24)).await.expect("it is accepted");
+    pass(MINUTE).await;
+    let pages = odd.account.ledger.read(std::slice::from_ref(&odd.environment)).await.expect("a ledger");
+    let page = pages.into_iter().find(|page| page.key == "snapshot/kept").expect("a snapshot's page");
+    let write = async |from: i64, body: &str| {
+        let change = PageChange {
+            environment: odd.environment.clone(),
+            key: page.key.clone(),
+            from,
+            body: Some(body.to_owned()),
+        };
+        assert_eq!(odd.account.ledger.write(&[change]).await, Ok(true));
+    };
+    write(page.version, "{}").await;
+    sound.keep(&portal, sound.in_hours(1)).await.expect("it is accepted");
+    pass(MINUTE).await;
+    assert_eq!(sound.on().len(), 3);
+    pass(HOUR).await;
+    assert_eq!(sound.on().len(), 1, "what is over ends");
+    drop(portal);
+    let portal = odd.open().await;
+    pass(3 * HOUR).await;
+    assert_eq!(odd.on().len(), 1, "what may be wanted stays");
+
+    write(page.version + 1, &page.body).await;
+    pass(21 * HOUR).await;
+    assert_eq!(odd.on(), []);
+    assert_eq!(odd.told(&portal).await, Some(Warmth::Ended));
 }
 
 #[tokio::test(start_paused = true)]

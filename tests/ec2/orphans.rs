@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fake_ec2::{Fake, Rules, Touch, Truth};
 use provisioners::{
-    EnvironmentId, MachineState, ObservedEnvironment, ObservedServer, Orphan, OrphanKind, ProvisionError, Provisioner,
-    ServerId, SnapshotId, SnapshotPlan, SnapshotVolume, Step, VolumeId, VolumePlan,
+    EnvironmentId, Ledger, MachineState, ObservedEnvironment, ObservedServer, Orphan, OrphanKind, Orphans, PageChange,
+    ProvisionError, Provisioner, ServerId, SnapshotId, SnapshotPlan, SnapshotVolume, Step, VolumeId, VolumePlan,
 };
 
 use super::amazon::{Account, Pages};
@@ -73,7 +73,7 @@ async fn what_nothing_remembered_names_is_found_and_goes_one_by_one_and_nothing_
     // All of it is remembered, however long it stands.
     tokio::time::sleep(LONG).await;
     for portal in [lost.portal(), theirs.portal()] {
-        assert_eq!(portal.orphans().await, Ok(Vec::new()));
+        assert_eq!(portal.orphans().await, Ok(Orphans::default()));
     }
 
     // A portal whose database was set back to before all this, and what it has made since.
@@ -85,11 +85,11 @@ async fn what_nothing_remembered_names_is_found_and_goes_one_by_one_and_nothing_
     bring_up(&mut back).await;
     let kept = of(&fake.truth(), OURS);
     let kept: BTreeSet<String> = kept.difference(&orphaned).cloned().collect();
-    let found = back.portal().orphans().await.expect("an answer");
+    let found = back.portal().orphans().await.expect("an answer").found;
     assert_eq!(ids(&found), orphaned);
     tokio::time::sleep(LONG).await;
     assert_eq!(
-        ids(&back.portal().orphans().await.expect("an answer")),
+        ids(&back.portal().orphans().await.expect("an answer").found),
         orphaned,
         "what is remembered never becomes one"
     );
@@ -128,7 +128,7 @@ async fn what_nothing_remembered_names_is_found_and_goes_one_by_one_and_nothing_
         }
         tokio::time::sleep(LONG).await;
     }
-    assert_eq!(back.portal().orphans().await, Ok(Vec::new()));
+    assert_eq!(back.portal().orphans().await, Ok(Orphans::default()));
     assert_eq!(of(&fake.truth(), OURS), kept);
     assert_eq!(touches(&fake, &untouchable, &before), [], "calls that named what is not an orphan");
 }
@@ -143,7 +143,7 @@ async fn what_was_made_a_moment_ago_is_no_orphan_yet() {
     let account = Account { ledger: Arc::new(Pages::default()), ..lost.account.clone() };
     let portal = account.open().await;
     let kinds = async || -> BTreeSet<OrphanKind> {
-        portal.orphans().await.expect("an answer").iter().map(|orphan| orphan.kind).collect()
+        portal.orphans().await.expect("an answer").found.iter().map(|orphan| orphan.kind).collect()
     };
     // Amazon does not say how old a security group is; it costs nothing, and only people remove it.
     assert!(kinds().await.iter().all(|kind| *kind == OrphanKind::Network));
@@ -184,7 +184,7 @@ async fn what_another_table_of_the_same_account_and_region_has_is_no_orphan_nor_
     let lets_alone = async |portal: &ec2::Ec2| {
         // Right after they were made, and when they are old.
         for _ in 0..4 {
-            assert_eq!(portal.orphans().await, Ok(Vec::new()));
+            assert_eq!(portal.orphans().await, Ok(Orphans::default()));
             tokio::time::sleep(LONG / 3).await;
         }
         let before = fake.touches();
@@ -202,7 +202,49 @@ async fn what_another_table_of_the_same_account_and_region_has_is_no_orphan_nor_
 
     // What no table remembers is still found, whoever looks.
     let fresh = Account { ledger: Arc::new(Pages::default()), ..small.account.clone() };
-    assert_eq!(ids(&fresh.open().await.orphans().await.expect("an answer")), theirs);
+    assert_eq!(ids(&fresh.open().await.orphans().await.expect("an answer").found), theirs);
+}
+
+/// As after a portal of a newer Bookend, or a hand in the database.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_nobody_understands_hides_nothing_of_others_and_nothing_of_its_environment_is_listed_or_removed() {
+    let rules = Rules { buckets: false, ..Rules::calm() };
+    let mut odd = Life::begin(11, rules).await;
+    let (account, fake) = (odd.account.clone(), odd.account.fake.clone());
+    let mut sound = Life::on(account.clone(), "sound").await;
+    bring_up(&mut odd).await;
+    bring_up(&mut sound).await;
+    let counted = of(&fake.truth(), OURS);
+    let forgotten = Account { ledger: Arc::new(Pages::default()), ..account.clone() };
+    let mut lost = Life::on(forgotten, "lost").await;
+    bring_up(&mut lost).await;
+    lost.stop();
+    let all = of(&fake.truth(), OURS);
+    let orphaned: BTreeSet<String> = all.difference(&counted).cloned().collect();
+    tokio::time::sleep(LONG).await;
+
+    let pages = account.ledger.read(std::slice::from_ref(&odd.environment)).await.expect("a ledger");
+    let page = pages.into_iter().find(|page| page.key.starts_with("volume/")).expect("a volume's page");
+    let change =
+        PageChange { environment: page.environment, key: page.key, from: page.version, body: Some("{}".into()) };
+    assert_eq!(account.ledger.write(&[change]).await, Ok(true));
+    let has = |page: &str| format!("page “{page}” of environment {} cannot be read", odd.environment);
+    // Its own table, and another one of the same account and region.
+    for portal in [sound.portal(), &account.of_another("gpu").open().await] {
+        let Orphans { found, left_out } = portal.orphans().await.expect("an answer");
+        assert_eq!(ids(&found), orphaned, "what nobody counts on, and nothing else");
+        let left_out = left_out.expect("somebody has to look");
+        assert!(left_out.contains(&has("volume/data")), "{left_out}");
+        let before = fake.touches();
+        for orphan in as_orphans(&counted, &odd.environment) {
+            let refused = portal.remove_orphan(&orphan).await;
+            assert!(matches!(refused, Err(ProvisionError::Unknown { .. })), "{orphan:?}: {refused:?}");
+        }
+        assert_eq!(touches(&fake, &counted, &before), []);
+    }
+    let kept = (sound.environment.clone(), SnapshotId::new("kept"));
+    assert_eq!(sound.portal().kept_snapshots().await, Ok(vec![kept]));
+    assert_eq!(sound.portal().inventory().await, Ok(vec![sound.environment.clone()]));
 }
 
 /// Protected by somebody, or by a policy that lacks an action: it costs money, and its environment may be gone from sight.
@@ -226,9 +268,9 @@ async fn what_was_to_go_and_amazon_does_not_let_go_is_told_of_with_the_reason() 
     life.until("out of sight", |observed| observed.volumes.is_empty() && observed.snapshots.is_empty()).await;
 
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    assert_eq!(life.portal().orphans().await, Ok(Vec::new()), "it is tried");
+    assert_eq!(life.portal().orphans().await, Ok(Orphans::default()), "it is tried");
     tokio::time::sleep(Duration::from_secs(3900)).await;
-    let overdue = life.portal().orphans().await.expect("an answer");
+    let overdue = life.portal().orphans().await.expect("an answer").found;
     let kinds: Vec<OrphanKind> = overdue.iter().map(|orphan| orphan.kind).collect();
     assert_eq!(kinds, [OrphanKind::Volume, OrphanKind::Snapshot]);
     for orphan in &overdue {
@@ -240,7 +282,7 @@ async fn what_was_to_go_and_amazon_does_not_let_go_is_told_of_with_the_reason() 
     fake.set_denied([]);
     life.portal().remove_orphan(&overdue[0]).await.expect("it goes");
     tokio::time::sleep(LONG).await;
-    assert_eq!(life.portal().orphans().await, Ok(Vec::new()));
+    assert_eq!(life.portal().orphans().await, Ok(Orphans::default()));
     let left = of(&fake.truth(), OURS);
     assert!(left.len() == 1 && left.iter().all(|id| id.starts_with("sg-")), "its network alone: {left:?}");
 }

@@ -6,7 +6,7 @@ use ec2::Ec2;
 use fake_ec2::{Fake, Lag, Rules};
 use provisioners::conformance::{effect, server, settled};
 use provisioners::{
-    EnvironmentId, MachineState, ObservedEnvironment, ProvisionError, Provisioner, ServerId, ServerPlan, Step,
+    EnvironmentId, MachineState, ObservedEnvironment, Orphans, ProvisionError, Provisioner, ServerId, ServerPlan, Step,
 };
 
 use super::amazon::{Account, config};
@@ -126,7 +126,7 @@ async fn a_server_that_stands_by_for_days_is_nobodys_orphan() {
     story.sleep(false).await;
     story.until(stands_by).await;
     tokio::time::sleep(Duration::from_secs(3 * 24 * 3600)).await;
-    assert_eq!(story.portal.orphans().await, Ok(Vec::new()));
+    assert_eq!(story.portal.orphans().await, Ok(Orphans::default()));
     assert_eq!(story.instance().state, "stopped");
 }
 

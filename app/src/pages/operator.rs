@@ -120,7 +120,7 @@ fn provisioner(now: Signal<i64>, provisioner: ProvisionerView) -> impl IntoView 
                 </dl>
             })}
             {provisioner.look_trouble.map(|trouble| view! {
-                <p class="card__text" data-tone="bad">{format!("Could not be looked through for what nobody owns: {trouble}")}</p>
+                <p class="card__text" data-tone="bad">{format!("Not all of it could be looked through for what nobody owns: {trouble}")}</p>
             })}
             {provisioner.looked_through_at.map(|at| view! {
                 <p class="card__text">"Looked through for what nobody owns "{moment(now, at)}</p>

@@ -235,7 +235,7 @@ impl Work {
             }
         }
         // After the look: whatever it shows was written down before it was made.
-        let (mut records, unreadable) = shared.readable(&ids).await?;
+        let (mut records, unreadable) = shared.records(&ids).await?;
         let now = (shared.now)();
         let place = shared.place();
         for (id, count) in environments {

@@ -6,7 +6,7 @@
 //! down first all the same, so that what it may have brought is ended.
 //!
 //! Guaranteed: what no record wants is switched off, at its end, with its snapshot, after a refusal, and what is found switched on
-//! of a snapshot of this installation whatever is remembered. A record is over once Amazon has accepted the end, and has shown
+//! of a snapshot of this installation, unless nobody understands what is remembered of its environment. A record is over once Amazon has accepted the end, and has shown
 //! nothing of it for as long as it may lag. Amazon itself knows no end: what is to end while no portal runs ends with the next one.
 //!
 //! Deliberately absent: other zones than the one in which the environment's new volumes are made (a clone is at home in one of its
@@ -24,7 +24,7 @@ use super::Shared;
 use super::amazon::{CallError, FastState, LAG_MS};
 use super::answers::{Accepted, rejected, soon};
 use super::buckets::Bucket;
-use super::orphans::{Known, remembered};
+use super::orphans::remembered;
 use super::records::{Fast, Record, Records, Snapshot};
 use super::tags::{ENVIRONMENT, INSTALLATION};
 
@@ -247,7 +247,8 @@ async fn round(
     let shown = shared.amazon.fast_restores().await?;
     // After the look: whatever it shows was written down before it was asked for.
     let environments: Vec<EnvironmentId> = open.iter().cloned().collect();
-    let all = shared.records(&environments).await?;
+    // Those of which nobody understands what is remembered are open again once the driver does.
+    let (all, _) = shared.records(&environments).await?;
     let (mut known, mut soonest) = (BTreeSet::new(), LOOK);
     for (environment, records) in &all {
         if is_open(records) {
@@ -337,7 +338,7 @@ fn about(snapshot: &Snapshot, fast: &Fast) -> (Vec<String>, Vec<String>) {
 }
 
 /// Whatever is on of a snapshot of this installation that no record wants, another provisioner's of the same account among them.
-/// Others' are `strangers`, and not asked about again.
+/// Others' are `strangers`, and not asked about again for a while.
 async fn end_unwanted(shared: &Shared, unknown: Vec<Pair>, strangers: &mut BTreeSet<Pair>) -> Result<(), Trouble> {
     if unknown.is_empty() {
         return Ok(());
@@ -352,15 +353,19 @@ async fn end_unwanted(shared: &Shared, unknown: Vec<Pair>, strangers: &mut BTree
         }
     }
     let environments: Vec<EnvironmentId> = found.iter().map(|(_, environment)| environment.clone()).collect();
-    let known = remembered(shared, &environments).await?;
+    let memory = remembered(shared, &environments).await?;
     let now = (shared.now)();
     let wants = |snapshot: &Snapshot, pair: &Pair| {
         let fast = snapshot.fast.as_ref().filter(|fast| is_wanted(snapshot, fast, now));
         fast.is_some_and(|fast| pairs(snapshot, fast).contains(pair))
     };
     for (pair, environment) in found {
-        let mut records = known.get(&environment).into_iter().flat_map(Known::all);
-        if records.any(|records| records.snapshots.values().any(|kept| wants(&kept.record, &pair))) {
+        // Where nobody understands what is remembered it may be wanted.
+        let Some(known) = memory.of(&environment) else {
+            strangers.insert(pair);
+            continue;
+        };
+        if known.all().any(|records| records.snapshots.values().any(|kept| wants(&kept.record, &pair))) {
             continue;
         }
         let (snapshot, zone) = pair;

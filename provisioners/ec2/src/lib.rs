@@ -70,7 +70,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use provisioners::{
     AtRest, Capabilities, CopyRule, Effect, EnvironmentId, KeptWarm, Ledger, LedgerError, ObservedEnvironment, Orphan,
-    PageChange, PaidReading, ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId,
+    Orphans, PageChange, PaidReading, ProvisionError, Provisioner, ReadingIn, RestPrice, Secret, ServerId, SnapshotId,
     SnapshotOrigin, Step, WarmOffer,
 };
 use tokio::sync::{Notify, broadcast};
@@ -228,21 +228,21 @@ impl Shared {
         }
     }
 
-    /// What is remembered of these environments; what nothing is remembered of is not in the answer.
-    async fn records(&self, environments: &[EnvironmentId]) -> Result<BTreeMap<EnvironmentId, Records>, LedgerError> {
-        Ok(Records::read(self.ledger.read(environments).await?)?)
-    }
-
-    /// The same where one environment whose pages nobody understands is to keep no other from going on.
-    async fn readable(
+    /// What is remembered of these environments, and of which nobody understands it: they keep no other from going on. What nothing
+    /// is remembered of is in neither.
+    async fn records(
         &self,
         environments: &[EnvironmentId],
     ) -> Result<(BTreeMap<EnvironmentId, Records>, BTreeMap<EnvironmentId, Unreadable>), LedgerError> {
-        Ok(Records::read_each(self.ledger.read(environments).await?))
+        Ok(Records::read(self.ledger.read(environments).await?))
     }
 
     async fn records_of(&self, environment: &EnvironmentId) -> Result<Records, LedgerError> {
-        Ok(self.records(std::slice::from_ref(environment)).await?.remove(environment).unwrap_or_default())
+        let (mut read, mut unreadable) = self.records(std::slice::from_ref(environment)).await?;
+        match unreadable.remove(environment) {
+            Some(error) => Err(error.into()),
+            None => Ok(read.remove(environment).unwrap_or_default()),
+        }
     }
 
     /// Writes records over the versions they were read at; `false` when one of them is not at its version any more.
@@ -301,7 +301,7 @@ impl Provisioner for Ec2 {
             shared.records_of(one).await.map_err(|error| unseen(error.to_string()))?;
         }
         let seen = shared.lookout.look(environments.to_vec()).await.map_err(|error| unseen(error.to_string()))?;
-        let read = shared.readable(environments).await;
+        let read = shared.records(environments).await;
         let (mut records, unreadable) = read.map_err(|error| unseen(error.to_string()))?;
         let now = (shared.now)();
         let nothing = Seen::default();
@@ -332,7 +332,7 @@ impl Provisioner for Ec2 {
     async fn kept_snapshots(&self) -> Result<Vec<(EnvironmentId, SnapshotId)>, ProvisionError> {
         let unread = |error: LedgerError| ProvisionError::Unknown { message: error.to_string() };
         let all = self.shared.ledger.environments().await.map_err(unread)?;
-        let records = self.shared.records(&all).await.map_err(unread)?;
+        let (records, _) = self.shared.records(&all).await.map_err(unread)?;
         let of = |(environment, records): (EnvironmentId, Records)| {
             let kept = records.snapshots.into_values().map(|kept| kept.record);
             let kept = kept.filter(|snapshot| snapshot.accepted && snapshot.delete_at.is_none());
@@ -391,7 +391,7 @@ impl Provisioner for Ec2 {
         let seen = look::all(&shared.amazon, &shared.installation, None).await;
         let seen = seen.map_err(|error| unseen(error.to_string()))?;
         let all = shared.ledger.environments().await.map_err(|error| unseen(error.to_string()))?;
-        let mut records = shared.records(&all).await.map_err(|error| unseen(error.to_string()))?;
+        let (mut records, _) = shared.records(&all).await.map_err(|error| unseen(error.to_string()))?;
         let now = (shared.now)();
         for (environment, records) in &mut records {
             learn::learn(records, seen.get(environment).unwrap_or(&Seen::default()), now);
@@ -407,7 +407,7 @@ impl Provisioner for Ec2 {
         Ok(found.into_iter().collect())
     }
 
-    async fn orphans(&self) -> Result<Vec<Orphan>, ProvisionError> {
+    async fn orphans(&self) -> Result<Orphans, ProvisionError> {
         orphans::find(&self.shared).await
     }
 

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use provisioners::{EnvironmentId, LedgerError, Orphan, OrphanKind, ProvisionError, ServerId};
+use provisioners::{EnvironmentId, LedgerError, Orphan, OrphanKind, Orphans, ProvisionError, ServerId};
 
 use super::Shared;
 use super::amazon::{CallError, EbsSnapshot, EbsVolume, Instance, InstanceState, LAG_MS, VolumeState};
@@ -24,7 +24,7 @@ use super::errand::Errand;
 use super::look::{self, Seen};
 use super::perform;
 use super::prices::Prices;
-use super::records::{Kept, Network, Records, Server, Snapshot, Volume};
+use super::records::{Kept, Network, Records, Server, Snapshot, Unreadable, Volume};
 use super::tags::{GENERATION, MOVE, SERVER, SNAPSHOT, Tags, VOLUME};
 
 /// Twice as long as something may take to be shown, and a record to be believed about what is gone.
@@ -34,18 +34,45 @@ const OVERDUE_MS: i64 = 2 * 3600 * 1000;
 /// Said of what is remembered all the same.
 const OVERDUE: &str = ", which was to go long ago";
 
-/// All of the installation.
-pub(super) async fn find(shared: &Shared) -> Result<Vec<Orphan>, ProvisionError> {
+/// All of the installation, but for environments of which nobody understands what is remembered.
+pub(super) async fn find(shared: &Shared) -> Result<Orphans, ProvisionError> {
     let unseen = |message: String| ProvisionError::Unknown { message };
     let seen = look::all(&shared.amazon, &shared.installation, None).await;
     let seen = seen.map_err(|error| unseen(error.to_string()))?;
     let environments: Vec<EnvironmentId> = seen.keys().cloned().collect();
-    let known = remembered(shared, &environments).await.map_err(|error| unseen(error.to_string()))?;
-    let (now, nothing) = ((shared.now)(), Known::default());
+    let memory = remembered(shared, &environments).await.map_err(|error| unseen(error.to_string()))?;
+    let now = (shared.now)();
     let of = |(environment, seen): (&EnvironmentId, &Seen)| {
-        orphans(environment, known.get(environment).unwrap_or(&nothing), seen, &shared.config.prices, now)
+        Some(orphans(environment, memory.of(environment)?, seen, &shared.config.prices, now))
     };
-    Ok(seen.iter().flat_map(of).collect())
+    Ok(Orphans { found: seen.iter().filter_map(of).flatten().collect(), left_out: memory.left_out() })
+}
+
+/// What all provisioners of the database remember.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    known: BTreeMap<EnvironmentId, Known>,
+    nothing: Known,
+    unreadable: BTreeMap<EnvironmentId, Unreadable>,
+}
+
+impl Memory {
+    /// `None`: nobody understands what is remembered of it, so anything there may be its own.
+    pub(super) fn of(&self, environment: &EnvironmentId) -> Option<&Known> {
+        match self.unreadable.contains_key(environment) {
+            true => None,
+            false => Some(self.known.get(environment).unwrap_or(&self.nothing)),
+        }
+    }
+
+    /// Of which environments that is so, for people.
+    fn left_out(&self) -> Option<String> {
+        let first = self.unreadable.values().next()?;
+        Some(match self.unreadable.len() - 1 {
+            0 => format!("{first}; what it has is left out"),
+            more => format!("{first}; what it and {more} more of which that is so have is left out"),
+        })
+    }
 }
 
 /// What is remembered of an environment.
@@ -62,20 +89,21 @@ impl Known {
     }
 }
 
-pub(super) async fn remembered(
-    shared: &Shared,
-    environments: &[EnvironmentId],
-) -> Result<BTreeMap<EnvironmentId, Known>, LedgerError> {
-    let mut known: BTreeMap<EnvironmentId, Known> = BTreeMap::new();
+pub(super) async fn remembered(shared: &Shared, environments: &[EnvironmentId]) -> Result<Memory, LedgerError> {
+    let mut memory = Memory::default();
     for pages in shared.ledger.read_others(environments).await? {
-        for (environment, records) in Records::read(pages)? {
-            known.entry(environment).or_default().others.push(records);
+        let (read, unreadable) = Records::read(pages);
+        for (environment, records) in read {
+            memory.known.entry(environment).or_default().others.push(records);
         }
+        memory.unreadable.extend(unreadable);
     }
-    for (environment, own) in shared.records(environments).await? {
-        known.entry(environment).or_default().own = own;
+    let (read, unreadable) = shared.records(environments).await?;
+    for (environment, own) in read {
+        memory.known.entry(environment).or_default().own = own;
     }
-    Ok(known)
+    memory.unreadable.extend(unreadable);
+    Ok(memory)
 }
 
 /// One that [`find`] told of; nothing happens when it is one no more. That Amazon does not know it any more is fine.
@@ -95,9 +123,10 @@ pub(super) async fn remove(shared: &Shared, orphan: &Orphan) -> Result<(), Provi
     };
     let paid = shared.amazon.buckets.acquire(&perform::costs(&errand)).await;
     // Last, so that nothing comes between this and the call.
-    let known = remembered(shared, std::slice::from_ref(environment)).await;
-    let known = known.map_err(|error| unseen(error.to_string()))?.remove(environment).unwrap_or_default();
-    let found = orphans(environment, &known, &seen, &shared.config.prices, (shared.now)());
+    let memory = remembered(shared, std::slice::from_ref(environment)).await;
+    let memory = memory.map_err(|error| unseen(error.to_string()))?;
+    let known = memory.of(environment).ok_or_else(|| unseen(memory.left_out().unwrap_or_default()))?;
+    let found = orphans(environment, known, &seen, &shared.config.prices, (shared.now)());
     if !found.iter().any(|found| found.id == orphan.id && found.kind == orphan.kind) {
         return match seen.shows(&orphan.id) {
             false => Ok(()),

@@ -436,15 +436,8 @@ pub enum Record {
 const NETWORK: &str = "network";
 
 impl Records {
-    /// # Errors
-    /// [`Unreadable`]: then nothing may be concluded about the environment.
-    pub fn read(pages: Vec<Page>) -> Result<BTreeMap<EnvironmentId, Records>, Unreadable> {
-        let (read, mut unreadable) = Self::read_each(pages);
-        unreadable.pop_first().map_or(Ok(read), |(_, first)| Err(first))
-    }
-
-    /// Each environment for itself: what can be read, and why others cannot.
-    pub fn read_each(pages: Vec<Page>) -> (BTreeMap<EnvironmentId, Records>, BTreeMap<EnvironmentId, Unreadable>) {
+    /// Each environment for itself: what can be read, and why others cannot, about which nothing may be concluded then.
+    pub fn read(pages: Vec<Page>) -> (BTreeMap<EnvironmentId, Records>, BTreeMap<EnvironmentId, Unreadable>) {
         let mut all: BTreeMap<EnvironmentId, Records> = BTreeMap::new();
         let mut unreadable = BTreeMap::new();
         for page in pages {

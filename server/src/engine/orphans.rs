@@ -10,7 +10,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use provisioners::{Orphan, OrphanKind, ProvisionError, Provisioner};
+use futures::future::join_all;
+use provisioners::{Orphan, OrphanKind, Orphans, ProvisionError, Provisioner};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
@@ -31,13 +32,17 @@ pub(super) async fn run(shared: Arc<Shared>, alerts: Option<Alerts>) {
     if let Err(error) = shared.store.forget_orphans_but_of(&names).await {
         tracing::warn!(%error, "leftovers are shown of provisioners that there are no more");
     }
+    let each = shared.provisioners.values().map(|provisioner| watch(&shared, provisioner.as_ref(), alerts.as_ref()));
+    join_all(each).await;
+}
+
+/// For ever, beside all others: one that does not answer keeps nobody from hearing of what they have.
+async fn watch(shared: &Shared, provisioner: &dyn Provisioner, alerts: Option<&Alerts>) {
     loop {
-        for provisioner in shared.provisioners.values() {
-            if let Err(error) = look(&shared.store, provisioner.as_ref(), shared.clock.now()).await {
-                tracing::warn!(%error, "what nobody owns could not be looked for");
-            }
+        if let Err(error) = look(&shared.store, provisioner, shared.clock.now()).await {
+            tracing::warn!(%error, "what nobody owns could not be looked for");
         }
-        if let Some(alerts) = &alerts
+        if let Some(alerts) = alerts
             && let Err(error) = alerts.send(&shared.store, shared.clock.now()).await
         {
             tracing::warn!(%error, "operators could not be told of what nobody owns");
@@ -53,7 +58,7 @@ pub(super) async fn look(store: &Store, provisioner: &dyn Provisioner, now: i64)
         return Ok(());
     }
     let answered = timeout(PATIENCE, provisioner.orphans()).await;
-    let found = match answered.map_err(|_| "it did not answer".to_owned()) {
+    let Orphans { found, left_out } = match answered.map_err(|_| "it did not answer".to_owned()) {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return store.write_orphan_trouble(name, &error.to_string()).await,
         Err(trouble) => return store.write_orphan_trouble(name, &trouble).await,
@@ -67,6 +72,9 @@ pub(super) async fn look(store: &Store, provisioner: &dyn Provisioner, now: i64)
     for orphan in store.write_orphans(name, &owned_by_nobody, now).await? {
         let Orphan { id, about, environment, .. } = &orphan;
         tracing::warn!(provisioner = name, id, about, %environment, "nobody owns this: see /operator");
+    }
+    if let Some(left_out) = left_out {
+        store.write_orphan_trouble(name, &left_out).await?;
     }
     obey(store, provisioner, now).await
 }

@@ -10,7 +10,7 @@ use ec2::config::Config;
 use ec2::doctor::{Finding, examine};
 use provisioners::conformance::{effect, server, settled};
 use provisioners::{
-    EnvironmentId, MachineState, OrphanKind, Provisioner, ServerId, ServerPlan, SnapshotId, SnapshotPlan,
+    EnvironmentId, MachineState, OrphanKind, Orphans, Provisioner, ServerId, ServerPlan, SnapshotId, SnapshotPlan,
     SnapshotState, SnapshotVolume, Step, VolumeId, VolumePlan,
 };
 
@@ -78,10 +78,10 @@ async fn what_a_lost_database_remembered_is_found_and_removed_on_moto() {
     bring_up(&portal(&moto, &Arc::default(), "another", HOME, 0).await, &theirs).await;
 
     let remembers = portal(&moto, &ledger, INSTALLATION, HOME, HOUR_MS).await;
-    assert_eq!(remembers.orphans().await, Ok(Vec::new()), "all of it is remembered");
+    assert_eq!(remembers.orphans().await, Ok(Orphans::default()), "all of it is remembered");
     drop(remembers);
     let forgot = portal(&moto, &Arc::default(), INSTALLATION, HOME, HOUR_MS).await;
-    let found = forgot.orphans().await.expect("moto answers");
+    let found = forgot.orphans().await.expect("moto answers").found;
     let kinds = [OrphanKind::Server, OrphanKind::Volume, OrphanKind::Snapshot, OrphanKind::Network];
     assert_eq!(found.len(), kinds.len(), "{found:#?}");
     for kind in kinds {
@@ -89,7 +89,7 @@ async fn what_a_lost_database_remembered_is_found_and_removed_on_moto() {
         assert_eq!(one.environment, lost);
         assert_eq!(forgot.remove_orphan(one).await, Ok(()), "{one:?}");
     }
-    assert_eq!(forgot.orphans().await, Ok(Vec::new()));
+    assert_eq!(forgot.orphans().await, Ok(Orphans::default()));
 
     let of = |action: &str, element: &str| {
         let form = "Filter.1.Name=tag%3Abookend%3Ainstallation&Filter.1.Value.1=another";

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use app::api::{Action, DrillReach, DrillResult, LiveEvent, SnapshotReason, SnapshotState, SnapshotView, State};
-use provisioners::{MachineState, SnapshotId};
+use provisioners::{MachineState, Provisioner, SnapshotId};
 use sqlx::Executor;
 use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
@@ -65,6 +65,11 @@ impl House {
 
     /// A portal begins, after a crash of the one before if there was one.
     async fn start(&mut self) {
+        self.start_with(vec![self.world.clone()]).await;
+    }
+
+    /// The same with these places.
+    async fn start_with(&mut self, provisioners: Vec<Arc<dyn Provisioner>>) {
         self.engine = None;
         let lock = crate::store::PortalLock::acquire(&self._directory.path().join("bookend.db")).unwrap();
         self.store.begin_life(Some(&lock), self.clock.now()).await.unwrap();
@@ -74,7 +79,7 @@ impl House {
             key: InstallationKey::new([7; 32]),
             bell: self.bell.clone(),
             agents: self.world.clone(),
-            provisioners: vec![self.world.clone()],
+            provisioners,
             weekly_drills: true,
             alerts: None,
         }));

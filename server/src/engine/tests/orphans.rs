@@ -1,11 +1,11 @@
 //! What nobody owns, seen by the engine: told once, ended by policy alone, and never what a row counts on.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use provisioners::{
-    Capabilities, Effect, EnvironmentId, ObservedEnvironment, Orphan, OrphanKind, ProvisionError, Provisioner,
+    Capabilities, Effect, EnvironmentId, ObservedEnvironment, Orphan, OrphanKind, Orphans, ProvisionError, Provisioner,
 };
 use sqlx::Row;
 use tempfile::TempDir;
@@ -20,16 +20,20 @@ const HOUR: i64 = 60 * 60_000;
 /// A place that has what it is told to have.
 #[derive(Default)]
 struct Cloud {
+    name: &'static str,
     has: Mutex<Vec<Orphan>>,
     removed: Mutex<Vec<String>>,
     silent: Mutex<bool>,
+    left_out: Mutex<Option<String>>,
+    /// Whoever asks waits for ever.
+    hangs: bool,
     patient: bool,
 }
 
 #[async_trait]
 impl Provisioner for Cloud {
     fn name(&self) -> &str {
-        "cloud"
+        self.name
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -48,10 +52,14 @@ impl Provisioner for Cloud {
         Ok(Vec::new())
     }
 
-    async fn orphans(&self) -> Result<Vec<Orphan>, ProvisionError> {
+    async fn orphans(&self) -> Result<Orphans, ProvisionError> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        let left_out = self.left_out.lock().unwrap().clone();
         match *self.silent.lock().unwrap() {
             true => Err(ProvisionError::Unknown { message: "nobody answers".into() }),
-            false => Ok(self.has.lock().unwrap().clone()),
+            false => Ok(Orphans { found: self.has.lock().unwrap().clone(), left_out }),
         }
     }
 
@@ -153,6 +161,35 @@ async fn of_several_portals_one_looks_and_a_silent_place_changes_nothing() {
     let told = store.orphan_looks().await.unwrap().remove(0);
     assert!(told.trouble.is_some_and(|why| why.contains("nobody answers")) && told.looked_at == Some(MORNING));
     assert_eq!(ids(&store).await.len(), 4, "what was seen is not gone because nobody answers");
+}
+
+#[tokio::test]
+async fn what_a_place_can_say_nothing_about_is_told_beside_what_it_found() {
+    let (store, _directory) = store().await;
+    let left_out = Mutex::new(Some("a page cannot be read".to_owned()));
+    let cloud = Cloud { has: Mutex::new(one_of_each()), left_out, ..Cloud::default() };
+    look(&store, &cloud, MORNING).await.unwrap();
+    let told = store.orphan_looks().await.unwrap().remove(0);
+    assert_eq!((told.trouble.as_deref(), told.looked_at), (Some("a page cannot be read"), Some(MORNING)));
+    assert_eq!(ids(&store).await.len(), 4);
+    *cloud.left_out.lock().unwrap() = None;
+    look(&store, &cloud, MORNING + HOUR).await.unwrap();
+    assert_eq!(store.orphan_looks().await.unwrap()[0].trouble, None);
+}
+
+#[tokio::test]
+async fn a_place_that_does_not_answer_keeps_nobody_from_hearing_of_what_others_have() {
+    let mut house = House::new().await;
+    house.engine = None;
+    let silent = Cloud { name: "a silent one", hangs: true, ..Cloud::default() };
+    let other = Cloud { name: "beside it", has: Mutex::new(one_of_each()), ..Cloud::default() };
+    house.start_with(vec![Arc::new(silent), Arc::new(other)]).await;
+    let found = async {
+        while ids(&house.store).await.len() < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), found).await.expect("it is told at once");
 }
 
 #[tokio::test]
