@@ -7,8 +7,8 @@ use ec2::Ec2;
 use fake_ec2::{Fake, Fault, Faults, Lag, Rules, Touch, TrueVolume};
 use provisioners::conformance::{Performed, Place, Trouble, effect, settled};
 use provisioners::{
-    EnvironmentId, MachineState, ObservedEnvironment, ProvisionError, Provisioner, SnapshotId, SnapshotPlan,
-    SnapshotState, SnapshotVolume, Step, VolumeId, VolumePlan,
+    Effect, EnvironmentId, Ledger, MachineState, ObservedEnvironment, Page, ProvisionError, Provisioner, ServerPlan,
+    SnapshotId, SnapshotPlan, SnapshotState, SnapshotVolume, Step, VolumeId, VolumeMount, VolumePlan,
 };
 
 use tests::Outcome;
@@ -150,6 +150,53 @@ impl Story {
 
 fn state(observed: &ObservedEnvironment) -> &MachineState {
     &observed.servers[0].state
+}
+
+/// A morning on which a zone is full: what a schedule brings back takes its volumes elsewhere, and each of them wants the next snapshot
+/// that may be taken.
+#[tokio::test(start_paused = true)]
+async fn volumes_that_move_for_a_schedule_let_a_persons_snapshot_of_several_go_first() {
+    let story = Story::begin().await;
+    let shelves: Vec<String> = (0..12).map(|number| format!("shelf-{number}")).collect();
+    story.ask(&shelves.iter().map(|name| blank(name)).collect::<Vec<_>>()).await;
+    let db = |generation| {
+        let mount = |name: &String| VolumeMount { volume: VolumeId::new(name), path: format!("/{name}") };
+        let plan = provisioners::conformance::server("db", generation);
+        Step::StartServer { server: Box::new(ServerPlan { mounts: shelves.iter().map(mount).collect(), ..plan }) }
+    };
+    story.ask(&[db(1)]).await;
+    story.ask(&[stop("db", 1)]).await;
+    have_room(&story.account.fake, &[&present(&story.account, &story.environment, "shelf-0").zone], false);
+
+    let admit = async |name: &str, volumes: usize| {
+        let volume = |number| SnapshotVolume { volume: VolumeId::new(format!("{name}-{number}")), name: String::new() };
+        let snapshot = SnapshotPlan { id: SnapshotId::new(name), volumes: (0..volumes).map(volume).collect() };
+        story.portal.admit(&EnvironmentId::new("another"), &Step::CreateSnapshot { snapshot }, false).await
+    };
+    assert_eq!(admit("all-there-are", 100).await, Ok(()));
+    let start = Effect { by_schedule: true, ..effect(&story.environment, &db(2)) };
+    assert_eq!(story.portal.request(&start).await, Ok(()));
+    let moving = async || {
+        let pages = story.account.ledger.read(std::slice::from_ref(&story.environment)).await.expect("a ledger");
+        let moves = |page: &Page| {
+            let body: serde_json::Value = serde_json::from_str(&page.body).expect("a page");
+            body["moving"]["copy"]["snapshot"].is_null() && body["moving"]["copy"].is_object()
+        };
+        pages.iter().filter(|page| moves(page)).count()
+    };
+    let mut others = 0;
+    while moving().await == 0 {
+        // Somebody takes what comes back meanwhile.
+        others += 1;
+        let _ = admit(&format!("other-{others}"), 1).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    while let Err(wait) = admit("a-persons", 2).await {
+        tokio::time::sleep(wait).await;
+    }
+    assert!(moving().await >= 6, "{} of {} wait until then", moving().await, shelves.len());
+    settled(&story.portal, &story.environment).await;
+    assert_eq!(story.account.fake.truth().instances.iter().filter(|one| one.is_alive()).count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

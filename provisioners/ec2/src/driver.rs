@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use provisioners::{EnvironmentId, LedgerError, ObservedEnvironment};
+use provisioners::{EnvironmentId, LedgerError, ObservedEnvironment, SnapshotId};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -304,7 +304,7 @@ impl Work {
         let mut terminations = Vec::new();
         let mut turns: BTreeMap<Turn, Vec<Turned>> = BTreeMap::new();
         let mut empty: HashSet<Option<Bucket>> = HashSet::new();
-        for (environment, todo) in in_turn(&self.todo, &shared.active) {
+        for (environment, todo, by_schedule) in in_turn(&self.todo, &shared.active) {
             for errand in todo {
                 let name = errand.name(environment);
                 if self.busy.contains(&name) {
@@ -344,10 +344,23 @@ impl Work {
                 if empty.contains(&kind) || calls.len() >= CALLS {
                     continue;
                 }
-                match shared.amazon.buckets.take(&costs) {
+                let paid = match errand {
+                    Errand::CopyForMove { token, .. } => {
+                        let set = (environment.clone(), SnapshotId::new(token));
+                        shared.amazon.snapshots.take(&set, 1, by_schedule)
+                    }
+                    _ => shared.amazon.buckets.take(&costs),
+                };
+                match paid {
                     Err(wait) => {
-                        empty.insert(kind);
                         later(now + wait);
+                        if matches!(errand, Errand::CopyForMove { .. }) {
+                            // It has a place of its own, and was told when to come again.
+                            let failures = self.pauses.get(&name).map_or(0, |(_, failures)| *failures);
+                            self.pauses.insert(name, (now + wait, failures));
+                        } else {
+                            empty.insert(kind);
+                        }
                     }
                     Ok(paid) => {
                         self.busy.insert(name);
@@ -431,14 +444,15 @@ impl Work {
     }
 }
 
-/// What people wait for first: tokens are few.
+/// What people wait for first, before what a schedule wants: tokens are few.
 fn in_turn<'a>(
     todo: &'a BTreeMap<EnvironmentId, Vec<Errand>>,
     active: &Active,
-) -> Vec<(&'a EnvironmentId, &'a Vec<Errand>)> {
+) -> Vec<(&'a EnvironmentId, &'a Vec<Errand>, bool)> {
     let patient = active.patient.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut all: Vec<_> = todo.iter().collect();
-    all.sort_by_key(|(environment, _)| patient.contains(*environment));
+    let all = todo.iter().map(|(environment, todo)| (environment, todo, patient.contains(environment)));
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(_, _, by_schedule)| *by_schedule);
     all
 }
 

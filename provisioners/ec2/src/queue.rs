@@ -1,6 +1,7 @@
 //! Who takes snapshots next. Amazon lets an account take so many a second, and servers stand still while theirs are taken: all
 //! calls of one set are paid for before. People come before schedules, then whoever came first; nobody waits in here, they are
-//! told when to ask again. Who comes later than told, as where thousands wait for a few workers, keeps the place and is passed:
+//! told when to ask again. What is taken for itself, as for a volume on its way to another zone, has its turn like a set: with
+//! hundreds of them there would never be enough for several at once. Who comes later than told, as where thousands wait for a few workers, keeps the place and is passed:
 //! what Amazon lets us take is taken by whoever is there.
 //!
 //! Nothing of it lasts: a portal that comes after begins with nobody waiting.
@@ -59,36 +60,25 @@ impl Queue {
     /// # Errors
     /// When to ask again.
     pub fn admit(&self, set: &Set, calls: u32, by_schedule: bool) -> Result<(), Duration> {
-        let (now, buckets) = (Instant::now(), self.buckets.as_ref());
+        let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.forget(buckets, now);
-        if state.paid.contains_key(set) {
-            return Ok(());
+        state.forget(&self.buckets, now);
+        if !state.paid.contains_key(set) {
+            let paid = state.turn(&self.buckets, set, calls, by_schedule, now)?;
+            state.paid.insert(set.clone(), (paid, now + KEPT));
         }
-        let place = state.place(set, calls, by_schedule, now);
-        let (there, a_second) = (f64::from(buckets.there_are(CALL)), f64::from(in_a_second(CALL)));
-        let mut before = 0;
-        let mut enough = true;
-        // Who comes before and in time is to find what it needs then; what comes until then nobody loses by.
-        for waiting in state.waiting[..place].iter().filter(|waiting| now < waiting.asks_at + PASSED) {
-            before += waiting.calls;
-            let until = waiting.asks_at.saturating_duration_since(now).as_secs_f64();
-            enough &= f64::from(before + calls) <= there + until * a_second;
-        }
-        let taken = if enough { buckets.take(&[(CALL, calls)]).ok() } else { None };
-        match taken {
-            Some(paid) => {
-                state.waiting.remove(place);
-                state.paid.insert(set.clone(), (paid, now + KEPT));
-                Ok(())
-            }
-            None => {
-                let missing = f64::from(before + calls) - there;
-                let wait = Duration::from_secs_f64((missing / a_second).clamp(SOONEST, LATEST));
-                state.waiting[place].asks_at = now + wait;
-                Err(wait)
-            }
-        }
+        Ok(())
+    }
+
+    /// As [`admit`](Self::admit), for who calls at once.
+    ///
+    /// # Errors
+    /// When to ask again.
+    pub fn take(&self, set: &Set, calls: u32, by_schedule: bool) -> Result<Paid, Duration> {
+        let now = Instant::now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.forget(&self.buckets, now);
+        state.turn(&self.buckets, set, calls, by_schedule, now)
     }
 
     /// What was paid for this set.
@@ -98,6 +88,36 @@ impl Queue {
 }
 
 impl State {
+    /// What it takes, if it is its turn; else when to ask again.
+    fn turn(
+        &mut self,
+        buckets: &Buckets,
+        set: &Set,
+        calls: u32,
+        by_schedule: bool,
+        now: Instant,
+    ) -> Result<Paid, Duration> {
+        let place = self.place(set, calls, by_schedule, now);
+        let (there, a_second) = (f64::from(buckets.there_are(CALL)), f64::from(in_a_second(CALL)));
+        let mut before = 0;
+        let mut enough = true;
+        // Who comes before and in time is to find what it needs then; what comes until then nobody loses by.
+        for waiting in self.waiting[..place].iter().filter(|waiting| now < waiting.asks_at + PASSED) {
+            before += waiting.calls;
+            let until = waiting.asks_at.saturating_duration_since(now).as_secs_f64();
+            enough &= f64::from(before + calls) <= there + until * a_second;
+        }
+        let taken = if enough { buckets.take(&[(CALL, calls)]).ok() } else { None };
+        if let Some(paid) = taken {
+            self.waiting.remove(place);
+            return Ok(paid);
+        }
+        let missing = f64::from(before + calls) - there;
+        let wait = Duration::from_secs_f64((missing / a_second).clamp(SOONEST, LATEST));
+        self.waiting[place].asks_at = now + wait;
+        Err(wait)
+    }
+
     /// Its place among those who wait, from now on if it is new.
     fn place(&mut self, set: &Set, calls: u32, by_schedule: bool, now: Instant) -> usize {
         if let Some(place) = self.waiting.iter().position(|waiting| waiting.set == *set) {
@@ -163,6 +183,38 @@ mod tests {
         assert_eq!(admit("patient", 100), Ok(()));
         assert!(queue.fetch(&set("patient")).is_some());
         assert!(queue.fetch(&set("paid")).is_none());
+    }
+
+    /// A morning on which a zone is full: volume after volume moves by a snapshot of its own, for which the driver asks the moment it may.
+    #[tokio::test(start_paused = true)]
+    async fn volumes_that_move_one_by_one_keep_no_set_of_several_from_its_turn() {
+        const MOVES: usize = 600;
+        let queue = Queue::default();
+        let begun = Instant::now();
+        let mut due: std::collections::VecDeque<(Instant, String)> =
+            (0..MOVES).map(|number| (begun, format!("move-{number:03}"))).collect();
+        // Some of the moves are before them, and as many come after.
+        due.insert(MOVES / 2, (begun, "set-of-a-schedule".to_owned()));
+        due.insert(MOVES / 2, (begun, "set-of-a-person".to_owned()));
+        let mut moved = 0;
+        let mut when = BTreeMap::new();
+        while let Some((at, name)) = due.pop_front() {
+            tokio::time::sleep_until(at).await;
+            let by_schedule = name != "set-of-a-person";
+            let asked = match name.starts_with("move") {
+                true => queue.take(&set(&name), 1, by_schedule).map(|_| moved += 1),
+                false => queue.admit(&set(&name), 2, by_schedule).map(|()| {
+                    when.insert(name.clone(), moved);
+                }),
+            };
+            if let Err(wait) = asked {
+                due.push_back((Instant::now() + wait, name));
+                due.make_contiguous().sort_by_key(|(at, _)| *at);
+            }
+        }
+        assert_eq!(moved, MOVES);
+        assert!(when["set-of-a-person"] < 110, "after those that a full bucket was enough for: {when:?}");
+        assert!(when["set-of-a-schedule"] < MOVES / 2 + 30, "after those that came before it: {when:?}");
     }
 
     /// An evening: all are parked at the same minute, and there are so few workers that each comes round much later than told.

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, SqlStr};
 
 use super::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 20] = [
+const MIGRATIONS: [(i64, &str, &str); 21] = [
     (1, "foundation", include_str!("../../../migrations/0001_foundation.sql")),
     (2, "app access", include_str!("../../../migrations/0002_app_access.sql")),
     (3, "force", include_str!("../../../migrations/0003_force.sql")),
