@@ -388,7 +388,7 @@ impl Provisioner for Ec2 {
     async fn inventory(&self) -> Result<Vec<EnvironmentId>, ProvisionError> {
         let shared = &self.shared;
         let unseen = |message: String| ProvisionError::Unknown { message };
-        let seen = look::all(&shared.amazon, &shared.installation, None).await;
+        let seen = look::all(&shared.amazon, &shared.installation, None, None).await;
         let seen = seen.map_err(|error| unseen(error.to_string()))?;
         let all = shared.ledger.environments().await.map_err(|error| unseen(error.to_string()))?;
         let (mut records, _) = shared.records(&all).await.map_err(|error| unseen(error.to_string()))?;

@@ -69,10 +69,9 @@ async fn look_again_and_again(amazon: Amazon, installation: String, mut waiting:
         }
         let wanted: BTreeSet<&EnvironmentId> = asked.iter().flat_map(|(wanted, _)| wanted).collect();
         let wanted: Vec<String> = wanted.into_iter().map(ToString::to_string).collect();
-        let environments = (wanted.len() <= MOST_NAMED).then_some(wanted.as_slice());
-        let answer = match environments {
-            Some(_) => all(&amazon, &installation, environments).await,
-            None => everything(&amazon, &installation, &mut kept).await,
+        let answer = match wanted.len() <= MOST_NAMED {
+            true => all(&amazon, &installation, Some(&wanted), None).await,
+            false => all(&amazon, &installation, None, Some(&mut kept)).await,
         };
         let answer = answer.map(Arc::new);
         for (_, whoever) in asked {
@@ -83,32 +82,15 @@ async fn look_again_and_again(amazon: Amazon, installation: String, mut waiting:
 }
 
 /// Snapshots of the whole installation, and until when they count.
-type Kept = Option<(Arc<Vec<EbsSnapshot>>, Instant)>;
+pub type Kept = Option<(Arc<Vec<EbsSnapshot>>, Instant)>;
 
-/// Everything of this installation, its snapshots perhaps as they were a moment ago.
-async fn everything(amazon: &Amazon, installation: &str, kept: &mut Kept) -> Called<BTreeMap<EnvironmentId, Seen>> {
-    let ours = [installation.to_owned()];
-    let tags: [(&str, &[String]); 1] = [(INSTALLATION, &ours)];
-    let snapshots = async {
-        if let Some((snapshots, _)) = kept.as_ref().filter(|(_, until)| Instant::now() < *until) {
-            return Ok(snapshots.clone());
-        }
-        let began = Instant::now();
-        let snapshots = Arc::new(amazon.snapshots(&tags).await?);
-        let counts_for = (began.elapsed() * SNAPSHOTS_COUNT_TIMES).min(SNAPSHOTS_COUNT_AT_MOST);
-        *kept = Some((snapshots.clone(), Instant::now() + counts_for));
-        Ok(snapshots)
-    };
-    let (groups, instances, volumes, snapshots) =
-        tokio::try_join!(amazon.security_groups(&tags), amazon.instances(&tags), amazon.volumes(&tags), snapshots,)?;
-    Ok(by_environment(installation, groups, instances, volumes, &snapshots))
-}
-
-/// Everything of this installation, or of these environments of it, as Amazon shows it now.
+/// Everything of this installation, or of these environments of it, as Amazon shows it now; where snapshots are `kept`, those perhaps
+/// as they were a moment ago.
 pub async fn all(
     amazon: &Amazon,
     installation: &str,
     environments: Option<&[String]>,
+    kept: Option<&mut Kept>,
 ) -> Called<BTreeMap<EnvironmentId, Seen>> {
     let ours = [installation.to_owned()];
     let mut tags: Vec<(&str, &[String])> = vec![(INSTALLATION, &ours)];
@@ -117,18 +99,8 @@ pub async fn all(
         amazon.security_groups(&tags),
         amazon.instances(&tags),
         amazon.volumes(&tags),
-        amazon.snapshots(&tags),
+        snapshots(amazon, &tags, kept),
     )?;
-    Ok(by_environment(installation, groups, instances, volumes, &snapshots))
-}
-
-fn by_environment(
-    installation: &str,
-    groups: Vec<SecurityGroup>,
-    instances: Vec<Instance>,
-    volumes: Vec<EbsVolume>,
-    snapshots: &[EbsSnapshot],
-) -> BTreeMap<EnvironmentId, Seen> {
     let mut seen: BTreeMap<EnvironmentId, Seen> = BTreeMap::new();
     let whose = |tags: &Tags| {
         let ours = tags.get(INSTALLATION).is_some_and(|of| of == installation);
@@ -143,8 +115,24 @@ fn by_environment(
     for volume in volumes {
         whose(&volume.tags).into_iter().for_each(|of| seen.entry(of).or_default().volumes.push(volume.clone()));
     }
-    for snapshot in snapshots {
+    for snapshot in snapshots.iter() {
         whose(&snapshot.tags).into_iter().for_each(|of| seen.entry(of).or_default().snapshots.push(snapshot.clone()));
     }
-    seen
+    Ok(seen)
+}
+
+async fn snapshots(
+    amazon: &Amazon,
+    tags: &[(&str, &[String])],
+    kept: Option<&mut Kept>,
+) -> Called<Arc<Vec<EbsSnapshot>>> {
+    let Some(kept) = kept else { return amazon.snapshots(tags).await.map(Arc::new) };
+    if let Some((snapshots, _)) = kept.as_ref().filter(|(_, until)| Instant::now() < *until) {
+        return Ok(snapshots.clone());
+    }
+    let began = Instant::now();
+    let snapshots = Arc::new(amazon.snapshots(tags).await?);
+    let counts_for = (began.elapsed() * SNAPSHOTS_COUNT_TIMES).min(SNAPSHOTS_COUNT_AT_MOST);
+    *kept = Some((snapshots.clone(), Instant::now() + counts_for));
+    Ok(snapshots)
 }

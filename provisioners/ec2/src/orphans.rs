@@ -37,7 +37,7 @@ const OVERDUE: &str = ", which was to go long ago";
 /// All of the installation, but for environments of which nobody understands what is remembered.
 pub(super) async fn find(shared: &Shared) -> Result<Orphans, ProvisionError> {
     let unseen = |message: String| ProvisionError::Unknown { message };
-    let seen = look::all(&shared.amazon, &shared.installation, None).await;
+    let seen = look::all(&shared.amazon, &shared.installation, None, None).await;
     let seen = seen.map_err(|error| unseen(error.to_string()))?;
     let environments: Vec<EnvironmentId> = seen.keys().cloned().collect();
     let memory = remembered(shared, &environments).await.map_err(|error| unseen(error.to_string()))?;
@@ -111,7 +111,7 @@ pub(super) async fn remove(shared: &Shared, orphan: &Orphan) -> Result<(), Provi
     let unseen = |message: String| ProvisionError::Unknown { message };
     let environment = &orphan.environment;
     let only = [environment.to_string()];
-    let seen = look::all(&shared.amazon, &shared.installation, Some(&only)).await;
+    let seen = look::all(&shared.amazon, &shared.installation, Some(&only), None).await;
     let seen = seen.map_err(|error| unseen(error.to_string()))?.remove(environment).unwrap_or_default();
     let errand = match orphan.kind {
         OrphanKind::Server => Errand::Terminate { server: None, instance: orphan.id.clone() },
