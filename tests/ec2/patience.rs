@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ec2::Ec2;
 use ec2::config::Config;
-use fake_ec2::{Fake, Rules};
+use fake_ec2::{Fake, Rules, Spread};
 use provisioners::conformance::{effect, server, settled};
 use provisioners::{
     EnvironmentId, Ledger, MachineState, ObservedEnvironment, PageChange, Provisioner, ServerId, ServerPlan,
@@ -105,6 +105,26 @@ async fn what_amazon_leaves_out_for_some_minutes_is_still_there_and_is_gone_when
     assert!(matches!(gone.servers[0].state, MachineState::Dead { .. }), "{gone:?}");
     assert!(matches!(gone.snapshots[0].state, SnapshotState::Damaged { .. }), "{gone:?}");
     assert!(!gone.network && gone.volumes.is_empty(), "{gone:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_that_a_server_is_shown_with_is_there_before_it_is_shown_for_itself() {
+    let account = Account::new(Fake::new(Rules { latency: Spread(100, 100), ..Rules::calm() }));
+    let portal = account.open().await;
+    let environment = EnvironmentId::new("env");
+    ask(&portal, &environment, Step::CreateNetwork).await;
+    ask(&portal, &environment, data()).await;
+    while account.fake.truth().volumes.is_empty() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    account.fake.set_hidden(account.fake.truth().volumes.into_iter().map(|one| one.id));
+    let before = seen(&portal, &environment).await;
+    assert!(before.volumes.is_empty() && !before.restoring.is_empty(), "it is not shown: {before:?}");
+
+    ask(&portal, &environment, start(server("web", 1))).await;
+    told(&portal, &environment, 1, "running").await;
+    let there = seen(&portal, &environment).await;
+    assert_eq!((there.volumes.as_slice(), there.restoring.len()), (&[VolumeId::new("data")][..], 0));
 }
 
 #[tokio::test(start_paused = true)]

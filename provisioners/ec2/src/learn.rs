@@ -87,6 +87,11 @@ fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
     *server != before
 }
 
+fn is_attached(volume: &Volume, seen: &Seen) -> bool {
+    let mut of_instances = seen.instances.iter().flat_map(|shown| &shown.volumes);
+    of_instances.any(|(id, attached)| *attached && Some(id) == volume.volume.as_ref())
+}
+
 /// Amazon shows that a server has stopped or started, and not that it had once before. Says whether it has woken now.
 fn turn(rest: &mut Rest, shown: &Instance, now: i64) -> bool {
     let overdue = rest.accepted_at.is_some_and(|at| now >= at + LAG_MS);
@@ -114,7 +119,11 @@ fn volume(volume: &mut Volume, seen: &Seen, now: i64) -> bool {
     if volume.deleted {
         return *volume != before;
     }
-    let shown = state(volume.volume.as_ref());
+    let shown = match state(volume.volume.as_ref()) {
+        // Whoever has it is shown with it before it is shown for itself at times.
+        None | Some(VolumeState::Creating) if is_attached(volume, seen) => Some(VolumeState::InUse),
+        shown => shown,
+    };
     // One that a rate was asked for is read in at that rate all the same.
     volume.warm |=
         volume.reading_rate.is_none() && one(volume.volume.as_ref()).is_some_and(|shown| shown.fast_restored);
