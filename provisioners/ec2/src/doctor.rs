@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use super::amazon::{Amazon, Called, Rule, Subnet};
 use super::config::Config;
-use super::named;
 use super::place::{self, Images, PlaceError};
 use super::quotas::Quotas;
+use super::survey;
 use super::tags::INSTALLATION;
 
 use self::denials::{is_permission, refusal};
@@ -69,20 +69,20 @@ pub async fn examine(
         findings.push(finding(&format!("looking at {what}"), &looked, "allowed"));
     }
     findings.push(encryption(amazon).boxed().await);
-    let subnets = place::subnets(amazon, config).await;
+    let subnets = survey::subnets(amazon, config).await;
     match &subnets {
         Err(error) => findings.push(missing("subnets", told(error))),
         Ok(subnets) => findings.extend(subnets.iter().map(addresses)),
     }
     if let Some(subnet) = subnets.iter().flatten().next().filter(|_| !config.security_groups.is_empty()) {
-        findings.push(match named::groups(amazon, config, &subnet.vpc).await {
+        findings.push(match survey::groups(amazon, config, &subnet.vpc).await {
             Ok(()) => fine("extra security groups", config.security_groups.join(", ")),
             Err(error) => missing("extra security groups", told(&error)),
         });
     }
     let mut images = Images::new();
     for (alias, wanted) in &config.images {
-        match place::newest_images(amazon, alias, wanted).await {
+        match survey::newest_images(amazon, alias, wanted).await {
             Err(error) => findings.push(missing(&format!("image “{alias}”"), told(&error))),
             Ok(newest) => {
                 let found = newest.values().map(|image| format!("{} ({})", image.name, image.id));
@@ -92,7 +92,7 @@ pub async fn examine(
         }
     }
     let zones: Vec<&str> = subnets.iter().flatten().map(|subnet| subnet.zone.as_str()).collect();
-    let sizes = place::sizes(amazon, config).await;
+    let sizes = survey::sizes(amazon, config).await;
     match &sizes {
         Err(error) => findings.push(missing("sizes", told(error))),
         Ok(sizes) => {
@@ -193,7 +193,7 @@ async fn portal(config: &Config, portal_url: Option<&str>) -> Finding {
     let Some(url) = config.portal_url.as_deref().or(portal_url) else {
         return missing(about, "not known: write `portal_url`, where servers reach this portal".to_owned());
     };
-    match place::portal_rules(config, url).await {
+    match survey::portal_rules(config, url).await {
         Err(error) => missing(about, error.to_string()),
         Ok(rules) => {
             let through = config.portal_proxy.iter().map(|proxy| format!(", through {proxy}")).collect::<String>();

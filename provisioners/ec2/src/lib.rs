@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | what an operator says | [`config`] |
-//! | what a region offers, for each kind of processor | `place`, `named`, `capabilities` |
+//! | what a region offers, for each kind of processor | `place`, `survey`, `current`, `capabilities` |
 //! | what it lacks | [`doctor`] |
 //! | what is remembered, before it is asked for | `records`, on a [`Ledger`] |
 //! | the engine's steps | `steps`, `network`, `answers` |
@@ -34,6 +34,7 @@ mod conclude;
 pub mod config;
 mod connect;
 mod copies;
+mod current;
 pub mod doctor;
 mod driver;
 mod errand;
@@ -42,7 +43,6 @@ mod fast;
 mod forget;
 mod learn;
 mod look;
-mod named;
 mod network;
 mod orphans;
 mod perform;
@@ -54,6 +54,7 @@ mod queue;
 pub mod quotas;
 mod records;
 mod steps;
+mod survey;
 mod tags;
 mod turn;
 mod user_data;
@@ -152,7 +153,7 @@ impl Ec2 {
     /// [`PlaceError`] says what is missing, where nothing was ever asked for.
     pub async fn open(parts: Parts) -> Result<Self, PlaceError> {
         let Parts { name, config, amazon, ledger, installation, portal, enrolments, now } = parts;
-        let place = match Place::find(&amazon, &config, &portal.url, &installation).await {
+        let place = match current::find(&amazon, &config, &portal.url, &installation).await {
             Ok(place) => Ok(Arc::new(place)),
             // An image that is no more is no reason to leave all that runs, here and elsewhere, to itself.
             Err(error) if error.may_pass() || ledger.environments().await.is_ok_and(|known| !known.is_empty()) => {
@@ -187,7 +188,7 @@ impl Ec2 {
         let tasks = vec![
             tokio::spawn(looking),
             tokio::spawn(driver::drive(shared.clone())),
-            tokio::spawn(place::keep_current(shared.clone())),
+            tokio::spawn(current::keep_current(shared.clone())),
             tokio::spawn(warm::watch(shared.clone())),
             tokio::spawn(fast::watch(shared.clone())),
         ];
