@@ -131,7 +131,7 @@ async fn what_is_paid_for_and_nobodys_is_shown_with_its_price_and_goes_when_an_o
     browser.click("a[href=\"/operator\"]").await?;
     browser.await_text(".notice", "2 things at a provisioner belong to nobody").await?;
     browser.await_text(".list__more", "100 GiB in eu-central-1a at “frankfurt”, about $8.00 a month").await?;
-    browser.await_text(".list__more", "nobody's since").await?;
+    browser.await_text(".list__more", "Made 2 hours ago, nobody's since just now").await?;
     pictures(&browser).await?;
 
     // Data takes the whole id; a guess changes nothing.
@@ -223,6 +223,35 @@ async fn operators_are_told_of_a_leftover_in_their_chat_once_and_by_no_later_por
 async fn an_address_for_alerts_that_cannot_be_one_keeps_a_portal_from_starting() -> Outcome {
     let said = Setting::new()?.options(&["--alert-url", "hooks.example.com/sesame"]).refusal().await?;
     assert!(said.contains("--alert-url: it is no address") && !said.contains("sesame"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_that_does_not_answer_hides_no_leftovers_of_others_and_is_named() -> Outcome {
+    let near = Amazon::open().await?;
+    let tables =
+        table("frankfurt", "eu-central-1", &near.endpoint) + &table("dublin", "eu-west-1", "http://127.0.0.1:1");
+    let mut portal = Setting::new()?.provisioners(&tables)?.start().await?;
+    let browser = signed_in(&portal).await?;
+    let api = portal.person("ada").await?;
+    let mut connection = database(&portal).await?;
+    let ours: String =
+        sqlx::query_scalar("select value from installation where key = 'id'").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    let silent = "“dublin” does not answer";
+    let none = portal.cli(&api, &["leftovers"]).await?;
+    assert!(String::from_utf8(none.stdout)?.contains("Nothing is known to be left over."));
+
+    let lost =
+        near.make("CreateVolume", "AvailabilityZone=eu-central-1a&Size=7&VolumeType=gp3", "volume", &ours).await?;
+    look_again(&mut portal).await?;
+    leftovers(&api, 1).await?;
+    let listed = portal.cli(&api, &["leftovers"]).await?;
+    assert!(String::from_utf8(listed.stdout)?.contains(&lost));
+    assert!(String::from_utf8(listed.stderr)?.contains(silent));
+    browser.go(&portal.url("/operator")).await?;
+    browser.await_text(".list", &lost).await?;
+    browser.await_text("section[aria-labelledby=leftovers]", silent).await?;
     Ok(())
 }
 

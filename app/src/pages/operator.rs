@@ -9,7 +9,7 @@ use super::repository;
 use crate::api::{ApiError, EffectView, Leftover, LeftoverKind, Operation, ProvisionerView, RepositoryView};
 use crate::components::{badge, icon, moment, notice};
 use crate::site::{Page, Place, Visit, answer};
-use crate::words::{Tone, action_label, bytes, count, dollars};
+use crate::words::{Tone, action_label, bytes, count, dollars, left_out, nothing_left_over};
 
 pub(crate) async fn operator(visit: Visit) -> Response {
     let page = compose(&visit).await;
@@ -17,10 +17,11 @@ pub(crate) async fn operator(visit: Visit) -> Response {
 }
 
 async fn compose(visit: &Visit) -> Result<Page, ApiError> {
-    let operation = visit.portal.operation(&visit.actor).await?;
+    // Both ask provisioners, which may take their time.
+    let (operation, leftovers) =
+        tokio::join!(visit.portal.operation(&visit.actor), visit.portal.leftovers(&visit.actor));
+    let operation = operation?;
     let repository = visit.portal.repository(&visit.actor).await?;
-    // That a provisioner does not answer is told, and keeps nothing else from being seen.
-    let leftovers = visit.portal.leftovers(&visit.actor).await;
     let visit = visit.clone();
     Ok(Page::new("Operator", move || content(&visit, operation, repository, leftovers)).at(Place::Operator))
 }
@@ -35,6 +36,8 @@ fn content(
     let fresh = visit.settings.assets.address("fresh.js");
     let refused = visit.posted.as_ref().map(|posted| posted.error.clone());
     let done = visit.query.get("done").filter(|_| refused.is_none()).map(|_| ());
+    let silent = operation.provisioners.iter().filter(|one| one.trouble.is_some()).map(|one| one.name.as_str());
+    let left_out = left_out(&silent.collect::<Vec<_>>());
     view! {
         <header class="page-header">
             <div class="page-header__line">
@@ -54,7 +57,7 @@ fn content(
             <div>
                 {repository::repository(now, repository)}
                 {effects(now, operation.effects)}
-                {unowned(now, leftovers)}
+                {unowned(now, leftovers, left_out)}
             </div>
         </div>
         <script type="module" src=fresh></script>
@@ -192,11 +195,11 @@ fn effect(now: Signal<i64>, effect: EffectView) -> impl IntoView {
     }
 }
 
-fn unowned(now: Signal<i64>, leftovers: Result<Vec<Leftover>, ApiError>) -> impl IntoView {
+fn unowned(now: Signal<i64>, leftovers: Result<Vec<Leftover>, ApiError>, left_out: Option<String>) -> impl IntoView {
     let list = match leftovers {
         Err(error) => Either::Left(view! { <p class="card__text">{error.to_string()}</p> }),
         Ok(leftovers) if leftovers.is_empty() => Either::Left(view! {
-            <p class="card__text">{"Nothing is left over: all that the provisioners have belongs to an environment.".to_owned()}</p>
+            <p class="card__text">{nothing_left_over(left_out.as_ref()).to_owned()}</p>
         }),
         Ok(leftovers) => Either::Right(view! {
             <ul class="list" role="list" data-still="">{leftovers.into_iter().map(|one| match one.kind {
@@ -209,6 +212,7 @@ fn unowned(now: Signal<i64>, leftovers: Result<Vec<Leftover>, ApiError>) -> impl
         <section class="card" aria-labelledby="leftovers">
             <h2 id="leftovers">"Leftovers"</h2>
             {list}
+            {left_out.map(|left_out| view! { <p class="card__text" data-tone="bad">{left_out}</p> })}
         </section>
     }
 }

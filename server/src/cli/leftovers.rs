@@ -2,8 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
-use app::api::{Leftover, LeftoverKind};
-use app::words::{count, dollars};
+use app::api::{Leftover, LeftoverKind, Operation};
+use app::words::{count, dollars, left_out, nothing_left_over};
 
 use super::client::Client;
 use super::failure::Failure;
@@ -11,8 +11,14 @@ use super::output::{Output, clean, table, time};
 
 pub async fn list(client: &Client, output: Output) -> Result<(), Failure> {
     let all: Vec<Leftover> = client.get(&["operator", "leftovers"], &[]).await?;
+    let operation: Operation = client.get(&["operator"], &[]).await?;
+    let silent = operation.provisioners.iter().filter(|one| one.trouble.is_some()).map(|one| one.name.as_str());
+    let left_out = left_out(&silent.collect::<Vec<_>>());
+    if let Some(left_out) = &left_out {
+        writeln!(std::io::stderr(), "{}", clean(left_out))?;
+    }
     output.result(&all, || match all.as_slice() {
-        [] => "Nothing is left over: all that the provisioners have belongs to an environment.".to_owned(),
+        [] => nothing_left_over(left_out.as_ref()).to_owned(),
         all => table(
             &["ID", "WHAT", "PROVISIONER", "NOBODY'S SINCE", "A MONTH", "ENDED BY ITSELF"],
             &all.iter().map(row).collect::<Vec<_>>(),

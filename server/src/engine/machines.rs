@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app::api::ApiError;
+use futures::future::join_all;
 use provisioners::{
     AtRest, Capabilities, Capacity, Effect, EffectToken, EnvironmentId, KeptWarm, OrphanKind, PaidReading,
     ProvisionError, Provisioner, ReadingIn, Remains, RestPrice, SnapshotId, Step, WarmOffer,
@@ -60,19 +61,16 @@ impl Machines {
     }
 
     pub async fn health(&self) -> Vec<Health> {
-        let mut all = Vec::new();
-        for provisioner in &self.provisioners {
-            all.push(Health {
-                name: provisioner.name().to_owned(),
-                capabilities: provisioner.capabilities(),
-                capacity: provisioner.capacity().await,
-                environments: inventory(provisioner.as_ref())
-                    .await
-                    .map(|found| found.len())
-                    .map_err(|error| error.to_string()),
-            });
-        }
-        all
+        let health = async |provisioner: &Arc<dyn Provisioner>| Health {
+            name: provisioner.name().to_owned(),
+            capabilities: provisioner.capabilities(),
+            capacity: provisioner.capacity().await,
+            environments: inventory(provisioner.as_ref())
+                .await
+                .map(|found| found.len())
+                .map_err(|error| error.to_string()),
+        };
+        join_all(self.provisioners.iter().map(health)).await
     }
 
     /// `None`: this portal does not have it.
@@ -132,12 +130,15 @@ impl Machines {
         }
     }
 
+    /// Of all provisioners that answer; which do not, [`health`](Self::health) tells.
+    ///
     /// # Errors
-    /// When the database or a provisioner cannot be asked.
+    /// When the database cannot be asked.
     pub async fn unowned(&self, now: i64) -> Result<Vec<Unowned>, ApiError> {
+        let inventories = join_all(self.provisioners.iter().map(|provisioner| inventory(provisioner.as_ref()))).await;
         let mut all = Vec::new();
-        for provisioner in &self.provisioners {
-            for environment in inventory(provisioner.as_ref()).await.map_err(unanswered)? {
+        for (provisioner, found) in self.provisioners.iter().zip(inventories) {
+            for environment in found.unwrap_or_default() {
                 if let Some(unowned) = self.look(provisioner.as_ref(), &environment, now).await? {
                     all.push(unowned);
                 }
@@ -149,7 +150,7 @@ impl Machines {
     /// What there is of this environment, when nobody owns it.
     ///
     /// # Errors
-    /// As [`unowned`](Self::unowned).
+    /// When the database or the provisioner cannot be asked.
     pub async fn unowned_one(&self, provisioner: &str, id: &str, now: i64) -> Result<Option<Unowned>, ApiError> {
         let Some(provisioner) = self.provisioner(provisioner) else { return Ok(None) };
         let found = inventory(provisioner.as_ref()).await.map_err(unanswered)?;
