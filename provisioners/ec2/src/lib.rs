@@ -14,7 +14,7 @@
 //! | volumes that are not read in yet | `warm` |
 //! | snapshots with which volumes begin at full speed | `fast` |
 //! | what nothing remembered names | `orphans`, [`prices`] |
-//! | asking, as fast as may be | `driver`, `errand`, `perform`, `buckets`, `queue` |
+//! | asking, as fast as may be | `driver`, `errand`, `perform`, `servers`, `volumes`, `buckets`, `queue` |
 //! | servers that stand by and wake | `turn` |
 //! | snapshots of other regions, and theirs of ours | `copies` |
 //! | Amazon's calls | [`amazon`] |
@@ -53,12 +53,14 @@ mod profile;
 mod queue;
 pub mod quotas;
 mod records;
+mod servers;
 mod steps;
 mod survey;
 mod tags;
 mod turn;
 mod user_data;
 mod variables;
+mod volumes;
 mod warm;
 mod ways;
 mod zones;

@@ -6,7 +6,7 @@
 //! there has been seen; where none is to be had anywhere, it is what there was before. All transitions are here, each one write of
 //! the ledger; the calls are errands as others are. Pure.
 //!
-//! Guaranteed: a launch is written down together with its volumes' pages (`perform::note`), and which of Amazon's volumes a page
+//! Guaranteed: a launch is written down together with its volumes' pages (`servers::note`), and which of Amazon's volumes a page
 //! names changes only while no server that is left has a launch. So of those who launch and those who move one is told to read
 //! again, and no server ever gets a volume that is on its way out.
 
