@@ -14,6 +14,9 @@ use tokio::net::TcpListener;
 use super::signed_in;
 
 const HOUR_MS: i64 = 60 * 60_000;
+/// Keys of two accounts; the portal has the first.
+const OURS: &str = "AKIAFAKEOURS";
+const OTHERS: &str = "AKIAFAKETHEIRS";
 
 /// An Amazon whose clock is two hours behind: what is made there is old enough to be judged.
 struct Amazon {
@@ -31,19 +34,24 @@ impl Amazon {
 
     /// Makes something that carries this installation's tag; its id.
     async fn make(&self, action: &str, form: &str, kind: &str, installation: &str) -> Outcome<String> {
+        self.make_in(OURS, action, form, kind, installation).await
+    }
+
+    /// In the account of this key.
+    async fn make_in(&self, key: &str, action: &str, form: &str, kind: &str, installation: &str) -> Outcome<String> {
         let tag = |number: u8, key: &str, value: &str| {
             let tag = format!("TagSpecification.1.Tag.{number}");
             format!("&{tag}.Key=bookend%3A{key}&{tag}.Value={value}")
         };
         let tags =
             tag(1, "installation", installation) + &tag(2, "environment", "01a1fc91-c4b9-778f-b136-26cf533212c3");
-        let answer = self.call(action, &format!("{form}&TagSpecification.1.ResourceType={kind}{tags}")).await?;
+        let answer = self.call(key, action, &format!("{form}&TagSpecification.1.ResourceType={kind}{tags}")).await?;
         first(&answer, if kind == "instance" { "instanceId" } else { "volumeId" })
     }
 
-    async fn call(&self, action: &str, form: &str) -> Outcome<String> {
+    async fn call(&self, key: &str, action: &str, form: &str) -> Outcome<String> {
         let body = format!("Action={action}&Version=2016-11-15&{form}");
-        let key = "AWS4-HMAC-SHA256 Credential=AKIAFAKEOURS/20260101/eu-central-1/ec2/aws4_request";
+        let key = format!("AWS4-HMAC-SHA256 Credential={key}/20260101/eu-central-1/ec2/aws4_request");
         let http = reqwest::Client::builder().no_proxy().build()?;
         let request = http.post(&self.endpoint).header("authorization", key).body(body);
         Ok(request.header("content-type", "application/x-www-form-urlencoded").send().await?.text().await?)
@@ -111,8 +119,9 @@ async fn what_is_paid_for_and_nobodys_is_shown_with_its_price_and_goes_when_an_o
     let volume = "AvailabilityZone=eu-central-1a&Size=100&VolumeType=gp3";
     let lost = amazon.make("CreateVolume", volume, "volume", &ours).await?;
     let theirs = amazon.make("CreateVolume", volume, "volume", "another-installation").await?;
+    let abroad = amazon.make_in(OTHERS, "CreateVolume", volume, "volume", &ours).await?;
     let images = "Owner.1=amazon&Filter.1.Name=name&Filter.1.Value.1=al2023-ami-2023.*-x86_64";
-    let image = first(&amazon.call("DescribeImages", images).await?, "imageId")?;
+    let image = first(&amazon.call(OURS, "DescribeImages", images).await?, "imageId")?;
     let machine = format!("ImageId={image}&InstanceType=t3.small&MinCount=1&MaxCount=1");
     let server = amazon.make("RunInstances", &machine, "instance", &ours).await?;
     look_again(&mut portal).await?;
@@ -140,6 +149,8 @@ async fn what_is_paid_for_and_nobodys_is_shown_with_its_price_and_goes_when_an_o
     assert_eq!(api.send(Method::DELETE, &format!("{path}?typed=yes"), None).await?.status, 422);
     let of_others = format!("/operator/leftovers/frankfurt/{theirs}?typed={theirs}");
     assert_eq!(api.send(Method::DELETE, &of_others, None).await?.status, 404);
+    let in_another_account = format!("/operator/leftovers/frankfurt/{abroad}?typed={abroad}");
+    assert_eq!(api.send(Method::DELETE, &in_another_account, None).await?.status, 404);
     assert!(amazon.volume_lives(&lost) && amazon.volume_lives(&theirs) && amazon.server_lives(&server));
 
     // The server from the page, the volume from a shell.
@@ -154,7 +165,7 @@ async fn what_is_paid_for_and_nobodys_is_shown_with_its_price_and_goes_when_an_o
     assert!(amazon.volume_lives(&lost));
     let removed = portal.cli(&api, &["leftovers", "remove", &lost, "--yes"]).await?;
     assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
-    assert!(!amazon.volume_lives(&lost) && amazon.volume_lives(&theirs));
+    assert!(!amazon.volume_lives(&lost) && amazon.volume_lives(&theirs) && amazon.volume_lives(&abroad));
     assert_eq!(leftovers(&api, 0).await?, Vec::<Value>::new());
     let mut connection = database(&portal).await?;
     let audited: Vec<(String, String)> =
