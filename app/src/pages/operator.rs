@@ -128,7 +128,9 @@ fn provisioner(now: Signal<i64>, provisioner: ProvisionerView) -> impl IntoView 
             {provisioner.looked_through_at.map(|at| view! {
                 <p class="card__text">"Looked through for what nobody owns "{moment(now, at)}</p>
             })}
-            <p><a href=theirs>{here}{if provisioner.environments == 1 { " has" } else { " have" }}" something there"</a></p>
+            {provisioner.trouble.is_none().then(|| view! {
+                <p><a href=theirs>{here}{if provisioner.environments == 1 { " has" } else { " have" }}" something there"</a></p>
+            })}
         </section>
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn keep_current(shared: Arc<Shared>) {
             Err(error) => {
                 tracing::warn!(provisioner = shared.name, %error, "what Amazon offers is not known anew");
                 let next = match known {
-                    None => Err(error.to_string()),
+                    None => Err(error.plain()),
                     Some(known) => Ok(Arc::new(where_the_portal_is(&known, &shared).await)),
                 };
                 *shared.place.write().unwrap_or_else(PoisonError::into_inner) = next;

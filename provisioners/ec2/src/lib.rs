@@ -160,7 +160,7 @@ impl Ec2 {
             // An image that is no more is no reason to leave all that runs, here and elsewhere, to itself.
             Err(error) if error.may_pass() || ledger.environments().await.is_ok_and(|known| !known.is_empty()) => {
                 tracing::warn!(provisioner = name, %error, "nothing can be ordered there until that is otherwise; trying again");
-                Err(error.to_string())
+                Err(error.plain())
             }
             Err(error) => return Err(error),
         };

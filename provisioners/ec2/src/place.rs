@@ -91,6 +91,17 @@ pub enum PlaceError {
 }
 
 impl PlaceError {
+    /// For whoever orders: what is to be changed, or waited for.
+    pub fn plain(&self) -> String {
+        match self {
+            PlaceError::Call(CallError::Throttled(_) | CallError::Unknown { .. }) => {
+                "Amazon does not answer, and the operator's page says why".to_owned()
+            }
+            PlaceError::Call(refusal) => refusal.plain().trim_end_matches('.').to_owned(),
+            wrong => wrong.to_string(),
+        }
+    }
+
     /// Nobody has to change anything for it to be otherwise.
     pub fn may_pass(&self) -> bool {
         matches!(
