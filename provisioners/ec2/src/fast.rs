@@ -6,8 +6,9 @@
 //! down first all the same, so that what it may have brought is ended.
 //!
 //! Guaranteed: what no record wants is switched off, at its end, with its snapshot, after a refusal, and what is found switched on
-//! of a snapshot of this installation, unless nobody understands what is remembered of its environment. A record is over once Amazon has accepted the end, and has shown
-//! nothing of it for as long as it may lag. Amazon itself knows no end: what is to end while no portal runs ends with the next one.
+//! of a snapshot of this installation, unless nobody understands what is remembered of its environment. A record is over once
+//! Amazon has accepted the end, and has shown nothing of it for as long as it may lag. Amazon itself knows no end: what is to end
+//! while no portal runs ends with the next one.
 //!
 //! Deliberately absent: other zones than the one in which the environment's new volumes are made (a clone is at home in one of its
 //! own), and counting volume creation credits: who is made without one reads slowly, and is told so (`warm`).

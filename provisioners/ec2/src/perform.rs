@@ -1,4 +1,4 @@
-//! What is under way for environments, done: what each call takes of which buckets, and who makes it and writes down what came of it.
+//! What is under way for environments, done: what each call takes of which buckets, who makes it and writes down what came of it.
 
 use std::time::Duration;
 

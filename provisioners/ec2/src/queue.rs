@@ -1,8 +1,8 @@
 //! Who takes snapshots next. Amazon lets an account take so many a second, and servers stand still while theirs are taken: all
-//! calls of one set are paid for before. People come before schedules, then whoever came first; nobody waits in here, they are
-//! told when to ask again. What is taken for itself, as for a volume on its way to another zone, has its turn like a set: with
-//! hundreds of them there would never be enough for several at once. Who comes later than told, as where thousands wait for a few workers, keeps the place and is passed:
-//! what Amazon lets us take is taken by whoever is there.
+//! calls of one set are paid for before. People come before schedules, then whoever came first; nobody waits in here, they are told
+//! when to ask again. What is taken for itself, as for a volume on its way to another zone, has its turn like a set: with hundreds
+//! of them there would never be enough for several at once. Who comes later than told, as where thousands wait for a few workers,
+//! keeps the place and is passed: what Amazon lets us take is taken by whoever is there.
 //!
 //! Nothing of it lasts: a portal that comes after begins with nobody waiting.
 
