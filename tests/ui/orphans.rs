@@ -85,6 +85,14 @@ async fn database(portal: &Portal) -> Outcome<SqliteConnection> {
     Ok(SqliteConnection::connect(&format!("sqlite://{}", file.display())).await?)
 }
 
+/// What everything of this portal carries.
+async fn installation(portal: &Portal) -> Outcome<String> {
+    let mut database = database(portal).await?;
+    let name = sqlx::query_scalar("select value from installation where key = 'id'").fetch_one(&mut database).await?;
+    database.close().await?;
+    Ok(name)
+}
+
 /// Another portal on the same data; it looks at once.
 async fn look_again(portal: &mut Portal) -> Outcome {
     portal.kill().await?;
@@ -112,10 +120,7 @@ async fn what_is_paid_for_and_nobodys_is_shown_with_its_price_and_goes_when_an_o
     let mut portal = portal_on(&amazon).await?;
     let browser = signed_in(&portal).await?;
     let api = portal.person("ada").await?;
-    let mut connection = database(&portal).await?;
-    let ours: String =
-        sqlx::query_scalar("select value from installation where key = 'id'").fetch_one(&mut connection).await?;
-    connection.close().await?;
+    let ours = installation(&portal).await?;
     let volume = "AvailabilityZone=eu-central-1a&Size=100&VolumeType=gp3";
     let lost = amazon.make("CreateVolume", volume, "volume", &ours).await?;
     let theirs = amazon.make("CreateVolume", volume, "volume", "another-installation").await?;
@@ -202,10 +207,7 @@ async fn operators_are_told_of_a_leftover_in_their_chat_once_and_by_no_later_por
     let chat = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/hooks/sesame", chat.local_addr()?);
     let mut portal = setting_on(&amazon)?.variable("BOOKEND_ALERT_URL", &url).start().await?;
-    let mut connection = database(&portal).await?;
-    let ours: String =
-        sqlx::query_scalar("select value from installation where key = 'id'").fetch_one(&mut connection).await?;
-    connection.close().await?;
+    let ours = installation(&portal).await?;
     let lose = async |gib: u32| {
         let volume = format!("AvailabilityZone=eu-central-1a&Size={gib}&VolumeType=gp3");
         amazon.make("CreateVolume", &volume, "volume", &ours).await
@@ -245,10 +247,7 @@ async fn a_region_that_does_not_answer_hides_no_leftovers_of_others_and_is_named
     let mut portal = Setting::new()?.provisioners(&tables)?.start().await?;
     let browser = signed_in(&portal).await?;
     let api = portal.person("ada").await?;
-    let mut connection = database(&portal).await?;
-    let ours: String =
-        sqlx::query_scalar("select value from installation where key = 'id'").fetch_one(&mut connection).await?;
-    connection.close().await?;
+    let ours = installation(&portal).await?;
     let silent = "“dublin” does not answer";
     let none = portal.cli(&api, &["leftovers"]).await?;
     assert!(String::from_utf8(none.stdout)?.contains("Nothing is known to be left over."));

@@ -87,11 +87,6 @@ fn server(server: &mut Server, seen: &Seen, now: i64) -> bool {
     *server != before
 }
 
-fn is_attached(volume: &Volume, seen: &Seen) -> bool {
-    let mut of_instances = seen.instances.iter().flat_map(|shown| &shown.volumes);
-    of_instances.any(|(id, attached)| *attached && Some(id) == volume.volume.as_ref())
-}
-
 /// Amazon shows that a server has stopped or started, and not that it had once before. Says whether it has woken now.
 fn turn(rest: &mut Rest, shown: &Instance, now: i64) -> bool {
     let overdue = rest.accepted_at.is_some_and(|at| now >= at + LAG_MS);
@@ -146,6 +141,11 @@ fn volume(volume: &mut Volume, seen: &Seen, now: i64) -> bool {
         _ => {}
     }
     *volume != before
+}
+
+fn is_attached(volume: &Volume, seen: &Seen) -> bool {
+    let mut of_instances = seen.instances.iter().flat_map(|shown| &shown.volumes);
+    of_instances.any(|(id, attached)| *attached && Some(id) == volume.volume.as_ref())
 }
 
 /// One of Amazon's volumes that it was before it moved.

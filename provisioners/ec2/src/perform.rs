@@ -86,8 +86,7 @@ async fn one(
             servers::terminate(shared, &[(environment.clone(), server.clone(), instance.clone())], paid).await
         }
         Errand::Attach { server, number, volume, instance, guessed } => {
-            let attached = shared.amazon.attach_volume(paid, volume, instance, *number).await;
-            volumes::attached(shared, environment, server, attached, guessed.is_some()).await
+            volumes::attach(shared, environment, server, (*number, volume, instance), guessed.is_some(), paid).await
         }
         Errand::CopyForMove { volume, id, token } => {
             volumes::copy_for_move(shared, environment, (volume, id), token, paid).await

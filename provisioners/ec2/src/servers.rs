@@ -50,10 +50,7 @@ pub(super) async fn start(
         }
         Err(error @ CallError::Refused { .. }) if NOT_YET.contains(&error.code()) => {
             shared
-                .change_members(environment, launch, |_, server| {
-                    if server.instance.is_some() {
-                        return;
-                    }
+                .change_unknown(environment, launch, |server| {
                     refused_again(server, &error, now - server.launch_asked_at.unwrap_or(now));
                     if server.failure.is_some() {
                         server.launch = None;
@@ -67,15 +64,14 @@ pub(super) async fn start(
         }
         Err(error) if error.code() == ONE_HAS_ENDED => {
             shared
-                .change_members(environment, launch, |_, server| {
+                .change_unknown(environment, launch, |server| {
                     // Which of several it is Amazon shows, until it has forgotten it.
                     let alone = launch.members.len() == 1;
                     let is_shown_by_now = now >= server.launch_asked_at.unwrap_or(server.asked_at) + LAG_MS;
-                    if server.instance.is_some() || !(alone || is_shown_by_now) {
-                        return;
+                    if alone || is_shown_by_now {
+                        server.died = Some("Amazon says it was terminated before it was seen to run".to_owned());
+                        server.launch.take_if(|_| server.stop_at.is_some());
                     }
-                    server.died = Some("Amazon says it was terminated before it was seen to run".to_owned());
-                    server.launch.take_if(|_| server.stop_at.is_some());
                 })
                 .await?;
             Ok(Outcome::Again(error.to_string()))
@@ -90,11 +86,7 @@ pub(super) async fn start(
             let market = if launch.spot { "spot " } else { "" };
             let why = format!("{market}{} in {}: {}", launch.instance_type, launch.zone, reason(&error));
             shared
-                .change_members(environment, launch, |_, server| {
-                    // One that is known has come of it all the same.
-                    if server.instance.is_some() {
-                        return;
-                    }
+                .change_unknown(environment, launch, |server| {
                     server.launch = None;
                     server.refused_tokens.push(launch.token.clone());
                     match (elsewhere, several) {
@@ -273,6 +265,22 @@ impl Shared {
             (record != kept.record).then(|| (kept.version, Record::Server(Box::new(record))))
         });
         told.await.map(drop)
+    }
+
+    /// As [`change_members`](Self::change_members), for those of which nothing is known to have come: what is refused when it is asked
+    /// for again is not about the others.
+    async fn change_unknown(
+        &self,
+        environment: &EnvironmentId,
+        launch: &Launch,
+        change: impl Fn(&mut Server),
+    ) -> Result<(), LedgerError> {
+        let unknown = |_, server: &mut Server| {
+            if server.instance.is_none() {
+                change(server);
+            }
+        };
+        self.change_members(environment, launch, unknown).await
     }
 
     /// As [`change`](Self::change), for all servers that still stand by this launch.

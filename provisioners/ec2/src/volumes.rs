@@ -3,7 +3,7 @@
 use provisioners::{EnvironmentId, LedgerError, ServerId, VolumeId};
 
 use super::Shared;
-use super::amazon::{CallError, Called, LAG_MS, client_token};
+use super::amazon::{CallError, LAG_MS, client_token};
 use super::buckets::Paid;
 use super::copies;
 use super::errand::{GUESS_AGAIN, Outcome};
@@ -106,14 +106,15 @@ pub(super) async fn delete(
 }
 
 /// `guessed`: Amazon did not show yet that the server runs.
-pub(super) async fn attached(
+pub(super) async fn attach(
     shared: &Shared,
     environment: &EnvironmentId,
     server: &(ServerId, i64),
-    attached: Called<()>,
+    (number, volume, instance): (usize, &str, &str),
     guessed: bool,
+    paid: Paid,
 ) -> Result<Outcome, LedgerError> {
-    match attached {
+    match shared.amazon.attach_volume(paid, volume, instance, number).await {
         Ok(()) => Ok(Outcome::Done),
         Err(CallError::Refused { .. }) if guessed => Ok(Outcome::TooEarly(GUESS_AGAIN)),
         Err(error) => not_attached(shared, environment, server, error).await,
