@@ -50,3 +50,23 @@ async fn a_policy_names_the_portal_it_is_for_once_that_has_a_name() -> Outcome {
     assert_eq!(mine.err, "");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_doctor_that_is_given_nothing_to_look_at_says_so() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("provisioners.toml");
+    std::fs::write(&file, "# later\n")?;
+    let said = async |words: &[&str], code| -> Outcome<String> {
+        let mut command = Command::new(programs::bookend());
+        command.args(["doctor", "ec2"]).args(words).env_remove("BOOKEND_PROVISIONERS");
+        Ok(Ran::of(command.output().await?).ended_with(code).err)
+    };
+    let path = file.display().to_string();
+    for words in [&["--provisioners", &path][..], &["frankfurt", "--provisioners", &path]] {
+        let said = said(words, 1).await?;
+        assert!(said.contains("has no table [ec2.NAME]: there is nothing to look at"), "{words:?}: {said}");
+    }
+    let of_no_file = said(&["frankfurt", "--policy"], 2).await?;
+    assert!(of_no_file.contains("--provisioners <FILE>"), "{of_no_file}");
+    Ok(())
+}

@@ -17,7 +17,7 @@ use crate::store::known_installation;
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
     /// One of the file's [ec2.NAME]; all of them when absent
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", requires = "provisioners")]
     name: Option<String>,
     /// File with provisioners, as for `bookend serve`
     #[arg(long, value_name = "FILE", env = "BOOKEND_PROVISIONERS", required_unless_present = "policy")]
@@ -101,6 +101,9 @@ fn wanted(arguments: &DoctorArguments) -> Result<BTreeMap<String, Config>, Failu
     let failed = |why: String| Failure::local(format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     let mut all = config::read(&text).map_err(|error| failed(error.to_string()))?;
+    if all.is_empty() {
+        return Err(failed("has no table [ec2.NAME]: there is nothing to look at".to_owned()));
+    }
     let Some(name) = &arguments.name else { return Ok(all) };
     match all.remove_entry(name) {
         Some((name, config)) => Ok(BTreeMap::from([(name, config)])),
