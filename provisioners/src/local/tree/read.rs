@@ -40,13 +40,16 @@ struct Read<'a> {
     found: Mutex<Found>,
 }
 
+/// Digests of a file's content and of its attributes.
+type Held = ([u8; 32], [u8; 32]);
+
 #[derive(Default)]
 struct Found {
     entries: Vec<Entry>,
     /// Entries of files that have several names: position → file.
     files: HashMap<u32, (u64, u64)>,
-    /// What those were found to hold.
-    known: HashMap<(u64, u64), ([u8; 32], [u8; 32])>,
+    /// What those were found to hold, each held by whoever reads it.
+    known: HashMap<(u64, u64), Arc<Mutex<Option<Held>>>>,
     stored_bytes: u64,
 }
 
@@ -129,20 +132,26 @@ impl Read<'_> {
         let file = File::from(self.opener.open(open.open.as_fd(), name, OFlags::RDONLY | OFlags::NONBLOCK)?);
         let stat = rustix::fs::fstat(&file)?;
         let several = (stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino));
-        let known = several.and_then(|several| self.found().known.get(&several).copied());
-        let (content, attributes) = match known {
-            Some(known) => known,
-            None => (self.content(&file, stat.st_size as u64)?, attributes(file.as_fd())?),
+        let read =
+            || -> io::Result<Held> { Ok((self.content(&file, stat.st_size as u64)?, attributes(file.as_fd())?)) };
+        let ((content, attributes), first) = match several {
+            None => (read()?, true),
+            Some(several) => {
+                // Whoever meets another of its names meanwhile waits for what it holds.
+                let known = self.found().known.entry(several).or_default().clone();
+                let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                match *known {
+                    Some(held) => (held, false),
+                    None => (*known.insert(read()?), true),
+                }
+            }
         };
         let kind = Kind::File { size: stat.st_size as u64, content, same_as: 0 };
         let entry = Entry { attributes, ..self.entry_of(parent, name, &stat, kind) };
         let mut found = self.found();
         let position = u32::try_from(found.entries.len()).map_err(io::Error::other)?;
         found.entries.push(entry);
-        let first = several.is_none_or(|several| {
-            found.files.insert(position, several);
-            found.known.insert(several, (content, attributes)).is_none()
-        });
+        found.files.extend(several.map(|several| (position, several)));
         if first {
             found.stored_bytes += stat.st_blocks as u64 * 512;
         }

@@ -82,4 +82,21 @@ mod tests {
         super::super::read(place.path(), None, &progress).expect("a reading");
         assert_eq!(progress.done(), (1 << 30) + 5);
     }
+
+    /// Whoever meets the other name meanwhile.
+    #[test]
+    fn a_file_of_two_names_is_read_once_by_however_many() {
+        const FILES: u64 = 200;
+        const BYTES: u64 = 256 * 1024;
+        let place = tempfile::tempdir().expect("a directory");
+        for number in 0..FILES {
+            let at = |name: &str| place.path().join(format!("{name} {number}"));
+            std::fs::create_dir(at("other")).expect("a directory");
+            std::fs::write(at("one"), vec![7; BYTES as usize]).expect("a file");
+            std::fs::hard_link(at("one"), at("other").join("same")).expect("a link");
+        }
+        let progress = super::super::Progress::default();
+        super::super::read(place.path(), None, &progress).expect("a reading");
+        assert_eq!(progress.done(), FILES * BYTES);
+    }
 }
